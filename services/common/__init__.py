@@ -1,0 +1,1 @@
+"""Process plumbing and chip facts that more than one service uses."""

@@ -1,0 +1,1 @@
+"""A farm of simulated or real microcontrollers that runs and measures compiled networks."""

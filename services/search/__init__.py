@@ -1,0 +1,1 @@
+"""TinyNAS: search spaces, one-shot supernets and evolutionary search."""
