@@ -1,0 +1,1 @@
+"""The compiler's intermediate representation: a frozen graph of int8 operators, NHWC activations, OHWI weights."""

@@ -1,0 +1,275 @@
+"""The closed set of operators. Dispatch with `match` over `Op` and `assert_never`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Union
+
+from services.compiler.ir.tensor import TensorId
+
+
+class Activation(Enum):
+    """Clamp fused into an operator's output (TFLite ActivationFunctionType)."""
+
+    NONE = "none"
+    RELU = "relu"
+    RELU6 = "relu6"
+    RELU_N1_TO_1 = "relu_n1_to_1"
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """Explicit rows and columns of the input's zero point around the image."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.top, self.bottom, self.left, self.right) < 0:
+            raise ValueError(f"padding {self} is negative: every side must be at least 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """What every operator has: a name (any text), the tensors read, in order, and the tensors written."""
+
+    name: str
+    inputs: tuple[TensorId, ...]
+    outputs: tuple[TensorId, ...]
+
+    @property
+    def input(self) -> TensorId:
+        """The first (data) input."""
+        return self.inputs[0]
+
+    @property
+    def output(self) -> TensorId:
+        """The first (for all but Split the only) output."""
+        return self.outputs[0]
+
+    @property
+    def kind(self) -> str:
+        """Operator name as printed in texts and reports, for instance `Conv2D`."""
+        return type(self).__name__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightedNode(Node):
+    """An operator with inputs (data, weights) or (data, weights, bias)."""
+
+    @property
+    def weights(self) -> TensorId:
+        """The weights tensor."""
+        return self.inputs[1]
+
+    @property
+    def bias(self) -> TensorId | None:
+        """The int32 (int64 for int16 activations) bias, one an output channel, or None."""
+        return self.inputs[2] if len(self.inputs) > 2 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conv2D(WeightedNode):
+    """2-D convolution: NHWC input, OHWI weights. 1-D convolutions are 2-D ones of height or width 1."""
+
+    stride_hw: tuple[int, int] = (1, 1)
+    dilation_hw: tuple[int, int] = (1, 1)
+    padding: Padding = Padding()
+    activation: Activation = Activation.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthwiseConv2D(WeightedNode):
+    """Depthwise convolution: NHWC input with C channels, 1HWO weights with O = C * multiplier."""
+
+    stride_hw: tuple[int, int] = (1, 1)
+    dilation_hw: tuple[int, int] = (1, 1)
+    padding: Padding = Padding()
+    activation: Activation = Activation.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullyConnected(WeightedNode):
+    """Dense layer: the input is read as [batch, I], weights are [O, I]."""
+
+    activation: Activation = Activation.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Add(Node):
+    """Element-wise sum with numpy broadcasting; either input may be a constant."""
+
+    activation: Activation = Activation.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sub(Node):
+    """Element-wise difference with numpy broadcasting."""
+
+    activation: Activation = Activation.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mul(Node):
+    """Element-wise product with numpy broadcasting (also the excitation of an SE block)."""
+
+    activation: Activation = Activation.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AveragePool2D(Node):
+    """Average over windows; padding does not count towards the divisor."""
+
+    kernel_hw: tuple[int, int]
+    stride_hw: tuple[int, int] = (1, 1)
+    padding: Padding = Padding()
+    activation: Activation = Activation.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaxPool2D(Node):
+    """Maximum over windows; padding never wins."""
+
+    kernel_hw: tuple[int, int]
+    stride_hw: tuple[int, int] = (1, 1)
+    padding: Padding = Padding()
+    activation: Activation = Activation.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mean(Node):
+    """Mean over `axes` (non-negative, sorted); the output shape tells whether dimensions are kept."""
+
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pad(Node):
+    """Constant padding; `before` and `after` have one entry a dimension, `value` is a quantized integer."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    value: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reshape(Node):
+    """The same bytes under another shape (Reshape, ExpandDims, Squeeze, Flatten)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Softmax(Node):
+    """Softmax over the last dimension."""
+
+    beta: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logistic(Node):
+    """Sigmoid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tanh(Node):
+    """Hyperbolic tangent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardSwish(Node):
+    """x * relu6(x + 3) / 6."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relu(Node):
+    """A clamp that no producer could absorb: `activation` is RELU, RELU6 or RELU_N1_TO_1."""
+
+    activation: Activation = Activation.RELU
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakyRelu(Node):
+    """x where x >= 0, else alpha * x."""
+
+    alpha: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concatenation(Node):
+    """Inputs joined along `axis` (non-negative)."""
+
+    axis: int
+    activation: Activation = Activation.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StridedSlice(Node):
+    """Elements begin, begin + stride, ... below end in every dimension; masks are resolved by the importer."""
+
+    begin: tuple[int, ...]
+    end: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split(Node):
+    """The input cut along `axis` into its outputs, whose shapes give the sizes."""
+
+    axis: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transpose(Node):
+    """Dimensions in the order `permutation`, as numpy.transpose."""
+
+    permutation: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeNearestNeighbor(Node):
+    """Nearest-neighbor resize of H and W to the output's shape."""
+
+    align_corners: bool = False
+    half_pixel_centers: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantize(Node):
+    """Float to integer, or integer to integer of another scale or type (requantization)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dequantize(Node):
+    """Integer to float32."""
+
+
+Windowed = Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D
+
+Op = Union[  # noqa: UP007 - one operator a line reads as the list it is
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Add,
+    Sub,
+    Mul,
+    AveragePool2D,
+    MaxPool2D,
+    Mean,
+    Pad,
+    Reshape,
+    Softmax,
+    Logistic,
+    Tanh,
+    HardSwish,
+    Relu,
+    LeakyRelu,
+    Concatenation,
+    StridedSlice,
+    Split,
+    Transpose,
+    ResizeNearestNeighbor,
+    Quantize,
+    Dequantize,
+]

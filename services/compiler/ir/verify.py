@@ -1,0 +1,36 @@
+"""Invariants of a graph, checked before and after every pass."""
+
+from __future__ import annotations
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Op
+
+
+class InvalidGraphError(Exception):
+    """A pass or an importer broke an invariant: a bug of the compiler, never of the user's model."""
+
+
+def verify(graph: Graph) -> Graph:
+    """Return the graph if every tensor is written once, before it is read, and every id is known.
+
+    Raises InvalidGraphError naming the operator and the tensor.
+    """
+    written = {t for t, tensor in graph.tensors.items() if tensor.is_constant} | set(graph.inputs)
+    if missing := [t for t in (*graph.inputs, *graph.outputs) if t not in graph.tensors]:
+        raise InvalidGraphError(f"graph {graph.name!r} names tensors {missing} that it does not hold")
+    for op in graph.ops:
+        _verify_op(graph, op, written)
+        written |= set(op.outputs)
+    if unwritten := [t for t in graph.outputs if t not in written]:
+        raise InvalidGraphError(f"outputs {unwritten} of graph {graph.name!r} are written by no operator")
+    return graph
+
+
+def _verify_op(graph: Graph, op: Op, written: set[int]) -> None:
+    for t in (*op.inputs, *op.outputs):
+        if t not in graph.tensors:
+            raise InvalidGraphError(f"{op.kind} {op.name!r} names tensor {t}, which the graph does not hold")
+    if early := [t for t in op.inputs if t not in written]:
+        raise InvalidGraphError(f"{op.kind} {op.name!r} reads tensors {early} before they are written")
+    if again := [t for t in op.outputs if t in written]:
+        raise InvalidGraphError(f"{op.kind} {op.name!r} writes tensors {again} a second time")

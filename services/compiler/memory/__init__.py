@@ -1,0 +1,1 @@
+"""Arena planning: live ranges and overlap rules in, byte offsets out."""

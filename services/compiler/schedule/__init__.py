@@ -1,0 +1,1 @@
+"""Which operator computes which part of its output when: producers of `Schedule` values."""

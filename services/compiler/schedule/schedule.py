@@ -1,0 +1,96 @@
+"""The schedule: the one value that code generation, memory planning and cost estimates consume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from services.compiler.ir.tensor import TensorId
+
+BufferId = int
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Half-open output rows and columns that a step computes, in the output tensor's own coordinates."""
+
+    row_start: int
+    row_stop: int
+    col_start: int
+    col_stop: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.row_start < self.row_stop and 0 <= self.col_start < self.col_stop):
+            raise ValueError(f"region {self} is empty or negative")
+
+
+class BufferKind(Enum):
+    """What a buffer holds, as the memory report splits it."""
+
+    INPUT = "input"
+    ACTIVATION = "activation"
+    LINE_BUFFER = "line_buffer"
+    SCRATCH = "scratch"
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A run of arena bytes. A tensor's buffer holds `rows` of its rows: all of them, or a ring of the last few.
+
+    Reshaped tensors share one buffer, so `tensors` may name several. Scratch names none.
+    """
+
+    id: BufferId
+    name: str
+    kind: BufferKind
+    size_bytes: int
+    tensors: tuple[TensorId, ...] = ()
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One kernel call: operator `op_index` of the graph computes `region` of its output (None = all of it)."""
+
+    op_index: int
+    reads: tuple[BufferId, ...]
+    writes: tuple[BufferId, ...]
+    scratch: BufferId | None = None
+    region: Region | None = None
+
+
+class StageKind(Enum):
+    """How the steps of a stage were laid out."""
+
+    PER_LAYER = "per-layer"
+    PATCH = "patch"
+    STREAMING = "streaming"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A run of steps of one kind."""
+
+    kind: StageKind
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Every step in execution order with the buffers they use; offsets are the memory planner's."""
+
+    name: str
+    buffers: tuple[Buffer, ...]
+    stages: tuple[Stage, ...]
+
+    def __post_init__(self) -> None:
+        known = {b.id for b in self.buffers}
+        for step in self.steps():
+            if unknown := {*step.reads, *step.writes, *([step.scratch] if step.scratch is not None else [])} - known:
+                raise ValueError(f"step of operator {step.op_index} uses unknown buffers {sorted(unknown)}")
+
+    def steps(self) -> Iterator[Step]:
+        """Yield the steps of every stage in order."""
+        for stage in self.stages:
+            yield from stage.steps
