@@ -1,23 +1,30 @@
-# make setup, then make demo and make test. Nothing else is needed.
-PYTHON ?= python3.11
-VENV := .venv
-BIN := $(VENV)/bin
-PROTOS := $(sort $(wildcard protos/tinyfarm/v1/*.proto))
-SERVICES := $(sort $(shell grep --files-with-matches '^service ' $(PROTOS)))
+# make setup, then make demo and make test. Nothing else is needed: Python 3.11 or newer, make and a way to PyPI.
 
-.PHONY: setup demo test lint proto bench fuzz clean
+# The first interpreter that is new enough; 3.11 first, since the oracle of the kernel tests has a wheel for it only.
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= out/demo
+# Address of a wheel index that holds a CPU-only build of torch (README, "A smaller install"); empty: pip's own choice.
+TORCH_INDEX ?=
+PROTOS := $(sort $(wildcard protos/tinyfarm/v1/*.proto))
+
+.PHONY: setup demo test lint proto docs bench fuzz clean
 .DEFAULT_GOAL := setup
 
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "no Python 3.11 or newer found: set PYTHON=..." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
+	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --constraint constraints.txt --index-url $(TORCH_INDEX) torch)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
 demo: setup
-	$(BIN)/tinyfarm demo --output out/demo
+	$(BIN)/tinyfarm demo --output $(OUT)
 
 test: setup
 	$(BIN)/python -m pytest
@@ -34,9 +41,11 @@ lint: setup
 proto: setup
 	rm -f tinyfarm/v1/*_pb2*.py tinyfarm/v1/*_pb2*.pyi
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=protos \
-		--python_out=. --mypy_out=quiet:. $(PROTOS)
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=protos \
-		--grpc_python_out=. --mypy_grpc_out=quiet:. $(SERVICES)
+		--python_out=. --grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. $(PROTOS)
+
+# Pages and pictures that are made from the code; committed, and a test tells when one is out of date.
+docs: setup
+	$(BIN)/python -m docs.generate
 
 bench: setup
 	$(BIN)/python -m benchmarks
