@@ -1,0 +1,1 @@
+"""Model files to graphs, and the rules of what can be compiled."""

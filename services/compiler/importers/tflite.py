@@ -1,0 +1,41 @@
+"""TFLite int8 models to graphs."""
+
+from __future__ import annotations
+
+import struct
+
+from services.compiler.errors import InvalidModelError
+from services.compiler.importers.supported import check_supported
+from services.compiler.importers.tflite_graph_builder import GraphBuilder
+from services.compiler.importers.tflite_file import read_file
+from services.compiler.importers.tflite_ops import convert
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.verify import InvalidGraphError, verify
+
+# what flatbuffers and numpy raise when an offset or a length in the file is wrong
+_BROKEN_FILE = (struct.error, IndexError, KeyError, TypeError, ValueError, OverflowError, AttributeError, AssertionError)
+
+
+def import_tflite(data: bytes, name: str) -> Graph:
+    """Return the graph of a .tflite file; `name` is the model's own name, any text.
+
+    Raises InvalidModelError if the file is broken and UnsupportedModelError if it cannot be compiled.
+    """
+    try:
+        graph = _build(data, name)
+    except InvalidGraphError as error:
+        raise InvalidModelError(f"model {name!r} is inconsistent: {error}") from error
+    except _BROKEN_FILE as error:
+        raise InvalidModelError(f"model {name!r} is truncated or corrupt: {error}") from error
+    check_supported(graph)
+    return graph
+
+
+def _build(data: bytes, name: str) -> Graph:
+    file = read_file(data)
+    builder = GraphBuilder(file)
+    ops = [op for operator in file.operators for op in convert(builder, operator)]
+    inputs = tuple(builder.tensor_id(i) for i in file.inputs)
+    outputs = tuple(builder.tensor_id(i) for i in file.outputs)
+    graph = Graph(name, builder.tensors, tuple(ops), inputs, outputs)
+    return verify(graph.with_ops(ops))

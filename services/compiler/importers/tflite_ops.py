@@ -1,0 +1,339 @@
+"""Each TFLite operator as operators of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import tflite
+
+from services.compiler.errors import InvalidModelError, UnsupportedModelError
+from services.compiler.importers.padding import Window, same_padding
+from services.compiler.importers.tflite_graph_builder import GraphBuilder
+from services.compiler.importers.tflite_file import FileOperator
+from services.compiler.importers.tflite_slice import convert_strided_slice
+from services.compiler.ir.ops import (
+    Activation,
+    Add,
+    AveragePool2D,
+    Concatenation,
+    Conv2D,
+    Dequantize,
+    DepthwiseConv2D,
+    FullyConnected,
+    HardSwish,
+    LeakyRelu,
+    Logistic,
+    MaxPool2D,
+    Mean,
+    Mul,
+    Op,
+    Pad,
+    Padding,
+    Quantize,
+    Relu,
+    Reshape,
+    ResizeNearestNeighbor,
+    Softmax,
+    Split,
+    Sub,
+    Tanh,
+    Transpose,
+)
+from services.compiler.ir.tensor import TensorId
+
+Converter = Callable[[GraphBuilder, FileOperator], tuple[Op, ...]]
+Pool = TypeVar("Pool", AveragePool2D, MaxPool2D)
+Binary = TypeVar("Binary", Add, Sub, Mul)
+Unary = TypeVar("Unary", Logistic, Tanh, HardSwish, Quantize, Dequantize, Reshape)
+
+_ACTIVATIONS = {
+    tflite.ActivationFunctionType.NONE: Activation.NONE,
+    tflite.ActivationFunctionType.RELU: Activation.RELU,
+    tflite.ActivationFunctionType.RELU6: Activation.RELU6,
+    tflite.ActivationFunctionType.RELU_N1_TO_1: Activation.RELU_N1_TO_1,
+}
+
+
+def convert(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+    """Return the graph operators of one file operator. Raises ModelError."""
+    converter = _CONVERTERS.get(operator.kind)
+    if converter is None:
+        raise UnsupportedModelError(f"{operator} cannot be compiled: supported are {', '.join(sorted(_CONVERTERS))}")
+    return converter(builder, operator)
+
+
+def _activation(operator: FileOperator, options: Any) -> Activation:
+    code = options.FusedActivationFunction()
+    if code not in _ACTIVATIONS:
+        allowed = ", ".join(a.value for a in Activation)
+        raise UnsupportedModelError(f"{operator} has fused activation {code}: must be one of {allowed}")
+    return _ACTIVATIONS[code]
+
+
+def _padding(builder: GraphBuilder, operator: FileOperator, options: Any, window: Window, image: TensorId) -> Padding:
+    if options.Padding() == tflite.Padding.VALID:
+        return Padding()
+    shape = builder.tensors[image].shape
+    _check_rank(builder, operator, image, 4)
+    return same_padding(window, (shape[1], shape[2]))
+
+
+def _check_rank(builder: GraphBuilder, operator: FileOperator, tensor_id: TensorId, rank: int) -> None:
+    tensor = builder.tensors[tensor_id]
+    if len(tensor.shape) != rank:
+        raise InvalidModelError(f"{operator}: tensor {tensor.name!r} has shape {tensor.shape}: must have rank {rank}")
+
+
+def _conv2d(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+    options = operator.options(tflite.Conv2DOptions)
+    image, weights = builder.inputs(operator, 2)
+    window = _kernel_window(builder, operator, options, weights)
+    return (
+        Conv2D(
+            name=builder.name(operator),
+            inputs=_with_bias(builder, operator),
+            outputs=(builder.output(operator),),
+            stride_hw=window.stride_hw,
+            dilation_hw=window.dilation_hw,
+            padding=_padding(builder, operator, options, window, image),
+            activation=_activation(operator, options),
+        ),
+    )
+
+
+def _depthwise_conv2d(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+    """The file's depth multiplier is ignored, as TFLM does: the shapes tell it."""
+    options = operator.options(tflite.DepthwiseConv2DOptions)
+    image, weights = builder.inputs(operator, 2)
+    window = _kernel_window(builder, operator, options, weights)
+    return (
+        DepthwiseConv2D(
+            name=builder.name(operator),
+            inputs=_with_bias(builder, operator),
+            outputs=(builder.output(operator),),
+            stride_hw=window.stride_hw,
+            dilation_hw=window.dilation_hw,
+            padding=_padding(builder, operator, options, window, image),
+            activation=_activation(operator, options),
+        ),
+    )
+
+
+def _kernel_window(builder: GraphBuilder, operator: FileOperator, options: Any, weights: TensorId) -> Window:
+    _check_rank(builder, operator, weights, 4)
+    _, kernel_h, kernel_w, _ = builder.tensors[weights].shape
+    return Window(
+        (kernel_h, kernel_w),
+        (options.StrideH(), options.StrideW()),
+        (options.DilationHFactor(), options.DilationWFactor()),
+    )
+
+
+def _with_bias(builder: GraphBuilder, operator: FileOperator) -> tuple[TensorId, ...]:
+    bias = builder.optional(operator, 2)
+    return (*builder.inputs(operator, 2), *(() if bias is None else (bias,)))
+
+
+def _fully_connected(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+    options = operator.options(tflite.FullyConnectedOptions)
+    if options.WeightsFormat() != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT:
+        raise UnsupportedModelError(f"{operator} has shuffled weights: must be in the default format")
+    return (
+        FullyConnected(
+            name=builder.name(operator),
+            inputs=_with_bias(builder, operator),
+            outputs=(builder.output(operator),),
+            activation=_activation(operator, options),
+        ),
+    )
+
+
+def _binary(op_type: type[Binary], options_type: type[Any]) -> Converter:
+    def convert_binary(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+        activation = _activation(operator, operator.options(options_type))
+        inputs, outputs = builder.inputs(operator, 2), (builder.output(operator),)
+        return (op_type(name=builder.name(operator), inputs=inputs, outputs=outputs, activation=activation),)
+
+    return convert_binary
+
+
+def _pool(op_type: type[Pool]) -> Converter:
+    def convert_pool(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+        options = operator.options(tflite.Pool2DOptions)
+        (image,) = builder.inputs(operator, 1)
+        window = Window((options.FilterHeight(), options.FilterWidth()), (options.StrideH(), options.StrideW()))
+        return (
+            op_type(
+                name=builder.name(operator),
+                inputs=(image,),
+                outputs=(builder.output(operator),),
+                kernel_hw=window.kernel_hw,
+                stride_hw=window.stride_hw,
+                padding=_padding(builder, operator, options, window, image),
+                activation=_activation(operator, options),
+            ),
+        )
+
+    return convert_pool
+
+
+def _unary(op_type: type[Unary]) -> Converter:
+    """Operators without options that matter; further inputs (a shape, an axis) are told by the output's shape."""
+
+    def convert_unary(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+        outputs = (builder.output(operator),)
+        return (op_type(name=builder.name(operator), inputs=builder.inputs(operator, 1), outputs=outputs),)
+
+    return convert_unary
+
+
+def _axes(builder: GraphBuilder, operator: FileOperator, position: int, rank: int) -> tuple[int, ...]:
+    """Return a constant input's axes as non-negative, sorted and unique."""
+    return tuple(sorted({_axis(operator, a, rank) for a in builder.integers(operator, position)}))
+
+
+def _axis(operator: FileOperator, axis: int, rank: int) -> int:
+    if not -rank <= axis < rank:
+        raise InvalidModelError(f"{operator} has axis {axis}: must be from {-rank} to {rank - 1}")
+    return axis % rank
+
+
+def _mean(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+    (source,) = builder.inputs(operator, 1)
+    axes = _axes(builder, operator, 1, len(builder.tensors[source].shape))
+    outputs = (builder.output(operator),)
+    return (Mean(name=builder.name(operator), inputs=(source,), outputs=outputs, axes=axes),)
+
+
+def _pad(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+    (source,) = builder.inputs(operator, 1)
+    output = builder.output(operator)
+    widths = builder.constant(operator, 1)
+    rank = len(builder.tensors[source].shape)
+    if widths.shape != (rank, 2):
+        raise InvalidModelError(f"{operator} has paddings of shape {widths.shape}: must be ({rank}, 2)")
+    return (
+        Pad(
+            name=builder.name(operator),
+            inputs=(source,),
+            outputs=(output,),
+            before=tuple(int(w[0]) for w in widths),
+            after=tuple(int(w[1]) for w in widths),
+            value=_pad_value(builder, operator, output),
+        ),
+    )
+
+
+def _pad_value(builder: GraphBuilder, operator: FileOperator, output: TensorId) -> int:
+    if builder.optional(operator, 2) is not None:
+        return builder.integers(operator, 2)[0]
+    quant = builder.tensors[output].quant
+    return 0 if quant is None else quant.zero_point[0]
+
+
+def _softmax(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+    beta = operator.options(tflite.SoftmaxOptions).Beta()
+    inputs, outputs = builder.inputs(operator, 1), (builder.output(operator),)
+    return (Softmax(name=builder.name(operator), inputs=inputs, outputs=outputs, beta=beta),)
+
+
+def _relu(activation: Activation) -> Converter:
+    """TFLM requantizes RELU, but clamps RELU6 in the input's quantization and relabels the bytes."""
+
+    def convert_relu(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+        (source,), output, name = builder.inputs(operator, 1), builder.output(operator), builder.name(operator)
+        source_quant = builder.tensors[source].quant
+        if activation is Activation.RELU or source_quant == builder.tensors[output].quant:
+            return (Relu(name=name, inputs=(source,), outputs=(output,), activation=activation),)
+        clamped = builder.add(replace(builder.tensors[output], quant=source_quant))
+        relu = Relu(name=name, inputs=(source,), outputs=(clamped,), activation=activation)
+        return relu, Reshape(name=name, inputs=(clamped,), outputs=(output,))
+
+    return convert_relu
+
+
+def _leaky_relu(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+    alpha = operator.options(tflite.LeakyReluOptions).Alpha()
+    inputs, outputs = builder.inputs(operator, 1), (builder.output(operator),)
+    return (LeakyRelu(name=builder.name(operator), inputs=inputs, outputs=outputs, alpha=alpha),)
+
+
+def _concatenation(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+    options = operator.options(tflite.ConcatenationOptions)
+    output = builder.output(operator)
+    inputs = builder.inputs(operator, max(1, len(operator.inputs)))
+    axis = _axis(operator, options.Axis(), len(builder.tensors[output].shape))
+    activation = _activation(operator, options)
+    name = builder.name(operator)
+    return (Concatenation(name=name, inputs=inputs, outputs=(output,), axis=axis, activation=activation),)
+
+
+def _split(axis_position: int, value_position: int) -> Converter:
+    """SPLIT has (axis, value), SPLIT_V (value, sizes, axis); the outputs' shapes give the sizes."""
+
+    def convert_split(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+        source = builder.inputs(operator, value_position + 1)[value_position]
+        (axis,) = builder.integers(operator, axis_position)
+        outputs = tuple(builder.tensor_id(i) for i in operator.outputs)
+        resolved = _axis(operator, axis, len(builder.tensors[source].shape))
+        return (Split(name=builder.name(operator), inputs=(source,), outputs=outputs, axis=resolved),)
+
+    return convert_split
+
+
+def _transpose(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+    (source,) = builder.inputs(operator, 1)
+    rank = len(builder.tensors[source].shape)
+    permutation = tuple(_axis(operator, a, rank) for a in builder.integers(operator, 1))
+    if sorted(permutation) != list(range(rank)):
+        raise InvalidModelError(f"{operator} has permutation {permutation}: must hold each of 0 to {rank - 1} once")
+    outputs = (builder.output(operator),)
+    return (Transpose(name=builder.name(operator), inputs=(source,), outputs=outputs, permutation=permutation),)
+
+
+def _resize_nearest(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+    options = operator.options(tflite.ResizeNearestNeighborOptions)
+    return (
+        ResizeNearestNeighbor(
+            name=builder.name(operator),
+            inputs=builder.inputs(operator, 1),
+            outputs=(builder.output(operator),),
+            align_corners=bool(options.AlignCorners()),
+            half_pixel_centers=bool(options.HalfPixelCenters()),
+        ),
+    )
+
+
+_CONVERTERS: Mapping[str, Converter] = {
+    "ADD": _binary(Add, tflite.AddOptions),
+    "AVERAGE_POOL_2D": _pool(AveragePool2D),
+    "CONCATENATION": _concatenation,
+    "CONV_2D": _conv2d,
+    "DEPTHWISE_CONV_2D": _depthwise_conv2d,
+    "DEQUANTIZE": _unary(Dequantize),
+    "EXPAND_DIMS": _unary(Reshape),
+    "FULLY_CONNECTED": _fully_connected,
+    "HARD_SWISH": _unary(HardSwish),
+    "LEAKY_RELU": _leaky_relu,
+    "LOGISTIC": _unary(Logistic),
+    "MAX_POOL_2D": _pool(MaxPool2D),
+    "MEAN": _mean,
+    "MUL": _binary(Mul, tflite.MulOptions),
+    "PAD": _pad,
+    "PADV2": _pad,
+    "QUANTIZE": _unary(Quantize),
+    "RELU": _relu(Activation.RELU),
+    "RELU6": _relu(Activation.RELU6),
+    "RESHAPE": _unary(Reshape),
+    "RESIZE_NEAREST_NEIGHBOR": _resize_nearest,
+    "SOFTMAX": _softmax,
+    "SPLIT": _split(axis_position=0, value_position=1),
+    "SPLIT_V": _split(axis_position=2, value_position=0),
+    "SQUEEZE": _unary(Reshape),
+    "STRIDED_SLICE": convert_strided_slice,
+    "SUB": _binary(Sub, tflite.SubOptions),
+    "TANH": _unary(Tanh),
+    "TRANSPOSE": _transpose,
+}

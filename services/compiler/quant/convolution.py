@@ -1,0 +1,92 @@
+"""Reference of the operators with weights: Conv2D, DepthwiseConv2D and FullyConnected on int8.
+
+Products are summed by float64 matrix products, which are exact here: |sum| < 2**53 by far.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Activation, Conv2D, DepthwiseConv2D, FullyConnected, Padding
+from services.compiler.ir.tensor import TensorId
+from services.compiler.quant.fixed_point import Int64s, wrap_int32
+from services.compiler.quant.requantize import (
+    Multiplier,
+    activation_range,
+    as_arrays,
+    channel_multipliers,
+    dense_multipliers,
+    requantize,
+)
+from services.compiler.quant.values import Array, output_zero_point, quant_of
+
+
+def conv2d(graph: Graph, op: Conv2D, x_nhwc: Array, weights_ohwi: Array, bias: Array | None) -> Array:
+    """Return the int8 NHWC output of a convolution."""
+    out_channels, kernel_h, kernel_w, _ = weights_ohwi.shape
+    windows = _windows(graph, op, x_nhwc, (kernel_h, kernel_w))  # [OH, OW, C, KH, KW]
+    out_h, out_w = windows.shape[:2]
+    columns = windows.transpose(0, 1, 3, 4, 2).reshape(out_h * out_w, -1).astype(np.float64)
+    acc = columns @ weights_ohwi.reshape(out_channels, -1).T.astype(np.float64)
+    return _finish(graph, op, acc.astype(np.int64), bias).reshape(1, out_h, out_w, out_channels)
+
+
+def depthwise_conv2d(graph: Graph, op: DepthwiseConv2D, x_nhwc: Array, weights_1hwo: Array, bias: Array | None) -> Array:
+    """Return the int8 NHWC output of a depthwise convolution; output channel c * multiplier + m reads channel c."""
+    _, kernel_h, kernel_w, out_channels = weights_1hwo.shape
+    windows = _windows(graph, op, x_nhwc, (kernel_h, kernel_w))
+    out_h, out_w, in_channels = windows.shape[:3]
+    per_channel = weights_1hwo[0].reshape(kernel_h, kernel_w, in_channels, -1)
+    acc = np.einsum("yxckl,klcm->yxcm", windows, per_channel, dtype=np.int64, casting="same_kind", optimize=False)
+    flat = acc.reshape(out_h * out_w, out_channels)
+    return _finish(graph, op, flat, bias).reshape(1, out_h, out_w, out_channels)
+
+
+def fully_connected(graph: Graph, op: FullyConnected, x: Array, weights_oi: Array, bias: Array | None) -> Array:
+    """Return the int8 output of a dense layer, in the output tensor's shape."""
+    offset = quant_of(graph, op.input).zero_point[0]
+    rows = x.reshape(-1, weights_oi.shape[1]).astype(np.float64) - offset
+    acc = (rows @ weights_oi.T.astype(np.float64)).astype(np.int64)
+    return _finish(graph, op, acc, bias).reshape(graph.tensors[op.output].shape)
+
+
+def op_multipliers(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected) -> tuple[Multiplier, ...]:
+    """Return the requantization multiplier of every output channel."""
+    quants = quant_of(graph, op.input), quant_of(graph, op.weights), quant_of(graph, op.output)
+    if isinstance(op, FullyConnected):
+        return dense_multipliers(*quants, graph.tensors[op.weights].shape[0])
+    return channel_multipliers(*quants, graph.tensors[op.output].shape[-1])
+
+
+def _windows(
+    graph: Graph, op: Conv2D | DepthwiseConv2D, x_nhwc: Array, kernel_hw: tuple[int, int]
+) -> npt.NDArray[np.int32]:
+    """Return int32 windows [OH, OW, C, KH, KW] of the input minus its zero point, padding included."""
+    image = x_nhwc[0].astype(np.int32) - quant_of(graph, op.input).zero_point[0]
+    padded = np.pad(image, _pad_widths(op.padding))
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel_hw, op.dilation_hw, strict=True)]
+    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    windows = sliding_window_view(padded, reach, axis=(0, 1))
+    strided = windows[:: op.stride_hw[0], :: op.stride_hw[1], :, :: op.dilation_hw[0], :: op.dilation_hw[1]]
+    return strided[:out_h, :out_w]
+
+
+def _pad_widths(padding: Padding) -> tuple[tuple[int, int], ...]:
+    return (padding.top, padding.bottom), (padding.left, padding.right), (0, 0)
+
+
+def _finish(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected, acc: Int64s, bias: Array | None) -> Array:
+    """Add the bias, requantize each channel (last axis), add the output's zero point and clamp."""
+    biased = acc if bias is None else acc + bias.astype(np.int64)
+    scaled = requantize(wrap_int32(biased), *as_arrays(op_multipliers(graph, op)))
+    return clamp(graph, op.output, op.activation, scaled + output_zero_point(graph, op))
+
+
+def clamp(graph: Graph, output: TensorId, activation: Activation, values: Int64s) -> Array:
+    """Clamp to what the activation and the output's type allow, in the output's type."""
+    tensor = graph.tensors[output]
+    low, high = activation_range(activation, quant_of(graph, output), tensor.dtype)
+    return np.clip(values, low, high).astype(tensor.dtype.numpy)

@@ -1,0 +1,66 @@
+"""Reference of Add, Sub and Mul on int8, with numpy broadcasting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Add, Mul, Sub
+from services.compiler.quant.convolution import clamp
+from services.compiler.quant.fixed_point import Int64s
+from services.compiler.quant.requantize import Multiplier, quantize_multiplier, requantize
+from services.compiler.quant.values import Array, output_zero_point, quant_of
+
+ADD_LEFT_SHIFT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class AddParams:
+    """Both inputs are shifted left by 20 bits, brought to twice the larger scale, summed and brought to the output's.
+
+    Every multiplier is at most 1, so every shift is zero or negative.
+    """
+
+    left: Multiplier
+    right: Multiplier
+    output: Multiplier
+
+
+def add_params(graph: Graph, op: Add | Sub) -> AddParams:
+    """Return the three multipliers of a sum or difference."""
+    left, right = (quant_of(graph, t).scale[0] for t in op.inputs)
+    twice_max = 2 * max(left, right)
+    output = twice_max / ((1 << ADD_LEFT_SHIFT) * quant_of(graph, op.output).scale[0])
+    return AddParams(*(quantize_multiplier(r) for r in (left / twice_max, right / twice_max, output)))
+
+
+def add(graph: Graph, op: Add | Sub, a: Array, b: Array) -> Array:
+    """Return a + b, or a - b for Sub."""
+    params = add_params(graph, op)
+    left = _centered(graph, op, 0, a) << ADD_LEFT_SHIFT
+    right = _centered(graph, op, 1, b) << ADD_LEFT_SHIFT
+    scaled_left = requantize(left, params.left.value, params.left.shift)
+    scaled_right = requantize(right, params.right.value, params.right.shift)
+    total = scaled_left - scaled_right if isinstance(op, Sub) else scaled_left + scaled_right
+    result = requantize(total, params.output.value, params.output.shift)
+    return clamp(graph, op.output, op.activation, result + output_zero_point(graph, op))
+
+
+def mul_multiplier(graph: Graph, op: Mul) -> Multiplier:
+    """Return the multiplier of a product."""
+    left, right = (quant_of(graph, t).scale[0] for t in op.inputs)
+    return quantize_multiplier(left * right / quant_of(graph, op.output).scale[0])
+
+
+def mul(graph: Graph, op: Mul, a: Array, b: Array) -> Array:
+    """Return a * b."""
+    multiplier = mul_multiplier(graph, op)
+    product = _centered(graph, op, 0, a) * _centered(graph, op, 1, b)
+    result = requantize(product, multiplier.value, multiplier.shift)
+    return clamp(graph, op.output, op.activation, result + output_zero_point(graph, op))
+
+
+def _centered(graph: Graph, op: Add | Sub | Mul, index: int, values: Array) -> Int64s:
+    return values.astype(np.int64) - quant_of(graph, op.inputs[index]).zero_point[0]

@@ -1,0 +1,80 @@
+"""Reference of AveragePool2D, MaxPool2D and Mean on int8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Activation, AveragePool2D, MaxPool2D, Mean
+from services.compiler.quant.convolution import clamp
+from services.compiler.quant.fixed_point import Int64s, wrap_int32
+from services.compiler.quant.requantize import Multiplier, quantize_multiplier, requantize
+from services.compiler.quant.values import Array, output_zero_point, quant_of
+
+
+def average_pool(graph: Graph, op: AveragePool2D, x_nhwc: Array) -> Array:
+    """Return the mean of each window over the elements inside the image, halves away from zero, not requantized."""
+    sums = _sum_of_windows(graph, op, x_nhwc[0].astype(np.int64))
+    counts = _sum_of_windows(graph, op, np.ones((*x_nhwc.shape[1:3], 1), dtype=np.int64))
+    return clamp(graph, op.output, op.activation, _divide_half_away(sums, counts)[None])
+
+
+def max_pool(graph: Graph, op: MaxPool2D, x_nhwc: Array) -> Array:
+    """Return the maximum of each window over the elements inside the image."""
+    low, _ = graph.tensors[op.input].dtype.value_range
+    padded = np.pad(x_nhwc[0].astype(np.int64), _pad_widths(op), constant_values=low)
+    best = np.full(graph.tensors[op.output].shape[1:], low, dtype=np.int64)
+    for y, x in np.ndindex(*op.kernel_hw):
+        best = np.maximum(best, _tap(graph, op, padded, y, x))
+    return clamp(graph, op.output, op.activation, best[None])
+
+
+def _sum_of_windows(graph: Graph, op: AveragePool2D, image_hwc: Int64s) -> Int64s:
+    padded = np.pad(image_hwc, _pad_widths(op))
+    return sum((_tap(graph, op, padded, y, x) for y, x in np.ndindex(*op.kernel_hw)), start=np.int64(0))  # type: ignore[return-value]
+
+
+def _pad_widths(op: AveragePool2D | MaxPool2D) -> tuple[tuple[int, int], ...]:
+    return (op.padding.top, op.padding.bottom), (op.padding.left, op.padding.right), (0, 0)
+
+
+def _tap(graph: Graph, op: AveragePool2D | MaxPool2D, padded: Int64s, y: int, x: int) -> Int64s:
+    """Return what kernel position (y, x) sees for every output position."""
+    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    stride_h, stride_w = op.stride_hw
+    return padded[y : y + (out_h - 1) * stride_h + 1 : stride_h, x : x + (out_w - 1) * stride_w + 1 : stride_w]
+
+
+def _divide_half_away(sums: Int64s, counts: Int64s) -> Int64s:
+    magnitude = (np.abs(sums) + counts // 2) // counts
+    return np.where(sums > 0, magnitude, -magnitude)
+
+
+@dataclass(frozen=True, slots=True)
+class MeanParams:
+    """The mean of `count` elements is requantize(sum - count * input_zero_point, multiplier) + output zero point."""
+
+    count: int
+    input_zero_point: int
+    multiplier: Multiplier
+
+
+def mean_params(graph: Graph, op: Mean) -> MeanParams:
+    """Return the parameters of a mean; TFLM folds the division by the count into the multiplier."""
+    source, result = quant_of(graph, op.input), quant_of(graph, op.output)
+    count = int(np.prod([graph.tensors[op.input].shape[a] for a in op.axes], dtype=np.int64))
+    scale = quantize_multiplier(source.scale[0] / result.scale[0])
+    shift = min(count.bit_length() - 1, 32, 31 + scale.shift)
+    folded = Multiplier((scale.value << shift) // count, scale.shift - shift)
+    return MeanParams(count, source.zero_point[0], folded)
+
+
+def mean(graph: Graph, op: Mean, x: Array) -> Array:
+    """Return the mean over the op's axes in the output tensor's shape."""
+    params = mean_params(graph, op)
+    total = x.astype(np.int64).sum(axis=op.axes) - params.count * params.input_zero_point
+    scaled = requantize(wrap_int32(total), params.multiplier.value, params.multiplier.shift)
+    values = clamp(graph, op.output, Activation.NONE, scaled + output_zero_point(graph, op))
+    return values.reshape(graph.tensors[op.output].shape)

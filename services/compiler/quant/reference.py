@@ -1,0 +1,147 @@
+"""The semantics in Python: a numpy interpreter of graphs, bit for bit equal to TFLM's reference kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import assert_never
+
+import numpy as np
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import (
+    Add,
+    AveragePool2D,
+    Concatenation,
+    Conv2D,
+    Dequantize,
+    DepthwiseConv2D,
+    FullyConnected,
+    HardSwish,
+    LeakyRelu,
+    Logistic,
+    MaxPool2D,
+    Mean,
+    Mul,
+    Op,
+    Pad,
+    Quantize,
+    Relu,
+    Reshape,
+    ResizeNearestNeighbor,
+    Softmax,
+    Split,
+    StridedSlice,
+    Sub,
+    Tanh,
+    Transpose,
+)
+from services.compiler.ir.tensor import TensorId
+from services.compiler.quant.affine import dequantize, quantize
+from services.compiler.quant.convolution import conv2d, depthwise_conv2d, fully_connected
+from services.compiler.quant.elementwise import add, mul
+from services.compiler.quant.lut import apply_table
+from services.compiler.quant.movement import concatenate, pad, resize_nearest, split, strided_slice
+from services.compiler.quant.pooling import average_pool, max_pool, mean
+from services.compiler.quant.softmax import softmax
+from services.compiler.quant.values import Array, quant_of
+
+
+def run_graph(graph: Graph, inputs: Sequence[Array]) -> tuple[Array, ...]:
+    """Return the graph's outputs for one sample, given one array an input in the graph's order.
+
+    Raises ValueError if an input's shape or type is not the tensor's, or if the graph has constants without data.
+    """
+    values = run_all_tensors(graph, inputs)
+    return tuple(values[t] for t in graph.outputs)
+
+
+def run_all_tensors(graph: Graph, inputs: Sequence[Array]) -> Mapping[TensorId, Array]:
+    """Return every tensor of the graph for one sample: the inputs, the constants and what each operator wrote."""
+    values = {**_constants(graph), **_checked_inputs(graph, inputs)}
+    for op in graph.ops:
+        arguments = [values[t] for t in op.inputs]
+        values.update(zip(op.outputs, run_op(graph, op, arguments), strict=True))
+    return values
+
+
+def _constants(graph: Graph) -> dict[TensorId, Array]:
+    constants = {t: tensor for t, tensor in graph.tensors.items() if tensor.is_constant}
+    if bare := [tensor.name for tensor in constants.values() if tensor.data is None]:
+        raise ValueError(f"constant {bare[0]!r} has no data: a weight-free network cannot be run")
+    return {t: tensor.data for t, tensor in constants.items() if tensor.data is not None}
+
+
+def _checked_inputs(graph: Graph, inputs: Sequence[Array]) -> dict[TensorId, Array]:
+    if len(inputs) != len(graph.inputs):
+        raise ValueError(f"graph {graph.name!r} has {len(graph.inputs)} inputs, {len(inputs)} arrays were given")
+    for t, values in zip(graph.inputs, inputs, strict=True):
+        tensor = graph.tensors[t]
+        if values.shape != tensor.shape or values.dtype != tensor.dtype.numpy:
+            raise ValueError(
+                f"input {tensor.name!r} is {values.dtype}{list(values.shape)}: "
+                f"must be {tensor.dtype.value}{list(tensor.shape)}"
+            )
+    return dict(zip(graph.inputs, inputs, strict=True))
+
+
+def run_op(graph: Graph, op: Op, arguments: Sequence[Array]) -> tuple[Array, ...]:
+    """Return what one operator writes, given the arrays it reads in the order of `op.inputs`."""
+    if isinstance(op, Split):
+        return split(graph, op, arguments[0])
+    return (_run_single(graph, op, arguments),)
+
+
+def _run_single(graph: Graph, op: Op, arguments: Sequence[Array]) -> Array:
+    x = arguments[0]
+    match op:
+        case Conv2D():
+            return conv2d(graph, op, x, arguments[1], _bias(arguments))
+        case DepthwiseConv2D():
+            return depthwise_conv2d(graph, op, x, arguments[1], _bias(arguments))
+        case FullyConnected():
+            return fully_connected(graph, op, x, arguments[1], _bias(arguments))
+        case Add() | Sub():
+            return add(graph, op, x, arguments[1])
+        case Mul():
+            return mul(graph, op, x, arguments[1])
+        case AveragePool2D():
+            return average_pool(graph, op, x)
+        case MaxPool2D():
+            return max_pool(graph, op, x)
+        case Mean():
+            return mean(graph, op, x)
+        case Softmax():
+            return softmax(graph, op, x)
+        case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu():
+            return apply_table(graph, op, x)
+        case Quantize():
+            return _quantize(graph, op, x)
+        case Dequantize():
+            return dequantize(x, quant_of(graph, op.input))
+        case Pad():
+            return pad(op, x)
+        case Reshape():
+            return x.reshape(graph.tensors[op.output].shape)
+        case Concatenation():
+            return concatenate(graph, op, arguments)
+        case StridedSlice():
+            return strided_slice(graph, op, x)
+        case Split():
+            raise AssertionError("Split writes several tensors: run_op handles it")
+        case Transpose():
+            return np.transpose(x, op.permutation)
+        case ResizeNearestNeighbor():
+            return resize_nearest(graph, op, x)
+        case _:
+            assert_never(op)
+
+
+def _bias(arguments: Sequence[Array]) -> Array | None:
+    return arguments[2] if len(arguments) > 2 else None
+
+
+def _quantize(graph: Graph, op: Quantize, x: Array) -> Array:
+    """From float32, or from one 8-bit type to another."""
+    if graph.tensors[op.input].dtype.is_float:
+        return quantize(x, quant_of(graph, op.output), graph.tensors[op.output].dtype)
+    return apply_table(graph, op, x)
