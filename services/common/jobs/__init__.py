@@ -1,0 +1,1 @@
+"""Long work: records and events in Redis, delivery by a queue, supervised child processes that do it."""

@@ -1,0 +1,1 @@
+"""The gRPC server every service runs, and the servicers they all share: artifacts and jobs."""
