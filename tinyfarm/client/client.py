@@ -1,0 +1,347 @@
+"""`Client`: everything a stack can do, as typed calls."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from tinyfarm.client import submit
+from tinyfarm.client.address import check_server, resolve_server
+from tinyfarm.client.arrays import read_npz, write_npz
+from tinyfarm.client.artifacts import Artifacts
+from tinyfarm.client.budgets import Budgets, schedule_request
+from tinyfarm.client.channel import Connection
+from tinyfarm.client.check import CheckReport, report_of
+from tinyfarm.client.errors import InvalidInputError
+from tinyfarm.client.jobs import Jobs, OnEvent
+from tinyfarm.v1 import (
+    artifact_pb2,
+    compile_pb2,
+    compiler_pb2,
+    evaluation_pb2,
+    evaluator_pb2,
+    exploration_pb2,
+    job_options_pb2,
+    job_pb2,
+    search_pb2,
+    task_pb2,
+)
+
+Source = bytes | Path | str
+Arrays = Mapping[str, npt.NDArray[np.generic]] | npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Outputs of the samples in the model's own types, `[samples, ...]` by name, and the measurement of the run."""
+
+    outputs: dict[str, npt.NDArray[np.generic]]
+    evaluation: evaluation_pb2.EvaluationResult
+    job: job_pb2.Job
+
+
+class Client:
+    """A connection to one tinyfarm stack.
+
+    Every call has a deadline, is tried again while the server is unavailable, and raises one of the errors of
+    `tinyfarm.client.errors`. Safe to use from several threads.
+
+    >>> from tinyfarm import Client
+    >>> with Client() as client:
+    ...     report = client.check(model, board="nano33ble", budgets=Budgets(sram_bytes=64 * 1024))
+    >>> report.passed
+    True
+    >>> report.document["instructions"]["kind"]
+    'exact'
+    """
+
+    def __init__(self, address: str | None = None, *, project: str = "default") -> None:
+        """Connect to HOST:PORT, else to TINYFARM_SERVER, else to the running embedded stack."""
+        self._connection = Connection(check_server(address) if address else resolve_server())
+        self.project = project
+        self.artifacts = Artifacts(self._connection, project)
+        self.jobs = Jobs(self._connection, project)
+
+    @property
+    def server(self) -> str:
+        """HOST:PORT that this client talks to."""
+        return self._connection.server
+
+    def close(self) -> None:
+        """Close the connection; jobs go on."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Submits return at once with the job.
+
+    def submit_compile(
+        self,
+        model: Source,
+        *,
+        target: str,
+        name: str = "",
+        options: compile_pb2.CompileOptions | None = None,
+        job: job_options_pb2.JobOptions | None = None,
+        request_id: str = "",
+    ) -> job_pb2.Job:
+        """Ask for the C library of a .tflite or .onnx model."""
+        request = compiler_pb2.SubmitCompileRequest(
+            project=self.project,
+            request_id=request_id or uuid.uuid4().hex,
+            spec=compile_pb2.CompileSpec(
+                model=self.artifacts.put(model),
+                model_name=name or submit.name_of(model),
+                target=target,
+                options=options,
+            ),
+            options=job,
+        )
+        return self._connection.call(self._connection.compiler.SubmitCompile, request).job
+
+    def submit_quantize(
+        self,
+        model: Source,
+        *,
+        calibration: Source,
+        name: str = "",
+        max_samples: int = 0,
+        job: job_options_pb2.JobOptions | None = None,
+        request_id: str = "",
+    ) -> job_pb2.Job:
+        """Ask for the int8 QDQ form of a float .onnx model; `calibration` is an .npz with samples in x."""
+        request = compiler_pb2.SubmitQuantizeRequest(
+            project=self.project,
+            request_id=request_id or uuid.uuid4().hex,
+            spec=compile_pb2.QuantizeSpec(
+                model=self.artifacts.put(model),
+                calibration=self.artifacts.put(calibration),
+                model_name=name or submit.name_of(model),
+                max_samples=max_samples,
+            ),
+            options=job,
+        )
+        return self._connection.call(self._connection.compiler.SubmitQuantize, request).job
+
+    def submit_evaluation(
+        self,
+        model: Source | None = None,
+        *,
+        board: str,
+        library: Source | None = None,
+        name: str = "",
+        options: compile_pb2.CompileOptions | None = None,
+        inputs: Source | None = None,
+        data: Source | None = None,
+        board_samples: int = 0,
+        return_firmware: bool = False,
+        job: job_options_pb2.JobOptions | None = None,
+        request_id: str = "",
+    ) -> job_pb2.Job:
+        """Ask for the measurement of a model, or of a compiled C library, on a board."""
+        if (model is None) == (library is None):
+            raise InvalidInputError("give a model or a library, not both", reason="BAD_SUBJECT", subject="model")
+        request = evaluator_pb2.SubmitEvaluationRequest(
+            project=self.project,
+            request_id=request_id or uuid.uuid4().hex,
+            spec=evaluation_pb2.EvaluationSpec(
+                model=self._put_optional(model),
+                library=self._put_optional(library),
+                model_name=name or submit.name_of(model if model is not None else library),
+                board=board,
+                options=options,
+                inputs=self._put_optional(inputs),
+                data=self._put_optional(data),
+                board_samples=board_samples,
+                return_firmware=return_firmware,
+            ),
+            options=job,
+        )
+        return self._connection.call(self._connection.evaluator.SubmitEvaluation, request).job
+
+    def submit_search(
+        self,
+        spec: exploration_pb2.SearchSpec,
+        *,
+        data: Source | None = None,
+        job: job_options_pb2.JobOptions | None = None,
+        request_id: str = "",
+    ) -> job_pb2.Job:
+        """Ask for a search; `data`, an .npz with x and y, replaces the data set of the specification."""
+        sent = exploration_pb2.SearchSpec()
+        sent.CopyFrom(spec)
+        if data is not None:
+            sent.task.dataset.npz.CopyFrom(self.artifacts.put(data))
+        request = search_pb2.SubmitSearchRequest(
+            project=self.project, request_id=request_id or uuid.uuid4().hex, spec=sent, options=job
+        )
+        return self._connection.call(self._connection.search.SubmitSearch, request).job
+
+    # These wait for the result; `on_event` sees every event of the job.
+
+    def compile(
+        self,
+        model: Source,
+        *,
+        target: str,
+        name: str = "",
+        options: compile_pb2.CompileOptions | None = None,
+        on_event: OnEvent | None = None,
+    ) -> compile_pb2.CompileResult:
+        """The C library of a model, its memory and whether it fits the target."""
+        job = self.submit_compile(model, target=target, name=name, options=options)
+        return self.jobs.wait(job.name, on_event).compile_result
+
+    def quantize(
+        self, model: Source, *, calibration: Source, name: str = "", on_event: OnEvent | None = None
+    ) -> compile_pb2.QuantizeResult:
+        """The int8 QDQ form of a float .onnx model."""
+        job = self.submit_quantize(model, calibration=calibration, name=name)
+        return self.jobs.wait(job.name, on_event).quantize_result
+
+    def evaluate(
+        self,
+        model: Source | None = None,
+        *,
+        board: str,
+        library: Source | None = None,
+        options: compile_pb2.CompileOptions | None = None,
+        data: Source | None = None,
+        board_samples: int = 0,
+        on_event: OnEvent | None = None,
+    ) -> evaluation_pb2.EvaluationResult:
+        """The measurement of a model, or of a compiled C library, on a board."""
+        job = self.submit_evaluation(
+            model, board=board, library=library, options=options, data=data, board_samples=board_samples
+        )
+        return self.jobs.wait(job.name, on_event).evaluation_result
+
+    def search(
+        self, spec: exploration_pb2.SearchSpec, *, data: Source | None = None, on_event: OnEvent | None = None
+    ) -> exploration_pb2.SearchResult:
+        """The measured Pareto front of a search."""
+        return self.jobs.wait(self.submit_search(spec, data=data).name, on_event).search_result
+
+    def run(
+        self,
+        model: Source,
+        inputs: Arrays | Source,
+        *,
+        board: str,
+        name: str = "",
+        schedule: str = "auto",
+        interface: compile_pb2.Interface.ValueType = compile_pb2.INTERFACE_UNSPECIFIED,
+        on_event: OnEvent | None = None,
+    ) -> RunResult:
+        """Run samples through the firmware on a board.
+
+        Inputs are `[samples, ...]`: a mapping by tensor name, one array, or an .npz. Where the model does not
+        fit the board, `outputs` is empty and `evaluation.misfits` says why.
+        """
+        job = self.submit_evaluation(
+            model,
+            board=board,
+            name=name,
+            options=compile_pb2.CompileOptions(schedule=schedule_request(schedule), interface=interface),
+            inputs=inputs if isinstance(inputs, bytes | Path | str) else write_npz(inputs),
+        )
+        done = self.jobs.wait(job.name, on_event)
+        result = done.evaluation_result
+        outputs = read_npz(self.artifacts.get(result.outputs)) if result.HasField("outputs") else {}
+        return RunResult(outputs, result, done)
+
+    def check(
+        self,
+        model: Source,
+        *,
+        board: str,
+        name: str = "",
+        budgets: Budgets | None = None,
+        data: Source | None = None,
+        schedule: str = "auto",
+        interface: compile_pb2.Interface.ValueType = compile_pb2.INTERFACE_UNSPECIFIED,
+        on_event: OnEvent | None = None,
+    ) -> CheckReport:
+        """Measure a model on a board and hold it against budgets; `report.document` is the tinyfarm.check/1 JSON."""
+        limits = budgets if budgets is not None else Budgets()
+        if limits.accuracy is not None and data is None:
+            raise InvalidInputError(
+                "an accuracy budget needs data to measure it on",
+                reason="NO_DATA",
+                subject="data",
+                allowed="an .npz with x and y",
+            )
+        job = self.submit_evaluation(
+            model,
+            board=board,
+            name=name,
+            options=compile_pb2.CompileOptions(
+                schedule=schedule_request(schedule), interface=interface, budgets=limits.message()
+            ),
+            data=data,
+        )
+        return report_of(self.jobs.wait(job.name, on_event), limits)
+
+    # Reads.
+
+    def boards(self) -> tuple[evaluation_pb2.Board, ...]:
+        """The boards of the farm."""
+        request = evaluator_pb2.ListBoardsRequest()
+        return tuple(self._connection.call(self._connection.evaluator.ListBoards, request).boards)
+
+    def targets(self) -> tuple[evaluation_pb2.Target, ...]:
+        """The chips that can be compiled for."""
+        request = evaluator_pb2.ListTargetsRequest()
+        return tuple(self._connection.call(self._connection.evaluator.ListTargets, request).targets)
+
+    def supported_ops(self) -> tuple[compile_pb2.SupportedOp, ...]:
+        """The operators that the compiler knows, with their restrictions."""
+        request = compiler_pb2.ListSupportedOpsRequest()
+        return tuple(self._connection.call(self._connection.compiler.ListSupportedOps, request).ops)
+
+    def front(self, job: str) -> search_pb2.GetFrontResponse:
+        """The points that a search knows so far."""
+        request = search_pb2.GetFrontRequest(job=self.jobs.full_name(job))
+        return self._connection.call(self._connection.search.GetFront, request)
+
+    def get(self, job: str) -> job_pb2.Job:
+        """The record of a job, by name or id."""
+        return self.jobs.get(job)
+
+    def cancel(self, job: str) -> job_pb2.Job:
+        """Cancel a job; a finished job is returned unchanged."""
+        return self.jobs.cancel(job)
+
+    def watch(self, job: str, resume_token: str = "") -> Iterator[job_pb2.JobEvent]:
+        """Every event of a job once, until it ends."""
+        return self.jobs.watch(job, resume_token)
+
+    def _put_optional(self, source: Source | None) -> artifact_pb2.Artifact | None:
+        return None if source is None else self.artifacts.put(source)
+
+
+def image_search(
+    board: str, *, builtin: str = "", budgets: Budgets | None = None, seed: int = 0
+) -> exploration_pb2.SearchSpec:
+    """A specification of a search for an image classifier with the services' defaults."""
+    return exploration_pb2.SearchSpec(
+        task=task_pb2.Task(
+            kind=task_pb2.TASK_KIND_IMAGE_CLASSIFICATION, dataset=task_pb2.Dataset(builtin=builtin) if builtin else None
+        ),
+        board=board,
+        budgets=budgets.message() if budgets is not None else None,
+        seed=seed,
+    )
