@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-
-class ModelError(Exception):
-    """A model that the compiler refuses: the file is broken, or it holds what cannot be compiled."""
+from services.common.errors import InvalidArgumentError, UnsupportedError
 
 
-class InvalidModelError(ModelError):
+class InvalidModelError(InvalidArgumentError):
     """The file is not a readable model: truncated, corrupt or inconsistent with itself."""
 
+    default_reason = "INVALID_MODEL"
 
-class UnsupportedModelError(ModelError):
+
+class UnsupportedModelError(UnsupportedError):
     """The model is well formed but holds an operator, type or shape that cannot be compiled."""
+
+    default_reason = "UNSUPPORTED_MODEL"

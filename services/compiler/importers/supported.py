@@ -4,5 +4,5 @@ from services.compiler.ir.graph import Graph
 
 
 def check_supported(graph: Graph) -> Graph:
-    """x"""
+    """X"""
     return graph

@@ -6,14 +6,23 @@ import struct
 
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.supported import check_supported
-from services.compiler.importers.tflite_graph_builder import GraphBuilder
 from services.compiler.importers.tflite_file import read_file
+from services.compiler.importers.tflite_graph_builder import GraphBuilder
 from services.compiler.importers.tflite_ops import convert
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.verify import InvalidGraphError, verify
 
 # what flatbuffers and numpy raise when an offset or a length in the file is wrong
-_BROKEN_FILE = (struct.error, IndexError, KeyError, TypeError, ValueError, OverflowError, AttributeError, AssertionError)
+_BROKEN_FILE = (
+    struct.error,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    AttributeError,
+    AssertionError,
+)
 
 
 def import_tflite(data: bytes, name: str) -> Graph:

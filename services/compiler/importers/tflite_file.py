@@ -100,9 +100,7 @@ class TfliteFile:
         except ValueError as error:
             raise InvalidModelError(f"tensor {name!r}: {error}") from error
 
-    def _constant(
-        self, name: str, buffer: int, dtype: DType, shape: tuple[int, ...]
-    ) -> npt.NDArray[np.generic] | None:
+    def _constant(self, name: str, buffer: int, dtype: DType, shape: tuple[int, ...]) -> npt.NDArray[np.generic] | None:
         """Return a view of the tensor's bytes in the file, or None for an activation (empty buffer)."""
         if buffer >= self.model.BuffersLength():
             raise InvalidModelError(

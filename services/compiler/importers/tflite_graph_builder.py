@@ -28,7 +28,7 @@ class GraphBuilder:
 
     def add(self, tensor: Tensor) -> TensorId:
         """Return the id of a tensor that the file does not hold."""
-        new_id = self.file.subgraph.TensorsLength() + self.added
+        new_id = int(self.file.subgraph.TensorsLength()) + self.added
         self.added += 1
         self.tensors[new_id] = tensor
         return new_id

@@ -10,8 +10,8 @@ import tflite
 
 from services.compiler.errors import InvalidModelError, UnsupportedModelError
 from services.compiler.importers.padding import Window, same_padding
-from services.compiler.importers.tflite_graph_builder import GraphBuilder
 from services.compiler.importers.tflite_file import FileOperator
+from services.compiler.importers.tflite_graph_builder import GraphBuilder
 from services.compiler.importers.tflite_slice import convert_strided_slice
 from services.compiler.ir.ops import (
     Activation,
@@ -19,8 +19,8 @@ from services.compiler.ir.ops import (
     AveragePool2D,
     Concatenation,
     Conv2D,
-    Dequantize,
     DepthwiseConv2D,
+    Dequantize,
     FullyConnected,
     HardSwish,
     LeakyRelu,

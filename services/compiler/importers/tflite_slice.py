@@ -8,8 +8,8 @@ from typing import Any
 import tflite
 
 from services.compiler.errors import InvalidModelError, UnsupportedModelError
-from services.compiler.importers.tflite_graph_builder import GraphBuilder
 from services.compiler.importers.tflite_file import FileOperator
+from services.compiler.importers.tflite_graph_builder import GraphBuilder
 from services.compiler.ir.ops import Op, StridedSlice
 
 
@@ -18,7 +18,8 @@ def convert_strided_slice(builder: GraphBuilder, operator: FileOperator) -> tupl
     options = operator.options(tflite.StridedSliceOptions)
     if options.EllipsisMask() or options.NewAxisMask() or options.Offset():
         raise UnsupportedModelError(
-            f"{operator} has an ellipsis mask, a new-axis mask or relative ends: must have begin, end and shrink masks only"
+            f"{operator} has an ellipsis mask, a new-axis mask or relative ends: "
+            "must have begin, end and shrink masks only"
         )
     (source,) = builder.inputs(operator, 1)
     shape = builder.tensors[source].shape
@@ -27,9 +28,7 @@ def convert_strided_slice(builder: GraphBuilder, operator: FileOperator) -> tupl
         raise InvalidModelError(f"{operator} has {len(begin)} begins for shape {shape}: must have one a dimension")
     if 0 in strides:
         raise InvalidModelError(f"{operator} has strides {strides}: none may be 0")
-    limits = [
-        _resolve(size, (begin[i], end[i], strides[i]), _Masks.of(options, i)) for i, size in enumerate(shape)
-    ]
+    limits = [_resolve(size, (begin[i], end[i], strides[i]), _Masks.of(options, i)) for i, size in enumerate(shape)]
     return (
         StridedSlice(
             name=builder.name(operator),

@@ -22,7 +22,8 @@ def quantize(values: npt.NDArray[np.float32], quant: QuantParams, dtype: DType) 
     rounded = whole + np.where(np.abs(ratio - whole) >= np.float32(0.5), np.sign(ratio), np.float32(0.0))
     low, high = dtype.value_range
     finite = np.clip(np.nan_to_num(rounded.astype(np.float64), nan=0.0), -(2.0**31), 2.0**31)
-    return np.clip(finite.astype(np.int64) + quant.zero_point[0], low, high).astype(dtype.numpy)
+    integers: Array = np.clip(finite.astype(np.int64) + quant.zero_point[0], low, high).astype(dtype.numpy)
+    return integers
 
 
 def dequantize(values: Array, quant: QuantParams) -> npt.NDArray[np.float32]:

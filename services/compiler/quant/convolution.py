@@ -34,7 +34,9 @@ def conv2d(graph: Graph, op: Conv2D, x_nhwc: Array, weights_ohwi: Array, bias: A
     return _finish(graph, op, acc.astype(np.int64), bias).reshape(1, out_h, out_w, out_channels)
 
 
-def depthwise_conv2d(graph: Graph, op: DepthwiseConv2D, x_nhwc: Array, weights_1hwo: Array, bias: Array | None) -> Array:
+def depthwise_conv2d(
+    graph: Graph, op: DepthwiseConv2D, x_nhwc: Array, weights_1hwo: Array, bias: Array | None
+) -> Array:
     """Return the int8 NHWC output of a depthwise convolution; output channel c * multiplier + m reads channel c."""
     _, kernel_h, kernel_w, out_channels = weights_1hwo.shape
     windows = _windows(graph, op, x_nhwc, (kernel_h, kernel_w))

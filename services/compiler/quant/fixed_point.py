@@ -20,7 +20,8 @@ _ONE_Q2 = 1 << 29
 def wrap_int32(values: npt.ArrayLike) -> Int64s:
     """Return the values as a two's-complement 32-bit register would hold them."""
     wide = np.asarray(values, dtype=np.int64)
-    return ((wide + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+    wrapped: Int64s = ((wide + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+    return wrapped
 
 
 def saturating_rounding_doubling_high_mul(a: npt.ArrayLike, b: npt.ArrayLike) -> Int64s:
@@ -36,12 +37,14 @@ def rounding_divide_by_pot(x: npt.ArrayLike, exponent: npt.ArrayLike) -> Int64s:
     wide, bits = np.asarray(x, dtype=np.int64), np.asarray(exponent, dtype=np.int64)
     mask = (np.int64(1) << bits) - 1
     threshold = (mask >> 1) + (wide < 0)
-    return (wide >> bits) + ((wide & mask) > threshold)
+    rounded: Int64s = (wide >> bits) + ((wide & mask) > threshold)
+    return rounded
 
 
 def saturating_shift_left(x: npt.ArrayLike, bits: int) -> Int64s:
     """Return x * 2**bits, saturated to int32."""
-    return np.clip(np.asarray(x, dtype=np.int64) << bits, INT32_MIN, INT32_MAX)
+    shifted: Int64s = np.clip(np.asarray(x, dtype=np.int64) << bits, INT32_MIN, INT32_MAX)
+    return shifted
 
 
 def exp_on_negative_values(a: npt.ArrayLike, integer_bits: int) -> Int64s:
@@ -104,7 +107,7 @@ def logistic(a: npt.ArrayLike, integer_bits: int) -> Int64s:
 
 
 def tanh(a: npt.ArrayLike, integer_bits: int) -> Int64s:
-    """Return tanh(a) in Q0.31; `integer_bits` at most 4, since the argument is doubled."""
+    """Return the hyperbolic tangent of a in Q0.31; `integer_bits` at most 4, since the argument is doubled."""
     raw = np.asarray(a, dtype=np.int64)
     magnitude = one_minus_x_over_one_plus_x(exp_on_negative_values(-np.abs(raw), integer_bits + 1))
     signed = np.where(raw < 0, -magnitude, magnitude)

@@ -136,7 +136,8 @@ def _high_mul_16(a: Int64s, b: int) -> Int64s:
     """Return round(a * b / 2**15), half away from zero; b is never -32768, so nothing saturates."""
     product = a * b
     nudged = product + np.where(product >= 0, 1 << 14, 1 - (1 << 14))
-    return np.sign(nudged) * (np.abs(nudged) >> 15)
+    rounded: Int64s = np.sign(nudged) * (np.abs(nudged) >> 15)
+    return rounded
 
 
 def _saturate_16(values: Int64s) -> Int64s:

@@ -33,7 +33,10 @@ def max_pool(graph: Graph, op: MaxPool2D, x_nhwc: Array) -> Array:
 
 def _sum_of_windows(graph: Graph, op: AveragePool2D, image_hwc: Int64s) -> Int64s:
     padded = np.pad(image_hwc, _pad_widths(op))
-    return sum((_tap(graph, op, padded, y, x) for y, x in np.ndindex(*op.kernel_hw)), start=np.int64(0))  # type: ignore[return-value]
+    total = np.zeros((*graph.tensors[op.output].shape[1:3], image_hwc.shape[2]), dtype=np.int64)
+    for y, x in np.ndindex(*op.kernel_hw):
+        total += _tap(graph, op, padded, y, x)
+    return total
 
 
 def _pad_widths(op: AveragePool2D | MaxPool2D) -> tuple[tuple[int, int], ...]:

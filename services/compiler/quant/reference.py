@@ -13,8 +13,8 @@ from services.compiler.ir.ops import (
     AveragePool2D,
     Concatenation,
     Conv2D,
-    Dequantize,
     DepthwiseConv2D,
+    Dequantize,
     FullyConnected,
     HardSwish,
     LeakyRelu,
@@ -91,7 +91,7 @@ def run_op(graph: Graph, op: Op, arguments: Sequence[Array]) -> tuple[Array, ...
     return (_run_single(graph, op, arguments),)
 
 
-def _run_single(graph: Graph, op: Op, arguments: Sequence[Array]) -> Array:
+def _run_single(graph: Graph, op: Op, arguments: Sequence[Array]) -> Array:  # noqa: PLR0912 - one case an operator
     x = arguments[0]
     match op:
         case Conv2D():

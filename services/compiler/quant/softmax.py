@@ -51,7 +51,7 @@ def softmax(graph: Graph, op: Softmax, x: Array) -> Array:
     values = x.astype(np.int64)
     diff = values - values.max(axis=-1, keepdims=True)
     counted = diff >= params.diff_min
-    exps = np.where(counted, _exp_of_difference(np.maximum(diff, params.diff_min), params), 0)
+    exps = np.where(counted, exp_of_difference(np.maximum(diff, params.diff_min), params), 0)
     sums = np.where(counted, rounding_divide_by_pot(exps, ACCUMULATION_INTEGER_BITS), 0).sum(axis=-1, keepdims=True)
     reciprocal, bits_over_unit = _reciprocal(sums)
     scaled = saturating_rounding_doubling_high_mul(reciprocal, exps)
@@ -59,7 +59,8 @@ def softmax(graph: Graph, op: Softmax, x: Array) -> Array:
     return np.where(counted, np.clip(result, -128, 127), -128).astype(np.int8)
 
 
-def _exp_of_difference(diff: Int64s, params: SoftmaxParams) -> Int64s:
+def exp_of_difference(diff: Int64s, params: SoftmaxParams) -> Int64s:
+    """Return exp of differences to the row's maximum, not below `diff_min`, in Q0.31."""
     shifted = wrap_int32(diff << params.multiplier.shift)
     scaled = saturating_rounding_doubling_high_mul(shifted, params.multiplier.value)
     return exp_on_negative_values(scaled, SCALED_DIFF_INTEGER_BITS)

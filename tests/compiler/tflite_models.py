@@ -1,0 +1,253 @@
+"""One-operator TFLite models with given shapes, quantization and seeded weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tests.compiler.tflite_builder import ACTIVATIONS, VALID, ModelBuilder
+
+
+@dataclass(frozen=True)
+class Quant:
+    """Scale and zero point of an activation."""
+
+    scale: float = 0.05
+    zero_point: int = 0
+
+
+def conv_output_hw(
+    input_hw: Sequence[int],
+    kernel_hw: Sequence[int],
+    stride_hw: Sequence[int],
+    dilation_hw: Sequence[int],
+    padding: int,
+) -> tuple[int, int]:
+    """Return the output height and width that TFLite writes into the file."""
+    sizes = []
+    for size, kernel, stride, dilation in zip(input_hw, kernel_hw, stride_hw, dilation_hw, strict=True):
+        reach = (kernel - 1) * dilation + 1
+        sizes.append((size - reach) // stride + 1 if padding == VALID else -(-size // stride))
+    return sizes[0], sizes[1]
+
+
+def random_scales(rng: np.random.Generator, count: int, typical: float = 0.01) -> list[float]:
+    """Return float32 scales spread over two octaves."""
+    return [float(s) for s in (typical * np.exp2(rng.uniform(-1, 1, count))).astype(np.float32)]
+
+
+def conv2d(
+    input_shape: Sequence[int],
+    out_channels: int,
+    kernel_hw: tuple[int, int],
+    *,
+    stride_hw: tuple[int, int] = (1, 1),
+    dilation_hw: tuple[int, int] = (1, 1),
+    padding: int = VALID,
+    activation: str = "none",
+    source: Quant = Quant(),
+    result: Quant = Quant(0.1, 3),
+    per_channel: bool = True,
+    bias: bool = True,
+    seed: int = 0,
+) -> bytes:
+    """Return a model of one CONV_2D."""
+    rng = np.random.default_rng(seed)
+    model = ModelBuilder()
+    x = model.activation(input_shape, source.scale, source.zero_point)
+    scales = random_scales(rng, out_channels if per_channel else 1)
+    values = rng.integers(-127, 128, (out_channels, *kernel_hw, input_shape[3])).astype(np.int8)
+    weights = model.constant(values, scales, axis=0)
+    inputs = [x, weights, *([_bias(model, rng, out_channels, source, scales)] if bias else [])]
+    hw = conv_output_hw(input_shape[1:3], kernel_hw, stride_hw, dilation_hw, padding)
+    y = model.activation((1, *hw, out_channels), result.scale, result.zero_point)
+    fields = _window_fields(stride_hw, padding, activation)
+    model.operator("CONV_2D", inputs, [y], "Conv2DOptions", **fields, **_dilation_fields(dilation_hw))
+    return model.build([x], [y])
+
+
+def depthwise_conv2d(
+    input_shape: Sequence[int],
+    multiplier: int,
+    kernel_hw: tuple[int, int],
+    *,
+    stride_hw: tuple[int, int] = (1, 1),
+    dilation_hw: tuple[int, int] = (1, 1),
+    padding: int = VALID,
+    activation: str = "none",
+    source: Quant = Quant(),
+    result: Quant = Quant(0.1, 3),
+    per_channel: bool = True,
+    bias: bool = True,
+    seed: int = 0,
+) -> bytes:
+    """Return a model of one DEPTHWISE_CONV_2D."""
+    rng = np.random.default_rng(seed)
+    model = ModelBuilder()
+    out_channels = input_shape[3] * multiplier
+    x = model.activation(input_shape, source.scale, source.zero_point)
+    scales = random_scales(rng, out_channels if per_channel else 1)
+    values = rng.integers(-127, 128, (1, *kernel_hw, out_channels)).astype(np.int8)
+    weights = model.constant(values, scales, axis=3)
+    inputs = [x, weights, *([_bias(model, rng, out_channels, source, scales)] if bias else [])]
+    hw = conv_output_hw(input_shape[1:3], kernel_hw, stride_hw, dilation_hw, padding)
+    y = model.activation((1, *hw, out_channels), result.scale, result.zero_point)
+    fields = {**_window_fields(stride_hw, padding, activation), "DepthMultiplier": multiplier}
+    model.operator(
+        "DEPTHWISE_CONV_2D", inputs, [y], "DepthwiseConv2DOptions", **fields, **_dilation_fields(dilation_hw)
+    )
+    return model.build([x], [y])
+
+
+def fully_connected(
+    input_shape: Sequence[int],
+    out_features: int,
+    *,
+    activation: str = "none",
+    source: Quant = Quant(),
+    result: Quant = Quant(0.1, 3),
+    per_channel: bool = False,
+    bias: bool = True,
+    seed: int = 0,
+) -> bytes:
+    """Return a model of one FULLY_CONNECTED over the last dimension of the input."""
+    rng = np.random.default_rng(seed)
+    model = ModelBuilder()
+    x = model.activation(input_shape, source.scale, source.zero_point)
+    scales = random_scales(rng, out_features if per_channel else 1)
+    values = rng.integers(-127, 128, (out_features, input_shape[-1])).astype(np.int8)
+    weights = model.constant(values, scales, axis=0)
+    inputs = [x, weights, *([_bias(model, rng, out_features, source, scales)] if bias else [])]
+    rows = prod(input_shape) // input_shape[-1]
+    y = model.activation((rows, out_features), result.scale, result.zero_point)
+    fields = {"FusedActivationFunction": ACTIVATIONS[activation]}
+    model.operator("FULLY_CONNECTED", inputs, [y], "FullyConnectedOptions", **fields)
+    return model.build([x], [y])
+
+
+def _bias(model: ModelBuilder, rng: np.random.Generator, count: int, source: Quant, scales: list[float]) -> int:
+    bias_scales = [float(np.float32(source.scale) * np.float32(s)) for s in scales]
+    return model.constant(rng.integers(-3000, 3000, count).astype(np.int32), bias_scales)
+
+
+def _window_fields(stride_hw: tuple[int, int], padding: int, activation: str) -> dict[str, Any]:
+    strides = {"StrideH": stride_hw[0], "StrideW": stride_hw[1]}
+    return {"Padding": padding, **strides, "FusedActivationFunction": ACTIVATIONS[activation]}
+
+
+def _dilation_fields(dilation_hw: tuple[int, int]) -> dict[str, Any]:
+    return {"DilationHFactor": dilation_hw[0], "DilationWFactor": dilation_hw[1]}
+
+
+def pool2d(
+    kind: str,
+    input_shape: Sequence[int],
+    kernel_hw: tuple[int, int],
+    *,
+    stride_hw: tuple[int, int] = (1, 1),
+    padding: int = VALID,
+    activation: str = "none",
+    quant: Quant = Quant(),
+) -> bytes:
+    """Return a model of one AVERAGE_POOL_2D or MAX_POOL_2D."""
+    model = ModelBuilder()
+    x = model.activation(input_shape, quant.scale, quant.zero_point)
+    hw = conv_output_hw(input_shape[1:3], kernel_hw, stride_hw, (1, 1), padding)
+    y = model.activation((1, *hw, input_shape[3]), quant.scale, quant.zero_point)
+    kernel = {"FilterHeight": kernel_hw[0], "FilterWidth": kernel_hw[1]}
+    model.operator(kind, [x], [y], "Pool2DOptions", **kernel, **_window_fields(stride_hw, padding, activation))
+    return model.build([x], [y])
+
+
+def binary(
+    kind: str,
+    left_shape: Sequence[int],
+    right_shape: Sequence[int],
+    *,
+    left: Quant = Quant(),
+    right: Quant = Quant(0.03, -7),
+    result: Quant = Quant(0.08, 5),
+    activation: str = "none",
+    constant_right: bool = False,
+    seed: int = 0,
+) -> bytes:
+    """Return a model of one ADD, SUB or MUL with two inputs, or a constant right one."""
+    model = ModelBuilder()
+    x = model.activation(left_shape, left.scale, left.zero_point)
+    if constant_right:
+        values = np.random.default_rng(seed).integers(-128, 128, right_shape).astype(np.int8)
+        other = model.constant(values, [right.scale], right.zero_point)
+    else:
+        other = model.activation(right_shape, right.scale, right.zero_point)
+    shape = np.broadcast_shapes(tuple(left_shape), tuple(right_shape))
+    y = model.activation(shape, result.scale, result.zero_point)
+    fields = {"FusedActivationFunction": ACTIVATIONS[activation]}
+    model.operator(kind, [x, other], [y], f"{kind.capitalize()}Options", **fields)
+    return model.build([x] if constant_right else [x, other], [y])
+
+
+def unary(
+    kind: str,
+    options: str,
+    shape: Sequence[int],
+    *,
+    source: Quant = Quant(),
+    result: Quant = Quant(),
+    dtypes: tuple[str, str] = ("int8", "int8"),
+    **fields: Any,
+) -> bytes:
+    """Return a model of one operator that keeps the shape; float32 tensors get no quantization."""
+    model = ModelBuilder()
+    ends = [
+        model.activation(shape, 0.0 if dtype == "float32" else q.scale, q.zero_point, dtype)
+        for q, dtype in zip((source, result), dtypes, strict=True)
+    ]
+    model.operator(kind, ends[:1], ends[1:], options, **fields)
+    return model.build(ends[:1], ends[1:])
+
+
+def with_constants(
+    kind: str,
+    options: str,
+    input_shape: Sequence[int],
+    output_shapes: Sequence[Sequence[int]],
+    constants: Sequence[Any],
+    *,
+    source: Quant = Quant(),
+    result: Quant | None = None,
+    input_position: int = 0,
+    **fields: Any,
+) -> bytes:
+    """Return a model of one operator with an int8 input, constants beside it and int8 outputs.
+
+    Constants are int32, or int8 arrays in the input's quantization.
+    """
+    model = ModelBuilder()
+    x = model.activation(input_shape, source.scale, source.zero_point)
+    others = [_constant(model, c, source) for c in constants]
+    quant = result or source
+    outputs = [model.activation(s, quant.scale, quant.zero_point) for s in output_shapes]
+    inputs = [*others[:input_position], x, *others[input_position:]]
+    model.operator(kind, inputs, outputs, options, **fields)
+    return model.build([x], outputs)
+
+
+def _constant(model: ModelBuilder, values: Any, quant: Quant) -> int:
+    if isinstance(values, np.ndarray) and values.dtype == np.int8:
+        return model.constant(values, [quant.scale], quant.zero_point)
+    return model.constant(np.asarray(values, dtype=np.int32))
+
+
+def concatenation(shapes: Sequence[Sequence[int]], axis: int, quant: Quant = Quant()) -> bytes:
+    """Return a model of one CONCATENATION of int8 inputs."""
+    model = ModelBuilder()
+    inputs = [model.activation(s, quant.scale, quant.zero_point) for s in shapes]
+    joined = list(shapes[0])
+    joined[axis] = sum(s[axis] for s in shapes)
+    y = model.activation(joined, quant.scale, quant.zero_point)
+    model.operator("CONCATENATION", inputs, [y], "ConcatenationOptions", Axis=axis)
+    return model.build(inputs, [y])
