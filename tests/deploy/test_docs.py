@@ -1,0 +1,55 @@
+"""The documentation against the code and itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from services.common.errors import FarmError
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    local = [link.partition("#")[0] for link in links if "://" not in link]
+    assert [link for link in local if link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_anchors_are_headings(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+#[^)\s]+)\)", page.read_text()):
+        if "://" in link:
+            continue
+        target, _, anchor = link.partition("#")
+        text = (page.parent / target).read_text() if target else page.read_text()
+        headings = {
+            re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-")
+            for h in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        }
+        assert anchor in headings
+
+
+def test_every_error_code_has_its_row() -> None:
+    rows = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE))
+    assert rows == {kind.code.name for kind in (FarmError, *FarmError.__subclasses__())}
+
+
+def test_settings_named_in_the_pages_exist() -> None:
+    from services.common.settings import Settings
+
+    # Read by the client or the Makefile, not by a service.
+    elsewhere = {"TINYFARM_SERVER", "TINYFARM_TAG", "TINYFARM_FUZZ_EXAMPLES"}
+    named = {n for page in PAGES for n in re.findall(r"TINYFARM_[A-Z_]+[A-Z]", page.read_text())}
+    assert named - elsewhere <= {f"TINYFARM_{field.upper()}" for field in Settings.model_fields}
+
+
+def test_make_targets_named_in_the_pages_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    lines = [line for page in PAGES for line in page.read_text().splitlines()]
+    named = {n for line in lines for n in re.findall(r"(?:^\s*|`)make ([a-z]+)", line)}
+    assert named <= targets
