@@ -27,7 +27,7 @@ def write_npz(arrays: Mapping[str, npt.NDArray[np.generic]] | npt.NDArray[np.gen
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w") as archive:
         for key, array in named.items():
-            # Not np.savez: it takes keys such as "file" for its own parameters. A fixed time keeps equal arrays equal bytes.
+            # Not np.savez: it takes a key "file" for its own. A fixed time keeps equal arrays equal bytes.
             with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
     return sink.getvalue()
