@@ -1,4 +1,4 @@
-"""What the arena planner sees: sizes, live ranges and which buffers may overlap how far."""
+"""What the arena planner sees of a schedule: sizes and live ranges."""
 
 from __future__ import annotations
 
@@ -21,24 +21,11 @@ class LiveRange:
         return self.first <= other.last and other.first <= self.last
 
 
-@dataclass(frozen=True, slots=True)
-class OverlapRule:
-    """`target`, born at the step where `source` dies, may share its bytes if it starts low enough.
-
-    Allowed offsets: target.offset <= source.offset - distance_bytes. Then the kernel, which reads and writes
-    upwards, never overwrites an input byte that it still has to read (vMCU, MLSys 2024). In place is distance 0.
-    """
-
-    source: BufferId
-    target: BufferId
-    distance_bytes: int
-
-
-def live_ranges(schedule: Schedule, kept: frozenset[BufferId]) -> tuple[LiveRange, ...]:
+def live_ranges(schedule: Schedule) -> tuple[LiveRange, ...]:
     """Return the live range of every buffer of the schedule.
 
-    `kept` buffers (the network's outputs) live to the last step; a buffer that is read before any step writes
-    it (the network's inputs) lives from step 0.
+    The network's outputs live to the last step. Its inputs, and every buffer that is read before any step writes
+    it, live from step 0.
     """
     steps = list(schedule.steps())
     first: dict[BufferId, int] = {}
@@ -52,7 +39,8 @@ def live_ranges(schedule: Schedule, kept: frozenset[BufferId]) -> tuple[LiveRang
             first.setdefault(buffer, index)
             last[buffer] = max(index, last.get(buffer, index))
     end = max(len(steps) - 1, 0)
+    kept = set(schedule.outputs)
     return tuple(
-        LiveRange(b.id, b.size_bytes, first.get(b.id, 0), end if b.id in kept else last.get(b.id, end))
+        LiveRange(b.id, b.size_bytes, first.get(b.id, 0), end if b.id in kept else last.get(b.id, 0))
         for b in schedule.buffers
     )

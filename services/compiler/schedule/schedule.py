@@ -78,14 +78,20 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Every step in execution order with the buffers they use; offsets are the memory planner's."""
+    """Every step in execution order with the buffers they use; offsets are the memory planner's.
+
+    `outputs` are the buffers of the network's outputs: they live to the end.
+    """
 
     name: str
     buffers: tuple[Buffer, ...]
     stages: tuple[Stage, ...]
+    outputs: tuple[BufferId, ...]
 
     def __post_init__(self) -> None:
         known = {b.id for b in self.buffers}
+        if unknown := set(self.outputs) - known:
+            raise ValueError(f"schedule {self.name!r} outputs unknown buffers {sorted(unknown)}")
         for step in self.steps():
             if unknown := {*step.reads, *step.writes, *([step.scratch] if step.scratch is not None else [])} - known:
                 raise ValueError(f"step of operator {step.op_index} uses unknown buffers {sorted(unknown)}")

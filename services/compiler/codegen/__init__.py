@@ -1,0 +1,1 @@
+"""From a planned schedule to C99: calls, constants and text."""

@@ -1,0 +1,112 @@
+"""Which kernel calls carry out a step: one case an operator."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from services.compiler.codegen.elementwise import (
+    add_call,
+    dequantize_call,
+    lut_call,
+    mul_call,
+    quantize_call,
+    softmax_call,
+)
+from services.compiler.codegen.movement import (
+    concatenation_calls,
+    mean_call,
+    pad_calls,
+    pool_call,
+    resize_call,
+    slice_calls,
+    split_calls,
+    transpose_calls,
+)
+from services.compiler.codegen.operands import Operands
+from services.compiler.codegen.program import KernelCall, Layer, Program
+from services.compiler.codegen.weighted import conv2d_call, depthwise_conv2d_call, fully_connected_call
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import (
+    Add,
+    AveragePool2D,
+    Concatenation,
+    Conv2D,
+    DepthwiseConv2D,
+    Dequantize,
+    FullyConnected,
+    HardSwish,
+    LeakyRelu,
+    Logistic,
+    MaxPool2D,
+    Mean,
+    Mul,
+    Op,
+    Pad,
+    Quantize,
+    Relu,
+    Reshape,
+    ResizeNearestNeighbor,
+    Softmax,
+    Split,
+    StridedSlice,
+    Sub,
+    Tanh,
+    Transpose,
+)
+from services.compiler.memory.arena import ArenaPlan
+from services.compiler.schedule.per_layer import alias_roots
+from services.compiler.schedule.schedule import Schedule
+
+
+def lower(graph: Graph, schedule: Schedule, plan: ArenaPlan) -> Program:
+    """Return the calls of a planned schedule, one layer a step."""
+    buffers = {b.id: b for b in schedule.buffers}
+    roots = alias_roots(graph)
+    layers = []
+    for index, step in enumerate(schedule.steps()):
+        operands = Operands(graph, step, f"{index:03}", buffers, plan, roots)
+        layers.append(Layer(index, step.op_index, _calls(graph, graph.ops[step.op_index], operands)))
+    return Program(tuple(layers))
+
+
+def _calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCall, ...]:  # noqa: PLR0912 - one case an operator
+    match op:
+        case Conv2D():
+            return (conv2d_call(graph, op, operands),)
+        case DepthwiseConv2D():
+            return (depthwise_conv2d_call(graph, op, operands),)
+        case FullyConnected():
+            return (fully_connected_call(graph, op, operands),)
+        case Add() | Sub():
+            return (add_call(graph, op, operands),)
+        case Mul():
+            return (mul_call(graph, op, operands),)
+        case AveragePool2D() | MaxPool2D():
+            return (pool_call(graph, op, operands),)
+        case Mean():
+            return (mean_call(graph, op, operands),)
+        case Pad():
+            return pad_calls(graph, op, operands)
+        case Softmax():
+            return (softmax_call(graph, op, operands),)
+        case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu():
+            return (lut_call(graph, op, operands),)
+        case Concatenation():
+            return concatenation_calls(graph, op, operands)
+        case StridedSlice():
+            return slice_calls(graph, op, operands)
+        case Split():
+            return split_calls(graph, op, operands)
+        case Transpose():
+            return transpose_calls(graph, op, operands)
+        case ResizeNearestNeighbor():
+            return (resize_call(graph, op, operands),)
+        case Quantize():
+            from_float = graph.tensors[op.input].dtype.is_float
+            return (quantize_call(graph, op, operands) if from_float else lut_call(graph, op, operands),)
+        case Dequantize():
+            return (dequantize_call(graph, op, operands),)
+        case Reshape():
+            raise AssertionError("a reshape is no step: both its sides name the same buffer")
+        case _:
+            assert_never(op)

@@ -1,0 +1,61 @@
+"""Where the operands of one step are: in the arena, or among the constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.compiler.codegen.program import ArenaRef, ArrayRef, ConstArray, CType, Section
+from services.compiler.codegen.weights import constant_data
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.tensor import TensorId
+from services.compiler.memory.arena import ArenaPlan
+from services.compiler.schedule.schedule import Buffer, BufferId, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Operands:
+    """Pointers of one step; `label` (the layer's number) makes the names of its constants."""
+
+    graph: Graph
+    step: Step
+    label: str
+    buffers: Mapping[BufferId, Buffer]
+    plan: ArenaPlan
+    roots: Mapping[TensorId, TensorId]
+
+    def read(self, tensor: TensorId) -> ArenaRef | ArrayRef:
+        """Return the pointer to an input: arena bytes, or a constant array."""
+        root = self.roots[tensor]
+        if self.graph.tensors[root].is_constant:
+            return ArrayRef(self._constant(root))
+        return self._arena(tensor, self.step.reads)
+
+    def write(self, tensor: TensorId) -> ArenaRef:
+        """Return the pointer to an output."""
+        return self._arena(tensor, self.step.writes)
+
+    def scratch(self) -> ArenaRef | None:
+        """Return the pointer to the step's scratch, if it has one."""
+        return None if self.step.scratch is None else ArenaRef(self.plan.offsets[self.step.scratch])
+
+    def _arena(self, tensor: TensorId, among: tuple[BufferId, ...]) -> ArenaRef:
+        buffer = next(b for b in among if tensor in self.buffers[b].tensors)
+        is_float = self.graph.tensors[tensor].dtype.is_float
+        return ArenaRef(self.plan.offsets[buffer], CType.FLOAT32 if is_float else CType.INT8)
+
+    def _constant(self, tensor: TensorId) -> ConstArray:
+        graph = self.graph
+        ctype = CType.FLOAT32 if graph.tensors[tensor].dtype.is_float else CType.INT8
+        return ConstArray(
+            f"{self.label}_constant_{tensor}",
+            Section.WEIGHTS,
+            ctype,
+            graph.tensors[tensor].elements,
+            lambda: constant_data(graph, tensor).view(ctype_numpy(ctype)).ravel(),
+        )
+
+
+def ctype_numpy(ctype: CType) -> str:
+    """Return numpy's name of an element type."""
+    return {CType.INT8: "int8", CType.UINT16: "uint16", CType.INT32: "int32", CType.FLOAT32: "float32"}[ctype]

@@ -1,0 +1,100 @@
+"""The manifest of a planned network."""
+
+from __future__ import annotations
+
+from services.compiler.codegen.names import c_identifier
+from services.compiler.codegen.network import IoSlot, layer_symbol
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.tensor import DType, TensorId
+from services.compiler.kernels.portable_set import kernel_files
+from services.compiler.library import BufferFacts, IoTensor, LayerFacts, LibraryManifest, MemoryBytes, PlanFacts
+from services.compiler.macs import graph_macs, op_macs
+from services.compiler.options import CompileOptions
+from services.compiler.planned import Planned
+from tinyfarm import __version__
+
+
+def describe(planned: Planned, model: Graph, options: CompileOptions) -> LibraryManifest:
+    """Return the manifest; `model` is the graph as imported, whose inputs and outputs have the file's own types."""
+    graph, name = planned.graph, c_identifier(model.name)
+    split = planned.memory.split
+    return LibraryManifest(
+        name=name,
+        model_name=model.name,
+        tool_version=__version__,
+        target=options.target,
+        core=options.core.value,
+        kernels="portable",
+        interface=options.interface.value,
+        schedule="per-layer",
+        macs=graph_macs(graph),
+        header=f"{name}.h",
+        sources=(f"{name}.c", f"{name}_weights.c", *kernel_files(planned.program.functions())),
+        inputs=_tensors(planned, graph.inputs, model, model.inputs),
+        outputs=_tensors(planned, graph.outputs, model, model.outputs),
+        memory=MemoryBytes(split.input, split.activations, split.line_buffers, split.scratch, split.arena),
+        peak_layer=planned.memory.peak_step,
+        plan=PlanFacts(planned.plan.lower_bound_bytes, planned.plan.gap_bytes, planned.plan.algorithm),
+        weights_bytes=planned.weights_bytes,
+        tables_bytes=planned.tables_bytes,
+        layers=_layers(planned, name),
+    )
+
+
+def io_slot(planned: Planned, tensor: TensorId) -> IoSlot:
+    """Return where an input or output tensor lies."""
+    buffer = next(b for b in planned.schedule.buffers if tensor in b.tensors)
+    return IoSlot(planned.plan.offsets[buffer.id], planned.graph.tensors[tensor].size_bytes)
+
+
+def _tensors(
+    planned: Planned, tensors: tuple[TensorId, ...], model: Graph, model_tensors: tuple[TensorId, ...]
+) -> tuple[IoTensor, ...]:
+    return tuple(
+        _tensor(planned, t, model.tensors[m].name, model.tensors[m].dtype)
+        for t, m in zip(tensors, model_tensors, strict=True)
+    )
+
+
+def _tensor(planned: Planned, tensor_id: TensorId, name: str, model_dtype: DType) -> IoTensor:
+    tensor = planned.graph.tensors[tensor_id]
+    slot = io_slot(planned, tensor_id)
+    return IoTensor(
+        name=name,
+        shape=tensor.shape,
+        dtype=tensor.dtype.value,
+        scale=tensor.quant.scale[0] if tensor.quant else None,
+        zero_point=tensor.quant.zero_point[0] if tensor.quant else None,
+        offset_bytes=slot.offset_bytes,
+        size_bytes=slot.size_bytes,
+        model_dtype=model_dtype.value,
+    )
+
+
+def _layers(planned: Planned, name: str) -> tuple[LayerFacts, ...]:
+    graph = planned.graph
+    facts = []
+    for layer in planned.program.layers:
+        op = graph.ops[layer.op_index]
+        facts.append(
+            LayerFacts(
+                index=layer.index,
+                name=op.name,
+                op=op.kind,
+                symbol=layer_symbol(name, layer.index),
+                macs=op_macs(graph, op),
+                output_shape=graph.tensors[op.output].shape,
+                live_bytes=planned.memory.live_bytes[layer.index],
+                buffers=_live_buffers(planned, layer.index),
+            )
+        )
+    return tuple(facts)
+
+
+def _live_buffers(planned: Planned, step: int) -> tuple[BufferFacts, ...]:
+    buffers = {b.id: b for b in planned.schedule.buffers}
+    return tuple(
+        BufferFacts(buffers[r.buffer].name, buffers[r.buffer].kind.value, planned.plan.offsets[r.buffer], r.size_bytes)
+        for r in planned.ranges
+        if r.first <= step <= r.last
+    )

@@ -1,0 +1,1 @@
+"""The C kernels, and which files a program needs."""

@@ -1,0 +1,196 @@
+/* tinyfarm portable kernels: int8 operators with TensorFlow Lite Micro's reference arithmetic, bit for bit.
+ *
+ * Tensors are NHWC with batch 1. A pointer names the tensor's element (row 0, column 0, channel 0), rows lie
+ * `row_stride` elements apart, so a tensor may sit in a wider buffer, or only partly in memory as long as the rows
+ * and columns that the region needs are there. Every kernel computes one region of its output.
+ * C99; uses no library function and no memory but its arguments and the stack.
+ */
+#ifndef TINYFARM_KERNELS_H
+#define TINYFARM_KERNELS_H
+
+#include <stdint.h>
+
+/* Half-open range of output rows and columns. */
+typedef struct {
+    int32_t row_start, row_stop, col_start, col_stop;
+} tf_region;
+
+/* How a window slides: padding is explicit and only before the image; what lies after it follows from the sizes. */
+typedef struct {
+    uint16_t in_h, in_w, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+} tf_window;
+
+/* Where an accumulator goes: multiplier in Q31, shift (left positive), then zero point and clamp. */
+typedef struct {
+    int16_t zero_point, min, max;
+} tf_output;
+
+typedef struct {
+    const int8_t *weights;     /* [O, KH, KW, C] */
+    const int32_t *bias;       /* [O], less input zero point times the sum of the filter */
+    const int32_t *multiplier; /* [O] */
+    const int8_t *shift;       /* [O] */
+    int32_t in_row_stride, out_row_stride;
+    uint16_t in_c, out_c;
+    int16_t in_zero_point;
+    tf_window window;
+    tf_output out;
+} tf_conv2d_s8_params;
+void tf_conv2d_s8(const tf_conv2d_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
+
+typedef struct {
+    const int8_t *weights;     /* [C * multiplier, KH, KW] */
+    const int32_t *bias;       /* as tf_conv2d_s8 */
+    const int32_t *multiplier; /* [C * multiplier] */
+    const int8_t *shift;       /* [C * multiplier] */
+    int32_t in_row_stride, out_row_stride;
+    uint16_t in_c, channel_multiplier;
+    int16_t in_zero_point;
+    tf_window window;
+    tf_output out;
+} tf_depthwise_conv2d_s8_params;
+void tf_depthwise_conv2d_s8(const tf_depthwise_conv2d_s8_params *p, const tf_region *region, const int8_t *input,
+                            int8_t *output);
+/* One channel at a time through `plane`, a padded copy of what the region needs of that channel: bytes
+ * ((rows - 1) * stride_h + dilation_h * (kernel_h - 1) + 1) * the same for columns. With equal input and output
+ * shape and channel_multiplier 1 the output may be the input (in place). */
+void tf_depthwise_conv2d_plane_s8(const tf_depthwise_conv2d_s8_params *p, const tf_region *region,
+                                  const int8_t *input, int8_t *output, int8_t *plane);
+
+typedef struct {
+    const int8_t *weights;     /* [O, I] */
+    const int32_t *bias;       /* [O], less input zero point times the sum of the row */
+    const int32_t *multiplier; /* [O], or one for all */
+    const int8_t *shift;       /* [O], or one for all */
+    int32_t in_features, out_features;
+    int32_t channel_step; /* 1: a multiplier a row; 0: one for all */
+    tf_output out;
+} tf_fully_connected_s8_params;
+/* The region's columns are the batch: input [columns, I], output [columns, O]; its rows are not used. */
+void tf_fully_connected_s8(const tf_fully_connected_s8_params *p, const tf_region *region, const int8_t *input,
+                           int8_t *output);
+
+/* Element-wise over [N, H, W, C] with a stride of 0 where an input is broadcast. */
+typedef struct {
+    int32_t size[4], in1_stride[4], in2_stride[4], out_stride[4];
+} tf_broadcast;
+
+typedef struct {
+    tf_broadcast shape;
+    int32_t in1_multiplier, in2_multiplier, out_multiplier;
+    int16_t in1_zero_point, in2_zero_point;
+    int8_t in1_shift, in2_shift, out_shift;
+    int8_t sign; /* 1: in1 + in2; -1: in1 - in2 */
+    tf_output out;
+} tf_add_s8_params;
+void tf_add_s8(const tf_add_s8_params *p, const tf_region *region, const int8_t *in1, const int8_t *in2,
+               int8_t *output);
+
+typedef struct {
+    tf_broadcast shape;
+    int32_t multiplier;
+    int16_t in1_zero_point, in2_zero_point;
+    int8_t shift;
+    tf_output out;
+} tf_mul_s8_params;
+void tf_mul_s8(const tf_mul_s8_params *p, const tf_region *region, const int8_t *in1, const int8_t *in2,
+               int8_t *output);
+
+typedef struct {
+    int32_t in_row_stride, out_row_stride;
+    uint16_t channels;
+    tf_window window;
+    tf_output out; /* zero point unused: input and output share their quantization */
+} tf_pool2d_s8_params;
+void tf_average_pool2d_s8(const tf_pool2d_s8_params *p, const tf_region *region, const int8_t *input,
+                          int8_t *output);
+void tf_max_pool2d_s8(const tf_pool2d_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
+
+typedef struct {
+    int32_t kept[4], reduced[4]; /* sizes of the loops over [N, H, W, C]; 1 where the other has the size */
+    int32_t in_stride[4], out_stride[4];
+    int32_t bias; /* less input zero point times the number of elements reduced */
+    int32_t multiplier;
+    int32_t shift;
+    tf_output out;
+} tf_mean_s8_params;
+void tf_mean_s8(const tf_mean_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
+
+typedef struct {
+    const int32_t *exp_table; /* exp of -d steps in Q31; 0 from `exp_entries` on */
+    int32_t exp_entries;
+    int32_t depth;
+} tf_softmax_s8_params;
+/* The region's columns are the vectors: input and output [columns, depth]; its rows are not used. */
+void tf_softmax_s8(const tf_softmax_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
+
+typedef struct {
+    const int8_t *table; /* [256], indexed by the input's byte as unsigned */
+    int32_t in_row_stride, out_row_stride;
+    int32_t col_elements; /* elements of one column */
+} tf_lut_s8_params;
+void tf_lut_s8(const tf_lut_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
+
+typedef struct {
+    int32_t size[4], in_stride[4], out_stride[4];
+    int32_t in_offset, out_offset;
+    int32_t out_row, out_col; /* where the box starts in the output */
+} tf_copy_s8_params;
+/* A box of bytes from anywhere to anywhere: slices, splits, concatenations, paddings, transpositions. */
+void tf_copy_s8(const tf_copy_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
+
+typedef struct {
+    int32_t out_row_stride, col_elements;
+    int32_t value;
+} tf_fill_s8_params;
+void tf_fill_s8(const tf_fill_s8_params *p, const tf_region *region, int8_t *output);
+
+typedef struct {
+    const uint16_t *rows, *cols; /* input row of each output row, input column of each output column */
+    int32_t in_row_stride, out_row_stride;
+    int32_t channels;
+} tf_resize_nearest_s8_params;
+void tf_resize_nearest_s8(const tf_resize_nearest_s8_params *p, const tf_region *region, const int8_t *input,
+                          int8_t *output);
+
+typedef struct {
+    float scale;
+    int32_t zero_point, min, max;
+    int32_t in_row_stride, out_row_stride;
+    int32_t col_elements;
+} tf_quantize_params;
+/* int8 output, or uint8 when min is 0: the byte is the same. */
+void tf_quantize_f32(const tf_quantize_params *p, const tf_region *region, const float *input, int8_t *output);
+/* uint8 input when min is 0. */
+void tf_dequantize_f32(const tf_quantize_params *p, const tf_region *region, const int8_t *input, float *output);
+
+/* Keeps a compiler from turning a short byte loop into a call of memcpy or memset. */
+#define TF_KEEP_LOOP(pointer) __asm__("" : "+r"(pointer))
+
+void tf_copy_bytes(int8_t *target, const int8_t *source, int32_t count);
+void tf_fill_bytes(int8_t *target, int32_t value, int32_t count);
+
+/* x * multiplier * 2^(shift - 31), rounded twice as TFLite does: to nearest at the multiplication (ties up), then
+ * to nearest at the right shift (ties away from zero). Source: gemmlowp, SaturatingRoundingDoublingHighMul and
+ * RoundingDivideByPOT; the multiplier is never negative, so no saturation is needed. */
+static inline int32_t tf_requantize(int32_t x, int32_t multiplier, int32_t shift)
+{
+    int32_t high;
+    if (shift > 0) {
+        x = (int32_t)((uint32_t)x << shift);
+    }
+    high = (int32_t)(((int64_t)x * multiplier + ((int64_t)1 << 30)) >> 31);
+    if (shift >= 0) {
+        return high;
+    }
+    return (((high + (high >> 31)) >> (-shift - 1)) + 1) >> 1;
+}
+
+static inline int8_t tf_clamp(int32_t value, const tf_output *out)
+{
+    value += out->zero_point;
+    value = value < out->min ? out->min : value;
+    return (int8_t)(value > out->max ? out->max : value);
+}
+
+#endif

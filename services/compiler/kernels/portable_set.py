@@ -1,0 +1,48 @@
+"""The portable kernels: one C file each, plain C99, for every core and for the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+KERNEL_HEADER = "tinyfarm_kernels.h"
+_FOLDER = Path(__file__).parent / "portable"
+
+# kernels that call another file's functions
+_NEEDS = {
+    "tf_copy_s8": ("tf_bytes",),
+    "tf_fill_s8": ("tf_bytes",),
+    "tf_resize_nearest_s8": ("tf_bytes",),
+    "tf_depthwise_conv2d_plane_s8": ("tf_bytes",),
+}
+
+# bytes of each parameter struct on a 32-bit core; a test compares them with what the C compiler says
+PARAMS_BYTES = {
+    "tf_region": 16,
+    "tf_conv2d_s8_params": 56,
+    "tf_depthwise_conv2d_s8_params": 56,
+    "tf_fully_connected_s8_params": 36,
+    "tf_add_s8_params": 92,
+    "tf_mul_s8_params": 80,
+    "tf_pool2d_s8_params": 36,
+    "tf_mean_s8_params": 84,
+    "tf_softmax_s8_params": 12,
+    "tf_lut_s8_params": 16,
+    "tf_copy_s8_params": 64,
+    "tf_fill_s8_params": 12,
+    "tf_resize_nearest_s8_params": 20,
+    "tf_quantize_params": 28,
+}
+
+
+def kernel_files(functions: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the C files that define these functions and what they call, sorted."""
+    needed = {name for function in functions for name in (function, *_NEEDS.get(function, ()))}
+    return tuple(f"{name}.c" for name in sorted(needed))
+
+
+@cache
+def kernel_text(file: str) -> str:
+    """Return a kernel file's text, or the header's."""
+    return (_FOLDER / file).read_text(encoding="utf-8")

@@ -1,0 +1,113 @@
+"""The compile result: a zip of C files and their manifest, the same bytes for the same input."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+SCHEMA = "tinyfarm.library/1"
+_FIXED_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class IoTensor:
+    """An input or output: `dtype` is what the C code takes, `model_dtype` what the model file declares."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None
+    zero_point: int | None
+    offset_bytes: int
+    size_bytes: int
+    model_dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBytes:
+    """The arena at its peak step; the first four add up to `arena`."""
+
+    input: int
+    activations: int
+    line_buffers: int
+    scratch: int
+    arena: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """How good the arena plan is: no plan can be below the bound."""
+
+    lower_bound_bytes: int
+    gap_bytes: int
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True)
+class BufferFacts:
+    """A buffer that is live at a layer."""
+
+    name: str
+    kind: str
+    offset_bytes: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFacts:
+    """One layer: its C function, work, output and memory."""
+
+    index: int
+    name: str
+    op: str
+    symbol: str
+    macs: int
+    output_shape: tuple[int, ...]
+    live_bytes: int
+    buffers: tuple[BufferFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryManifest:
+    """What is in the library, as `manifest.json` says it."""
+
+    name: str
+    model_name: str
+    tool_version: str
+    target: str
+    core: str
+    kernels: str
+    interface: str
+    schedule: str
+    macs: int
+    header: str
+    sources: tuple[str, ...]
+    inputs: tuple[IoTensor, ...]
+    outputs: tuple[IoTensor, ...]
+    memory: MemoryBytes
+    peak_layer: int
+    plan: PlanFacts
+    weights_bytes: int
+    tables_bytes: int
+    layers: tuple[LayerFacts, ...]
+    schema: str = SCHEMA
+
+    def to_json(self) -> str:
+        """Return the manifest as JSON text; the model's own names are escaped to ASCII."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def pack_library(manifest: LibraryManifest, files: Mapping[str, str]) -> bytes:
+    """Return the zip: sorted names, fixed times, `manifest.json` beside the C files."""
+    contents = {**files, "manifest.json": manifest.to_json()}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name in sorted(contents):
+            info = zipfile.ZipInfo(name, _FIXED_TIME)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, contents[name].encode())
+    return buffer.getvalue()

@@ -1,0 +1,62 @@
+"""What a compilation is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from services.common.errors import InvalidArgumentError, UnsupportedError
+
+
+class Interface(Enum):
+    """What the C code takes and gives: integers (the host converts at float edges), or the model's own floats."""
+
+    INT8 = "int8"
+    FLOAT = "float"
+
+
+class Core(Enum):
+    """Processor cores with kernels."""
+
+    CORTEX_M0PLUS = "cortex-m0plus"
+    CORTEX_M4 = "cortex-m4"
+    CORTEX_M7 = "cortex-m7"
+    CORTEX_M33 = "cortex-m33"
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """Target (a chip's name, told in the library), its core, the schedule asked for and the interface."""
+
+    target: str
+    core: Core
+    schedule: str = "auto"
+    interface: Interface = Interface.INT8
+
+    def __post_init__(self) -> None:
+        if self.schedule == "streaming" or self.schedule.split(":")[0] == "patch":
+            raise UnsupportedError(
+                f"schedule {self.schedule!r} cannot be compiled by this version: use 'auto' or 'per-layer'",
+                reason="UNSUPPORTED_SCHEDULE",
+                subject="schedule",
+                value=self.schedule,
+                allowed="auto, per-layer",
+            )
+        if self.schedule not in ("auto", "per-layer"):
+            raise InvalidArgumentError(
+                f"schedule is {self.schedule!r}: must be 'auto' or 'per-layer'",
+                subject="schedule",
+                value=self.schedule,
+                allowed="auto, per-layer",
+            )
+
+
+def parse_core(name: str) -> Core:
+    """Return the core of that name. Raises InvalidArgumentError."""
+    try:
+        return Core(name)
+    except ValueError:
+        allowed = ", ".join(c.value for c in Core)
+        raise InvalidArgumentError(
+            f"core is {name!r}: must be one of {allowed}", subject="core", value=name, allowed=allowed
+        ) from None

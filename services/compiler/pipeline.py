@@ -1,0 +1,81 @@
+"""The whole compiler, one step a line: model file in, C library out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.compiler.codegen.network import NetworkText, header_text, source_text, weights_text
+from services.compiler.describe import describe, io_slot
+from services.compiler.errors import InvalidModelError
+from services.compiler.importers.onnx import import_onnx
+from services.compiler.importers.tflite import import_tflite
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.verify import verify
+from services.compiler.kernels.portable_set import KERNEL_HEADER, kernel_files, kernel_text
+from services.compiler.library import LibraryManifest, pack_library
+from services.compiler.options import CompileOptions
+from services.compiler.passes.optimize import optimize
+from services.compiler.planned import Planned, plan_network
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The library as a zip and its manifest, with the graph it was made from."""
+
+    library_zip: bytes
+    manifest: LibraryManifest
+    graph: Graph
+
+
+def compile_model(model: bytes, model_name: str, options: CompileOptions) -> Compiled:
+    """Return the C library of a TFLite or ONNX model.
+
+    Raises InvalidModelError for a broken file and UnsupportedModelError for what cannot be compiled.
+    """
+    imported = import_model(model, model_name)
+    graph = optimize(imported, options.interface)
+    return compile_graph(graph, imported, options)
+
+
+def import_model(model: bytes, model_name: str) -> Graph:
+    """Return the graph of a model file, TFLite by its identifier, else ONNX."""
+    if not model:
+        raise InvalidModelError(f"model {model_name!r} is empty: must be a TFLite or ONNX file", subject=model_name)
+    return import_tflite(model, model_name) if model[4:8] == b"TFL3" else import_onnx(model, model_name)
+
+
+def compile_graph(graph: Graph, model: Graph, options: CompileOptions) -> Compiled:
+    """Return the C library of an optimized graph; `model` is the graph before optimization."""
+    planned = plan_network(verify(graph))
+    manifest = describe(planned, model, options)
+    return Compiled(pack_library(manifest, c_files(planned, manifest)), manifest, graph)
+
+
+def c_files(planned: Planned, manifest: LibraryManifest) -> dict[str, str]:
+    """Return every C file of the library by name."""
+    network = NetworkText(
+        name=manifest.name,
+        facts=_facts(manifest),
+        arena_bytes=manifest.memory.arena,
+        inputs=tuple(io_slot(planned, t) for t in planned.graph.inputs),
+        outputs=tuple(io_slot(planned, t) for t in planned.graph.outputs),
+    )
+    return {
+        f"{manifest.name}.h": header_text(network),
+        f"{manifest.name}.c": source_text(network, planned.program, planned.graph),
+        f"{manifest.name}_weights.c": weights_text(network, planned.program),
+        **{file: kernel_text(file) for file in (KERNEL_HEADER, *kernel_files(planned.program.functions()))},
+    }
+
+
+def _facts(manifest: LibraryManifest) -> tuple[str, ...]:
+    memory = manifest.memory
+    return (
+        f"{manifest.model_name} compiled by tinyfarm {manifest.tool_version} for {manifest.target} ({manifest.core})",
+        f"{manifest.schedule} schedule, {manifest.kernels} kernels, {manifest.interface} interface",
+        f"arena {memory.arena} bytes at layer {manifest.peak_layer} = input {memory.input} + activations "
+        f"{memory.activations}",
+        f"  + line buffers {memory.line_buffers} + scratch {memory.scratch}",
+        f"plan {manifest.plan.algorithm}: bound {manifest.plan.lower_bound_bytes}, gap {manifest.plan.gap_bytes} bytes",
+        f"weights {manifest.weights_bytes} bytes, tables {manifest.tables_bytes} bytes, {manifest.macs} MACs",
+    )

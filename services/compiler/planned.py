@@ -1,0 +1,53 @@
+"""A network scheduled, placed in memory and lowered to calls: what both C code and estimates are read from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.compiler.codegen.calls import lower
+from services.compiler.codegen.program import Program, Section
+from services.compiler.ir.graph import Graph
+from services.compiler.kernels.portable_set import PARAMS_BYTES
+from services.compiler.memory.arena import ArenaPlan, plan_arena
+from services.compiler.memory.live_range import LiveRange, live_ranges
+from services.compiler.memory.overlap import overlap_rules
+from services.compiler.memory.report import MemoryReport, memory_report
+from services.compiler.schedule.per_layer import per_layer_schedule
+from services.compiler.schedule.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Everything that is decided about a network before text is written."""
+
+    graph: Graph
+    schedule: Schedule
+    ranges: Sequence[LiveRange]
+    plan: ArenaPlan
+    memory: MemoryReport
+    program: Program
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of weights and biases in flash."""
+        return sum(
+            a.size_bytes for layer in self.program.layers for a in layer.arrays() if a.section is Section.WEIGHTS
+        )
+
+    @property
+    def tables_bytes(self) -> int:
+        """Bytes of multipliers, look-up tables, parameters and regions in flash, on a 32-bit core."""
+        arrays = sum(
+            a.size_bytes for layer in self.program.layers for a in layer.arrays() if a.section is Section.TABLE
+        )
+        params = sum(PARAMS_BYTES[call.params_type] for layer in self.program.layers for call in layer.calls)
+        return arrays + params + PARAMS_BYTES["tf_region"] * len(self.program.regions())
+
+
+def plan_network(graph: Graph) -> Planned:
+    """Return the graph's per-layer schedule with offsets and calls; needs no weights."""
+    schedule = per_layer_schedule(graph)
+    ranges = live_ranges(schedule)
+    plan = plan_arena(ranges, overlap_rules(graph, schedule))
+    return Planned(graph, schedule, ranges, plan, memory_report(schedule, ranges, plan), lower(graph, schedule, plan))

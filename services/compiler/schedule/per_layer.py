@@ -1,0 +1,84 @@
+"""The per-layer schedule: every operator once, in the graph's order, over its whole output."""
+
+from __future__ import annotations
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import DepthwiseConv2D, Op, Reshape
+from services.compiler.ir.tensor import TensorId
+from services.compiler.schedule.schedule import Buffer, BufferId, BufferKind, Schedule, Stage, StageKind, Step
+
+
+def per_layer_schedule(graph: Graph) -> Schedule:
+    """Return the schedule in which a reshape costs nothing: both sides of it name the same buffer."""
+    roots = alias_roots(graph)
+    tensor_buffers = _tensor_buffers(graph, roots)
+    buffer_of = {roots[t]: b.id for b in tensor_buffers for t in b.tensors}
+    scratches: list[Buffer] = []
+    steps: list[Step] = []
+    for index, op in enumerate(graph.ops):
+        if isinstance(op, Reshape):
+            continue
+        scratch_bytes = _scratch_bytes(graph, op, index, roots)
+        if scratch_bytes:
+            scratch_id = len(tensor_buffers) + len(scratches)
+            scratches.append(Buffer(scratch_id, f"scratch of {op.name}", BufferKind.SCRATCH, scratch_bytes))
+        reads = tuple(dict.fromkeys(buffer_of[roots[t]] for t in op.inputs if roots[t] in buffer_of))
+        writes = tuple(dict.fromkeys(buffer_of[roots[t]] for t in op.outputs))
+        steps.append(Step(index, reads, writes, scratches[-1].id if scratch_bytes else None))
+    outputs = tuple(dict.fromkeys(buffer_of[roots[t]] for t in graph.outputs if roots[t] in buffer_of))
+    stage = Stage(StageKind.PER_LAYER, tuple(steps))
+    return Schedule(graph.name, (*tensor_buffers, *scratches), (stage,), outputs)
+
+
+def alias_roots(graph: Graph) -> dict[TensorId, TensorId]:
+    """Return for every tensor the tensor whose bytes it is: its own, or through reshapes another's."""
+    roots = {t: t for t in graph.tensors}
+    for op in graph.ops:
+        if isinstance(op, Reshape):
+            roots[op.output] = roots[op.input]
+    return roots
+
+
+def plane_bytes(graph: Graph, op: DepthwiseConv2D) -> int:
+    """Return the size of one padded input channel, the scratch of the in-place depthwise kernel."""
+    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    _, kernel_h, kernel_w, _ = graph.tensors[op.weights].shape
+    height = (out_h - 1) * op.stride_hw[0] + (kernel_h - 1) * op.dilation_hw[0] + 1
+    width = (out_w - 1) * op.stride_hw[1] + (kernel_w - 1) * op.dilation_hw[1] + 1
+    return height * width
+
+
+def _tensor_buffers(graph: Graph, roots: dict[TensorId, TensorId]) -> tuple[Buffer, ...]:
+    """Return one buffer a set of aliased tensors, inputs first, in the order of their writing."""
+    members: dict[TensorId, list[TensorId]] = {}
+    for t in (*graph.inputs, *(t for op in graph.ops for t in op.outputs)):
+        if not graph.tensors[roots[t]].is_constant:
+            members.setdefault(roots[t], []).append(t)
+    return tuple(
+        Buffer(
+            BufferId(number),
+            graph.tensors[root].name,
+            BufferKind.INPUT if root in graph.inputs else BufferKind.ACTIVATION,
+            max(graph.tensors[t].size_bytes for t in tensors),
+            tuple(dict.fromkeys(tensors)),
+        )
+        for number, (root, tensors) in enumerate(members.items())
+    )
+
+
+def _scratch_bytes(graph: Graph, op: Op, index: int, roots: dict[TensorId, TensorId]) -> int:
+    """Return the scratch of the in-place depthwise convolution where it is possible and smaller than an output."""
+    if not isinstance(op, DepthwiseConv2D):
+        return 0
+    source, result = graph.tensors[op.input], graph.tensors[op.output]
+    if source.shape != result.shape or op.stride_hw != (1, 1) or _lives_on(graph, op, index, roots):
+        return 0
+    scratch = plane_bytes(graph, op)
+    return scratch if scratch < result.size_bytes else 0
+
+
+def _lives_on(graph: Graph, op: Op, index: int, roots: dict[TensorId, TensorId]) -> bool:
+    """Whether the operator's input is a constant, an output of the network, or read again later."""
+    root = roots[op.input]
+    later = {roots[t] for other in graph.ops[index + 1 :] if not isinstance(other, Reshape) for t in other.inputs}
+    return graph.tensors[root].is_constant or root in later or root in {roots[t] for t in graph.outputs}
