@@ -6,6 +6,7 @@ them under projects/{project}/checkpoints/{job id}.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import tempfile
@@ -19,7 +20,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError as ObjectExistsError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
-from services.common.errors import DataLossError, ExhaustedError, InvalidArgumentError, NotFoundError
+from services.common.errors import DataLossError, ExhaustedError, InvalidArgumentError, NotFoundError, OutOfRangeError
 
 CHUNK_BYTES = 64 * 1024
 _SPOOL_BYTES = 8 * 1024 * 1024
@@ -200,11 +201,17 @@ class ArtifactStore:
 
     async def stream(self, name: str, offset_bytes: int = 0) -> AsyncIterator[bytes]:
         """Yield the bytes from an offset in chunks of at most 64 KiB."""
-        parse_artifact_name(name)
-        try:
-            found = await obstore.get_async(self._store, name, options={"range": {"offset": offset_bytes}})
-        except FileNotFoundError:
-            raise _not_found(name) from None
+        size_bytes = (await asyncio.to_thread(self.stat, name)).size_bytes
+        if offset_bytes > size_bytes:
+            raise OutOfRangeError(
+                f"offset {offset_bytes} is beyond the {size_bytes} bytes of {name}",
+                subject="offset_bytes",
+                value=offset_bytes,
+                allowed=f"0 to {size_bytes}",
+            )
+        if offset_bytes == size_bytes:
+            return
+        found = await obstore.get_async(self._store, name, options={"range": {"offset": offset_bytes}})
         async for part in found.stream(min_chunk_size=CHUNK_BYTES):
             for chunk in cut(bytes(part)):
                 yield chunk

@@ -20,7 +20,12 @@ from services.common.errors import InvalidArgumentError
 _SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
 # About 20 s in all: longer than a supervised server takes to come back.
 _RETRIES = 24
-_OPTIONS: dict[str, Any] = {"protocol": 2, "health_check_interval": 15, "socket_connect_timeout": 5}
+_OPTIONS: dict[str, Any] = {
+    "protocol": 2,
+    "health_check_interval": 15,
+    "socket_connect_timeout": 5,
+    "socket_timeout": 30,
+}
 _RETRY_ON: list[type[Exception]] = [RedisConnectionError, RedisTimeoutError]
 
 
@@ -62,5 +67,7 @@ def _sentinel(url: str) -> tuple[list[tuple[str, int]], str, int] | None:
         return None
     parts = urlsplit(url)
     master, _, db = unquote(parts.path.strip("/")).partition("/")
-    hosts = [(h.rpartition(":")[0] or h, int(h.rpartition(":")[2]) if ":" in h else 26379) for h in parts.netloc.split(",")]
+    hosts = [
+        (h.rpartition(":")[0] or h, int(h.rpartition(":")[2]) if ":" in h else 26379) for h in parts.netloc.split(",")
+    ]
     return hosts, master or "mymaster", int(db or 0)

@@ -243,6 +243,13 @@ commands.log = function()
   return 'ok'
 end
 
+-- id, owner, result so far
+commands.publish = function()
+  if not owned(A[1], A[2]) then return 'lost' end
+  set(A[1], 'partial', A[3])
+  return 'ok'
+end
+
 -- id, owner: work that a next attempt need not do again was saved
 commands.checkpoint = function()
   if not owned(A[1], A[2]) then return 'lost' end

@@ -76,6 +76,7 @@ class JobRecord:
     text: str
     error: FarmError | None
     result: bytes | None
+    partial: bytes | None
     cached: bool
     attempts: int
     crashes: int
@@ -152,6 +153,7 @@ def record_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> JobRecord:
         text=text("text"),
         error=error_from_dict(json.loads(error)) if error else None,
         result=fields.get(b"result"),
+        partial=fields.get(b"partial"),
         cached=number("cached") == 1,
         attempts=number("attempts"),
         crashes=number("crashes"),

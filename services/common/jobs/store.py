@@ -128,6 +128,10 @@ class JobStore:
         """Add a line for people to the events."""
         return not self._change("log", job_id, owner, number, message).lost
 
+    def publish(self, job_id: str, owner: str, result: bytes) -> bool:
+        """Keep the result as far as it is known."""
+        return not self._change("publish", job_id, owner, result).lost
+
     def checkpoint(self, job_id: str, owner: str) -> bool:
         """Note that work was saved: crashes are counted anew."""
         return not self._change("checkpoint", job_id, owner).lost
@@ -229,7 +233,5 @@ class JobStore:
 
     def _run(self, command: str, *arguments: str | bytes | int) -> tuple[Any, tuple[str, ...]]:
         head = (command, self._settings.events_kept, int(self._settings.records_kept_s))
-        answer, to_send = cast(
-            tuple[Any, list[bytes]], self._script(keys=[self._prefix], args=[*head, *arguments])
-        )
+        answer, to_send = cast(tuple[Any, list[bytes]], self._script(keys=[self._prefix], args=[*head, *arguments]))
         return answer, tuple(job_id.decode() for job_id in to_send)
