@@ -1,8 +1,97 @@
-"""What can be compiled."""
+"""What can be compiled: every operator with its rules, checked here and printed in the documentation."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.compiler.errors import UnsupportedModelError
+from services.compiler.importers.rules import arithmetic as a
+from services.compiler.importers.rules import shapes as s
+from services.compiler.importers.rules import types as t
+from services.compiler.ir import ops
 from services.compiler.ir.graph import Graph
+
+# Rules of different operators take different operator types; the table pairs them.
+Rule = Callable[[Graph, Any], str | None]
+
+_INT8: tuple[Rule, ...] = (t.int8_activations, t.quantized)
+_WEIGHTS: tuple[Rule, ...] = (t.constant_int8_weights, t.symmetric_weights, t.constant_bias)
+_TABLE: tuple[Rule, ...] = (*_INT8, s.same_shape)
+
+RULES: Mapping[type[ops.Node], tuple[Rule, ...]] = {
+    ops.Conv2D: (*_INT8, s.one_image, s.conv_shapes, *_WEIGHTS, a.multipliers_fit),
+    ops.DepthwiseConv2D: (*_INT8, s.one_image, s.conv_shapes, *_WEIGHTS, a.multipliers_fit),
+    ops.FullyConnected: (*_INT8, s.dense_shapes, *_WEIGHTS, a.multipliers_fit),
+    ops.Add: (*_INT8, s.at_most_4_dimensions, s.broadcast_shapes, a.sum_scales),
+    ops.Sub: (*_INT8, s.at_most_4_dimensions, s.broadcast_shapes, a.sum_scales),
+    ops.Mul: (*_INT8, s.at_most_4_dimensions, s.broadcast_shapes, a.multipliers_fit),
+    ops.AveragePool2D: (*_INT8, s.one_image, s.pool_shapes),
+    ops.MaxPool2D: (*_INT8, s.one_image, s.pool_shapes),
+    ops.Mean: (*_INT8, s.at_most_4_dimensions, s.mean_shapes, a.multipliers_fit),
+    ops.Pad: (*_INT8, s.at_most_4_dimensions, s.pad_shapes),
+    ops.Reshape: (t.movable_type, s.same_elements),
+    ops.Softmax: (*_TABLE, a.softmax_quantization),
+    ops.Logistic: (*_TABLE, a.logistic_quantization),
+    ops.Tanh: (*_TABLE, a.tanh_quantization),
+    ops.HardSwish: (*_TABLE, a.hard_swish_scales),
+    ops.Relu: (*_TABLE, a.multipliers_fit),
+    ops.LeakyRelu: (*_TABLE, a.multipliers_fit),
+    ops.Concatenation: (*_INT8, s.at_most_4_dimensions, s.concatenation_shapes, a.same_quantization),
+    ops.StridedSlice: (*_INT8, s.at_most_4_dimensions, s.slice_shapes),
+    ops.Split: (*_INT8, s.at_most_4_dimensions, s.split_shapes),
+    ops.Transpose: (*_INT8, s.at_most_4_dimensions, s.transpose_shapes),
+    ops.ResizeNearestNeighbor: (*_INT8, s.one_image, s.resize_shapes),
+    ops.Quantize: (t.quantize_types, t.quantized, s.same_shape, a.multipliers_fit),
+    ops.Dequantize: (t.dequantize_types, t.quantized, s.same_shape),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One operator that cannot be compiled, and why."""
+
+    kind: str
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} cannot be compiled: {self.reason}"
+
+
+def refusals(graph: Graph) -> tuple[Refusal, ...]:
+    """Return the first broken rule of every operator that breaks one, in execution order."""
+    broken = ((op, next(filter(None, (rule(graph, op) for rule in RULES[type(op)])), None)) for op in graph.ops)
+    return tuple(Refusal(op.kind, op.name, reason) for op, reason in broken if reason is not None)
 
 
 def check_supported(graph: Graph) -> Graph:
-    """X"""
-    return graph
+    """Return the graph if every operator can be compiled. Raises UnsupportedModelError naming the first that cannot."""
+    found = refusals(graph)
+    if not found:
+        return graph
+    more = f" (and {len(found) - 1} more operators)" if len(found) > 1 else ""
+    first = found[0]
+    raise UnsupportedModelError(f"{first}{more}", subject=f"{first.kind} {first.name}", value=first.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class SupportRow:
+    """One operator of the support table: its name, what it does, and the rules that it obeys."""
+
+    operator: str
+    summary: str
+    rules: tuple[str, ...]
+
+
+def support_table() -> tuple[SupportRow, ...]:
+    """Return every operator with its rules in words: what the documentation and ListSupportedOps print."""
+    return tuple(
+        SupportRow(kind.__name__, _first_line(kind.__doc__), tuple(_first_line(rule.__doc__) for rule in rules))
+        for kind, rules in RULES.items()
+    )
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().split("\n", maxsplit=1)[0]

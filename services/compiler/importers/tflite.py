@@ -31,13 +31,11 @@ def import_tflite(data: bytes, name: str) -> Graph:
     Raises InvalidModelError if the file is broken and UnsupportedModelError if it cannot be compiled.
     """
     try:
-        graph = _build(data, name)
+        return check_supported(_build(data, name))
     except InvalidGraphError as error:
         raise InvalidModelError(f"model {name!r} is inconsistent: {error}") from error
     except _BROKEN_FILE as error:
         raise InvalidModelError(f"model {name!r} is truncated or corrupt: {error}") from error
-    check_supported(graph)
-    return graph
 
 
 def _build(data: bytes, name: str) -> Graph:

@@ -15,7 +15,7 @@ from services.compiler.quant.convolution import clamp
 from services.compiler.quant.fixed_point import Int64s, logistic, rounding_divide_by_pot, tanh
 from services.compiler.quant.requantize import Multiplier, quantize_multiplier, requantize
 from services.compiler.quant.softmax import input_radius
-from services.compiler.quant.values import Array, quant_of
+from services.compiler.quant.values import Array, output_zero_point, quant_of
 
 TableOp = Logistic | Tanh | HardSwish | Relu | LeakyRelu | Quantize
 
@@ -48,26 +48,38 @@ def apply_table(graph: Graph, op: TableOp, x: Array) -> Array:
     return lookup_table(graph, op)[x.astype(np.int64) - low]
 
 
+def rescale_multiplier(graph: Graph, op: Relu | Quantize) -> Multiplier:
+    """Return input scale over output scale."""
+    return quantize_multiplier(quant_of(graph, op.input).scale[0] / quant_of(graph, op.output).scale[0])
+
+
 def _rescale(graph: Graph, op: Relu | Quantize, centered: Int64s, activation: Activation) -> Array:
-    source, result = quant_of(graph, op.input), quant_of(graph, op.output)
-    multiplier = quantize_multiplier(source.scale[0] / result.scale[0])
-    scaled = requantize(centered, multiplier.value, multiplier.shift) + result.zero_point[0]
+    multiplier = rescale_multiplier(graph, op)
+    scaled = requantize(centered, multiplier.value, multiplier.shift) + output_zero_point(graph, op)
     return clamp(graph, op.output, activation, scaled)
 
 
-def _leaky_relu(graph: Graph, op: LeakyRelu, centered: Int64s) -> Array:
-    """The two ratios are float32 quotients: TFLM computes them in float before widening."""
+@dataclass(frozen=True, slots=True)
+class LeakyReluParams:
+    """Input scale over output scale, and the same times alpha (which may be negative)."""
+
+    identity: Multiplier
+    alpha: Multiplier
+
+
+def leaky_relu_params(graph: Graph, op: LeakyRelu) -> LeakyReluParams:
+    """Return the two multipliers; TFLM divides in float32 here before it widens."""
     source, result = (np.float32(quant_of(graph, t).scale[0]) for t in (op.input, op.output))
-    identity = quantize_multiplier(float(source / result))
-    alpha = quantize_multiplier(float(source * np.float32(op.alpha) / result))
-    positive = requantize(centered, identity.value, identity.shift)
-    negative = requantize(centered, alpha.value, alpha.shift)
-    return clamp(
-        graph,
-        op.output,
-        Activation.NONE,
-        np.where(centered >= 0, positive, negative) + quant_of(graph, op.output).zero_point[0],
-    )
+    alpha = source * np.float32(op.alpha) / result
+    return LeakyReluParams(quantize_multiplier(float(source / result)), quantize_multiplier(float(alpha)))
+
+
+def _leaky_relu(graph: Graph, op: LeakyRelu, centered: Int64s) -> Array:
+    params = leaky_relu_params(graph, op)
+    positive = requantize(centered, params.identity.value, params.identity.shift)
+    negative = requantize(centered, params.alpha.value, params.alpha.shift)
+    scaled = np.where(centered >= 0, positive, negative) + output_zero_point(graph, op)
+    return clamp(graph, op.output, Activation.NONE, scaled)
 
 
 def _logistic(graph: Graph, op: Logistic, centered: Int64s) -> Array:

@@ -173,9 +173,10 @@ CASES: dict[str, Any] = {
 }
 
 SOFTMAX = Quant(1 / 256, -128)
+MEAN_RESULT = Quant(0.03, -5)
 
 
-def mean(shape: tuple[int, ...], axes: tuple[int, ...], *, keep: bool, result: Quant = Quant(0.03, -5)) -> bytes:
+def mean(shape: tuple[int, ...], axes: tuple[int, ...], *, keep: bool, result: Quant = MEAN_RESULT) -> bytes:
     """Return a model of one MEAN."""
     positive = {a % len(shape) for a in axes}
     kept = tuple(1 if i in positive else d for i, d in enumerate(shape) if keep or i not in positive)
