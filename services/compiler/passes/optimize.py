@@ -1,0 +1,47 @@
+"""The rewrites in the order they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.verify import verify
+from services.compiler.options import Interface
+from services.compiler.passes.drop_identities import drop_identities
+from services.compiler.passes.fold_constants import fold_constants
+from services.compiler.passes.fuse_activation import fuse_activation
+from services.compiler.passes.fuse_pad import fuse_pad
+from services.compiler.passes.hoist_quantize import hoist_quantize
+from services.compiler.passes.remove_dead_code import remove_dead_code
+from services.compiler.passes.strip_edge_quantize import strip_edge_quantize
+
+Pass = Callable[[Graph], Graph]
+
+_PASSES: tuple[Pass, ...] = (
+    remove_dead_code,
+    hoist_quantize,
+    fold_constants,
+    drop_identities,
+    fuse_pad,
+    fuse_activation,
+)
+
+
+def passes_for(interface: Interface) -> tuple[Pass, ...]:
+    """Return the rewrites in the order they run."""
+    match interface:
+        case Interface.INT8:
+            return (*_PASSES, strip_edge_quantize, drop_identities)
+        case Interface.FLOAT:
+            return _PASSES
+
+
+def optimize(graph: Graph, interface: Interface = Interface.INT8) -> Graph:
+    """Return a graph that computes the same bits with less; inputs and outputs keep their order.
+
+    Works on weight-free networks too. Every step is verified.
+    """
+    verify(graph)
+    for rewrite in passes_for(interface):
+        graph = verify(rewrite(graph))
+    return graph
