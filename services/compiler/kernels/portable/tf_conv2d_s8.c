@@ -28,7 +28,7 @@ static inline void dot2(const int8_t *x, const int8_t *w0, const int8_t *w1, int
 }
 
 /* The whole window lies in the image: rows of it are runs of consecutive bytes (one, if not dilated). */
-static void inside(const tf_conv2d_s8_params *p, const int8_t *input, int8_t *output)
+static TF_NOINLINE void inside(const tf_conv2d_s8_params *p, const int8_t *input, int8_t *output)
 {
     const tf_window *k = &p->window;
     const int32_t runs = k->dilation_w == 1 ? 1 : k->kernel_w;
@@ -59,30 +59,51 @@ static void inside(const tf_conv2d_s8_params *p, const int8_t *input, int8_t *ou
     }
 }
 
+static int32_t sum(const int8_t *w, int32_t count)
+{
+    int32_t total = 0;
+    for (; count > 0; --count) {
+        total += *w++;
+    }
+    return total;
+}
+
+static int32_t dot(const int8_t *x, const int8_t *w, int32_t count)
+{
+    int32_t total = 0;
+    for (; count > 0; --count) {
+        total += *x++ * *w++;
+    }
+    return total;
+}
+
+static int32_t clipped(int32_t value, int32_t low, int32_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
 /* Part of the window is padding, which counts as the input's zero point: the bias has it folded in. */
-static void border(const tf_conv2d_s8_params *p, const int8_t *input, int32_t y, int32_t x, int8_t *output)
+static TF_NOINLINE void border(const tf_conv2d_s8_params *p, const int8_t *input, int32_t y, int32_t x,
+                               int8_t *output)
 {
     const tf_window *k = &p->window;
+    const int32_t c = p->in_c;
+    const int32_t taps = k->dilation_w == 1 ? k->kernel_w : 1; /* neighbors in a run */
     const int8_t *w = p->weights;
-    int32_t o, ky, kx, c;
+    int32_t o, ky, kx;
     for (o = 0; o < p->out_c; ++o) {
         int32_t acc = p->bias[o];
         for (ky = 0; ky < k->kernel_h; ++ky) {
             const int32_t iy = y + ky * k->dilation_h;
-            for (kx = 0; kx < k->kernel_w; ++kx) {
+            for (kx = 0; kx < k->kernel_w; kx += taps) {
                 const int32_t ix = x + kx * k->dilation_w;
-                if (iy < 0 || iy >= k->in_h || ix < 0 || ix >= k->in_w) {
-                    int32_t sum = 0;
-                    for (c = 0; c < p->in_c; ++c) {
-                        sum += *w++;
-                    }
-                    acc += p->in_zero_point * sum;
-                } else {
-                    const int8_t *in = input + iy * p->in_row_stride + ix * p->in_c;
-                    for (c = 0; c < p->in_c; ++c) {
-                        acc += *in++ * *w++;
-                    }
+                const int32_t from = iy < 0 || iy >= k->in_h ? taps : clipped(-ix, 0, taps);
+                const int32_t to = clipped(k->in_w - ix, from, taps);
+                acc += p->in_zero_point * (sum(w, from * c) + sum(w + to * c, (taps - to) * c));
+                if (from < to) {
+                    acc += dot(input + iy * p->in_row_stride + (ix + from) * c, w + from * c, (to - from) * c);
                 }
+                w += taps * c;
             }
         }
         output[o] = tf_clamp(tf_requantize(acc, p->multiplier[o], p->shift[o]), &p->out);

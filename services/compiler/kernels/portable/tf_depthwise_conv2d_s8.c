@@ -1,7 +1,7 @@
 /* Depthwise convolution straight from the input, pixel by pixel; needs no scratch. */
 #include "tinyfarm_kernels.h"
 
-static void inside(const tf_depthwise_conv2d_s8_params *p, const int8_t *input, int8_t *output)
+static TF_NOINLINE void inside(const tf_depthwise_conv2d_s8_params *p, const int8_t *input, int8_t *output)
 {
     const tf_window *k = &p->window;
     const int32_t col_step = k->dilation_w * p->in_c;
@@ -25,7 +25,7 @@ static void inside(const tf_depthwise_conv2d_s8_params *p, const int8_t *input, 
 }
 
 /* Part of the window is padding, which counts as the input's zero point: the bias has it folded in. */
-static void border(const tf_depthwise_conv2d_s8_params *p, const int8_t *input, int32_t y, int32_t x,
+static TF_NOINLINE void border(const tf_depthwise_conv2d_s8_params *p, const int8_t *input, int32_t y, int32_t x,
                    int8_t *output)
 {
     const tf_window *k = &p->window;

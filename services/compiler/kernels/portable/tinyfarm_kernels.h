@@ -167,6 +167,9 @@ void tf_dequantize_f32(const tf_quantize_params *p, const tf_region *region, con
 /* Keeps a compiler from turning a short byte loop into a call of memcpy or memset. */
 #define TF_KEEP_LOOP(pointer) __asm__("" : "+r"(pointer))
 
+/* Keeps a loop's registers to itself. */
+#define TF_NOINLINE __attribute__((noinline))
+
 void tf_copy_bytes(int8_t *target, const int8_t *source, int32_t count);
 void tf_fill_bytes(int8_t *target, int32_t value, int32_t count);
 
