@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.generate import generated
 from services.common.errors import FarmError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,3 +54,8 @@ def test_make_targets_named_in_the_pages_exist() -> None:
     lines = [line for page in PAGES for line in page.read_text().splitlines()]
     named = {n for line in lines for n in re.findall(r"(?:^\s*|`)make ([a-z]+)", line)}
     assert named <= targets
+
+
+@pytest.mark.parametrize("path", sorted(generated()), ids=lambda p: str(p.relative_to(ROOT)))
+def test_generated_file_is_up_to_date(path: Path) -> None:
+    assert path.read_text() == generated()[path], "run make docs"
