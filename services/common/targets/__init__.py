@@ -1,0 +1,14 @@
+"""Facts about microcontrollers, one YAML file each."""
+
+from services.common.targets.target import (
+    Core,
+    EnergyPerCycle,
+    MemoryRegion,
+    Target,
+    Timing,
+    all_targets,
+    load_target,
+    target_names,
+)
+
+__all__ = ["Core", "EnergyPerCycle", "MemoryRegion", "Target", "Timing", "all_targets", "load_target", "target_names"]
