@@ -1,0 +1,1 @@
+"""Boards: where an image runs."""

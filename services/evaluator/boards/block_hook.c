@@ -1,0 +1,214 @@
+/* Counts the basic blocks that a model executes; called by unicorn at the start of every block.
+ *
+ * Counting is on from the first block of invoke to the return to its caller. A count belongs to a pair (layer, block):
+ * the current layer changes when a block starts at the first address of a layer's function, and is 0 ("the glue") in the
+ * body of invoke itself. Built for the host by services/evaluator/toolchain.py and used through ctypes.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+typedef int (*reg_read_fn)(void *uc, int regid, void *value);
+typedef int (*emu_stop_fn)(void *uc);
+
+enum { MAX_BLOCKS = 16384, KEEP_LAYER = -1 };
+
+struct block {
+    uint32_t address, size;
+    int32_t layer;
+    uint32_t next; /* another block of the same address and another size, 0 none */
+};
+
+struct counts {
+    uint64_t count, taken;
+};
+
+struct record {
+    uint32_t layer, address, size, unused;
+    uint64_t count, taken;
+};
+
+struct profile {
+    reg_read_fn reg_read;
+    emu_stop_fn emu_stop;
+    int lr_register;
+    uint32_t code_base, code_bytes, invoke_start, invoke_end, layer_count;
+    uint32_t *layer_starts;
+    uint32_t *first;       /* [halfword of code] -> block number, 0 none */
+    struct block *blocks;  /* [MAX_BLOCKS] */
+    struct counts *counts; /* [layer_count + 1][MAX_BLOCKS] */
+    uint32_t block_count;
+    int counting, overflow, exhausted;
+    uint32_t return_address, layer, expected;
+    struct counts *previous;
+    uint64_t budget_bytes, bytes, calls;
+    struct timespec started;
+    double seconds;
+};
+
+static uint32_t add_block(struct profile *p, uint32_t address, uint32_t size, uint32_t *link)
+{
+    if (p->block_count + 1u >= MAX_BLOCKS) {
+        p->overflow = 1;
+        return 0u;
+    }
+    uint32_t number = ++p->block_count;
+    struct block *block = &p->blocks[number];
+    block->address = address;
+    block->size = size;
+    block->next = 0u;
+    block->layer = address >= p->invoke_start && address < p->invoke_end ? 0 : KEEP_LAYER;
+    for (uint32_t i = 0; i < p->layer_count; i++) {
+        if (p->layer_starts[i] == address) {
+            block->layer = (int32_t)i + 1;
+        }
+    }
+    *link = number;
+    return number;
+}
+
+static uint32_t find_block(struct profile *p, uint32_t address, uint32_t size)
+{
+    uint32_t *link = &p->first[(address - p->code_base) >> 1];
+    while (*link != 0u) {
+        if (p->blocks[*link].size == size) {
+            return *link;
+        }
+        link = &p->blocks[*link].next;
+    }
+    return add_block(p, address, size, link);
+}
+
+static void begin(struct profile *p, void *uc)
+{
+    uint32_t lr = 0u;
+    p->reg_read(uc, p->lr_register, &lr);
+    p->return_address = lr & ~1u;
+    p->counting = 1;
+    p->calls++;
+    p->layer = 0u;
+    p->previous = 0;
+    clock_gettime(CLOCK_MONOTONIC, &p->started);
+}
+
+static void end(struct profile *p)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    p->seconds += (double)(now.tv_sec - p->started.tv_sec) + 1e-9 * (double)(now.tv_nsec - p->started.tv_nsec);
+    if (p->previous != 0) {
+        p->previous->taken++;
+    }
+    p->previous = 0;
+    p->counting = 0;
+}
+
+void profile_hook(void *uc, uint64_t address64, uint32_t size, void *user)
+{
+    struct profile *p = user;
+    uint32_t address = (uint32_t)address64;
+    p->bytes += size;
+    if (p->bytes > p->budget_bytes) {
+        p->exhausted = 1;
+        p->emu_stop(uc);
+        return;
+    }
+    if (!p->counting) {
+        if (address != p->invoke_start) {
+            return;
+        }
+        begin(p, uc);
+    } else if (address == p->return_address) {
+        end(p);
+        return;
+    }
+    if (address - p->code_base >= p->code_bytes) {
+        return; /* not code of this image: the access faults by itself */
+    }
+    uint32_t number = find_block(p, address, size);
+    if (number == 0u) {
+        p->emu_stop(uc);
+        return;
+    }
+    if (p->blocks[number].layer >= 0) {
+        p->layer = (uint32_t)p->blocks[number].layer;
+    }
+    if (p->previous != 0 && address != p->expected) {
+        p->previous->taken++;
+    }
+    struct counts *counts = &p->counts[(uint64_t)p->layer * MAX_BLOCKS + number];
+    counts->count++;
+    p->previous = counts;
+    p->expected = address + size;
+}
+
+struct profile *profile_new(reg_read_fn reg_read, emu_stop_fn emu_stop, int lr_register, uint32_t code_base,
+                            uint32_t code_bytes, uint32_t invoke_start, uint32_t invoke_bytes,
+                            const uint32_t *layer_starts, uint32_t layer_count)
+{
+    struct profile *p = calloc(1, sizeof *p);
+    p->reg_read = reg_read;
+    p->emu_stop = emu_stop;
+    p->lr_register = lr_register;
+    p->code_base = code_base;
+    p->code_bytes = code_bytes;
+    p->invoke_start = invoke_start;
+    p->invoke_end = invoke_start + invoke_bytes;
+    p->layer_count = layer_count;
+    p->layer_starts = calloc(layer_count + 1u, sizeof *p->layer_starts);
+    for (uint32_t i = 0; i < layer_count; i++) {
+        p->layer_starts[i] = layer_starts[i];
+    }
+    p->first = calloc(code_bytes / 2u + 1u, sizeof *p->first);
+    p->blocks = calloc(MAX_BLOCKS, sizeof *p->blocks);
+    p->counts = calloc((uint64_t)(layer_count + 1u) * MAX_BLOCKS, sizeof *p->counts);
+    p->budget_bytes = UINT64_MAX;
+    return p;
+}
+
+void profile_free(struct profile *p)
+{
+    free(p->layer_starts);
+    free(p->first);
+    free(p->blocks);
+    free(p->counts);
+    free(p);
+}
+
+/* Starts a new count with a new budget. */
+void profile_reset(struct profile *p, uint64_t budget_bytes)
+{
+    for (uint32_t layer = 0; layer <= p->layer_count; layer++) {
+        for (uint32_t i = 0; i <= p->block_count; i++) {
+            p->counts[(uint64_t)layer * MAX_BLOCKS + i] = (struct counts){0u, 0u};
+        }
+    }
+    p->budget_bytes = budget_bytes;
+    p->bytes = 0u;
+    p->calls = 0u;
+    p->seconds = 0.0;
+    p->counting = p->overflow = p->exhausted = 0;
+    p->previous = 0;
+}
+
+uint32_t profile_export(const struct profile *p, struct record *records, uint32_t capacity)
+{
+    uint32_t written = 0u;
+    for (uint32_t layer = 0; layer <= p->layer_count; layer++) {
+        for (uint32_t i = 1; i <= p->block_count; i++) {
+            const struct counts *c = &p->counts[(uint64_t)layer * MAX_BLOCKS + i];
+            if (c->count == 0u) {
+                continue;
+            }
+            if (written < capacity) {
+                records[written] = (struct record){layer, p->blocks[i].address, p->blocks[i].size, 0u, c->count, c->taken};
+            }
+            written++;
+        }
+    }
+    return written;
+}
+
+double profile_seconds(const struct profile *p) { return p->seconds; }
+int profile_exhausted(const struct profile *p) { return p->exhausted; }
+int profile_overflow(const struct profile *p) { return p->overflow; }

@@ -1,0 +1,98 @@
+"""What can go wrong between a C library and its figures; all of it is in the project's one error tree."""
+
+from __future__ import annotations
+
+from services.common.errors import (
+    DeadlineError,
+    ErrorCode,
+    FailedPreconditionError,
+    FarmError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+)
+
+
+class LibraryError(InvalidArgumentError):
+    """The zip is no C library as the compiler writes it."""
+
+    default_reason = "BAD_LIBRARY"
+
+
+class ArraysError(InvalidArgumentError):
+    """The arrays given do not match the model's inputs."""
+
+    default_reason = "BAD_ARRAYS"
+
+
+class ToolchainError(FarmError):
+    """The C compiler or linker refused the sources."""
+
+    code = ErrorCode.FAILED_PRECONDITION
+    default_reason = "TOOLCHAIN_FAILED"
+
+
+class ToolchainMissingError(UnavailableError):
+    """The toolchain asked for is not installed."""
+
+    default_reason = "TOOLCHAIN_MISSING"
+
+
+class BoardUnknownError(NotFoundError):
+    """No board of that name."""
+
+    default_reason = "UNKNOWN_BOARD"
+
+
+class BoardError(UnavailableError):
+    """The board does not answer as the protocol says, or its process died."""
+
+    default_reason = "BOARD_FAILED"
+
+
+class BoardTimeoutError(DeadlineError):
+    """The board did not answer within its time limit."""
+
+    default_reason = "BOARD_TIME_LIMIT"
+
+
+class ProgramFault(FailedPreconditionError):  # noqa: N818 - a fault is the hardware's own word
+    """The program on the board did something that the core refuses."""
+
+    default_reason = "FAULT"
+
+
+class BadAccessFault(ProgramFault):
+    """A load, store or fetch outside the memory it may use."""
+
+    default_reason = "BAD_ACCESS"
+
+
+class UndefinedInstructionFault(ProgramFault):
+    """An instruction that this core does not have."""
+
+    default_reason = "UNDEFINED_INSTRUCTION"
+
+
+class EndlessLoopFault(ProgramFault):
+    """The instruction budget was used up before the model returned."""
+
+    default_reason = "ENDLESS_LOOP"
+
+
+class StackOverflowFault(ProgramFault):
+    """The stack grew below the bottom of the SRAM."""
+
+    default_reason = "STACK_OVERFLOW"
+
+
+class ModelRefusedFault(ProgramFault):
+    """The model's invoke returned an error code."""
+
+    default_reason = "INVOKE_FAILED"
+
+
+class TwinMismatchError(FarmError):
+    """The board and the host twin disagree; the figures cannot be trusted."""
+
+    default_reason = "TWIN_MISMATCH"

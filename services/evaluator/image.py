@@ -1,0 +1,158 @@
+"""The firmware image: harness and C library, linked for a target, with everything read from the ELF."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from services.common.targets import Target
+from services.evaluator.errors import LibraryError
+from services.evaluator.library import CLibrary, Manifest
+from services.evaluator.toolchain import Toolchain
+
+Port = Literal["simulated", "semihosting"]
+
+MIN_STACK_BYTES = 1024
+_STATIC_RESERVE_BYTES = 64
+_FIRMWARE = Path(__file__).parent / "firmware"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Bytes to be written at an address before the start."""
+
+    address: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A function in the image: its first address (no Thumb bit) and size in bytes."""
+
+    address: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSizes:
+    """Bytes by what they are for; `harness_*` is ours, all else the library's."""
+
+    code: int
+    weights: int
+    tables: int
+    harness_flash: int
+    static: int
+    harness_static: int
+    arena: int
+    stack_reserved: int
+
+    @property
+    def flash(self) -> int:
+        """Flash of the library: code, weights and tables."""
+        return self.code + self.weights + self.tables
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A linked firmware image."""
+
+    elf: bytes
+    target: Target
+    segments: tuple[Segment, ...]
+    vectors: int
+    invoke: Symbol
+    layers: tuple[Symbol | None, ...]
+    sizes: ImageSizes
+
+    @property
+    def code_end(self) -> int:
+        """First address after everything in flash."""
+        return max(segment.address + len(segment.data) for segment in self.segments if segment.address < self.target.sram.base)
+
+
+def build_image(library: CLibrary, target: Target, toolchain: Toolchain, port: Port = "simulated") -> Image:
+    """Compile and link; the stack gets all SRAM that arena and static data leave, at least MIN_STACK_BYTES."""
+    with tempfile.TemporaryDirectory(prefix="tinyfarm-image-") as name:
+        folder = Path(name)
+        for file_name, text in library.files:
+            (folder / file_name).write_bytes(text)
+        objects = _compile(library.manifest, target, toolchain, port, folder)
+        image = _link(library.manifest, target, toolchain, objects, folder, _STATIC_RESERVE_BYTES)
+        static = image.sizes.static + image.sizes.harness_static
+        if static > _STATIC_RESERVE_BYTES:
+            image = _link(library.manifest, target, toolchain, objects, folder, static + _STATIC_RESERVE_BYTES)
+        return image
+
+
+def _compile(manifest: Manifest, target: Target, toolchain: Toolchain, port: Port, folder: Path) -> tuple[Path, ...]:
+    upper = manifest.name.upper()
+    (folder / "tf_harness_model.h").write_text(
+        f'#include "{manifest.header}"\n'
+        f"#define TF_ARENA_BYTES {upper}_ARENA_BYTES\n#define TF_ARENA_ALIGN {upper}_ARENA_ALIGN\n"
+        f"#define TF_INVOKE_MODEL {manifest.name}_invoke\n"
+    )
+    harness = tuple(_FIRMWARE / source for source in ("startup.c", "main.c", f"port_{port}.c"))
+    own = toolchain.compile(target, harness, "harness", folder, ('-DTF_MODEL_HEADER="tf_harness_model.h"',))
+    return own + toolchain.compile(target, tuple(folder / source for source in manifest.sources), "library", folder)
+
+
+def _link(manifest: Manifest, target: Target, toolchain: Toolchain, objects: tuple[Path, ...], folder: Path, static_bytes: int) -> Image:
+    arena_align = 16
+    arena = -(-manifest.memory.arena // arena_align) * arena_align
+    stack = max(MIN_STACK_BYTES, (target.sram.size_bytes - arena - static_bytes - 2 * arena_align) // 8 * 8)
+    script = (_FIRMWARE / "linker.ld").read_text()
+    for key, value in (
+        ("FLASH_BASE", target.flash.base), ("SRAM_BASE", target.sram.base), ("STACK_BYTES", stack), ("ARENA_ALIGN", arena_align),
+    ):
+        script = script.replace(f"@{key}@", f"{value:#x}")
+    (folder / "tf_harness.ld").write_text(script)
+    output = folder / "tf_firmware.elf"
+    toolchain.link(target, objects, folder / "tf_harness.ld", output)
+    return read_image(output.read_bytes(), manifest, target)
+
+
+def read_image(elf: bytes, manifest: Manifest, target: Target) -> Image:
+    """Read segments, symbols and sizes from a linked ELF file."""
+    file = ELFFile(io.BytesIO(elf))
+    sections = {section.name: section for section in file.iter_sections()}
+    size = {name: int(section["sh_size"]) for name, section in sections.items()}
+    table = sections.get(".symtab")
+    if not isinstance(table, SymbolTableSection):
+        raise LibraryError("the linked image has no symbol table", subject="image")
+    symbols = {
+        symbol.name: Symbol(int(symbol["st_value"]) & ~1, int(symbol["st_size"]))
+        for symbol in table.iter_symbols() if symbol.name and symbol["st_shndx"] != "SHN_UNDEF"
+    }
+    invoke = symbols.get(f"{manifest.name}_invoke")
+    if invoke is None:
+        raise LibraryError(f"the C library defines no {manifest.name}_invoke", subject="library", value=manifest.name)
+    weights = sum(s.size_bytes for name, s in symbols.items() if name.startswith(f"{manifest.name}_weights_"))
+    sizes = ImageSizes(
+        code=size.get(".library_code", 0) + size.get(".runtime", 0),
+        weights=weights,
+        tables=size.get(".library_const", 0) - weights + size.get(".data", 0),
+        harness_flash=size.get(".vectors", 0) + size.get(".harness", 0),
+        static=size.get(".data", 0) + size.get(".bss", 0),
+        harness_static=size.get(".harness_bss", 0),
+        arena=size.get(".arena", 0),
+        stack_reserved=size.get(".stack", 0),
+    )
+    segments = tuple(
+        Segment(int(part["p_paddr"]), part.data())
+        for part in file.iter_segments() if part["p_type"] == "PT_LOAD" and part["p_filesz"] > 0
+    )
+    layers = tuple(_layer_symbol(layer.symbol, symbols) for layer in manifest.layers)
+    return Image(elf, target, segments, int(sections[".vectors"]["sh_addr"]), invoke, layers, sizes)
+
+
+def _layer_symbol(name: str, symbols: dict[str, Symbol]) -> Symbol | None:
+    """Return the layer's function; compilers add a suffix such as `.constprop.0` to a specialized copy."""
+    if name in symbols:
+        return symbols[name]
+    return next((symbol for key, symbol in symbols.items() if key.startswith(f"{name}.")), None)

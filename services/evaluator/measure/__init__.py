@@ -1,0 +1,1 @@
+"""From a run to figures: memory, flash, latency, energy, accuracy."""
