@@ -1,4 +1,4 @@
-"""An ONNX graph as the importer reads it: frozen nodes, constants as arrays, every shape known."""
+"""An ONNX graph as the importer reads it: frozen nodes, constants as arrays."""
 
 from __future__ import annotations
 
@@ -64,13 +64,12 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A checked ONNX graph: `nodes` in execution order, `shapes` of every value that shape inference knows."""
+    """A checked ONNX graph, `nodes` in execution order. Shapes of inner values are the importer's to find."""
 
     name: str
     opset: int
     nodes: tuple[Node, ...]
     constants: Mapping[str, Array]
-    shapes: Mapping[str, tuple[int, ...]]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
 

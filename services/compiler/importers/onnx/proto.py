@@ -1,4 +1,4 @@
-"""From bytes to a checked `Model`: parse, refuse what cannot be read safely, set the batch to 1, infer shapes."""
+"""From bytes to a checked `Model`: parse, refuse what cannot be read safely, set the batch to 1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto, helper, numpy_helper, shape_inference
+from onnx import TensorProto, helper, numpy_helper
 
 from services.compiler.importers.onnx.model import Array, Attribute, Model, Node, Port
 from services.compiler.importers.onnx.refusals import invalid
@@ -51,15 +51,11 @@ def opset(proto: onnx.ModelProto) -> int:
 
 
 def set_batch_to_one(proto: onnx.ModelProto) -> None:
-    """Make a dynamic first dimension 1 and forget inferred shapes, which may still name it."""
+    """Make a dynamic first dimension of the inputs 1."""
     constants = {tensor.name for tensor in proto.graph.initializer}
     for value in proto.graph.input:
         if value.name not in constants:
             _fix_batch(value)
-    del proto.graph.value_info[:]
-    for value in proto.graph.output:
-        if value.type.HasField("tensor_type"):
-            value.type.tensor_type.ClearField("shape")
 
 
 def _fix_batch(value: onnx.ValueInfoProto) -> None:
@@ -95,26 +91,13 @@ def _check_tensor(tensor: TensorProto) -> None:
 
 def read_graph(proto: onnx.ModelProto) -> Model:
     """Return the model of a proto whose batch is 1."""
-    graph = _infer_shapes(proto).graph
+    graph = proto.graph
     constants = {tensor.name: _array(tensor) for tensor in graph.initializer}
     inputs = tuple(_port(value) for value in graph.input if value.name not in constants)
-    nodes = _nodes(proto.graph)
+    nodes = _nodes(graph)
     _check_wiring(nodes, constants, inputs)
-    values = (*graph.value_info, *graph.output)
-    shapes = {**{p.name: p.shape for p in inputs}, **{k: tuple(v.shape) for k, v in constants.items()}}
-    for value in values:
-        if (shape := _static_shape(value)) is not None:
-            _check_size(value.name, shape)
-            shapes[value.name] = shape
     outputs = tuple(_port(value) for value in graph.output)
-    return Model(proto.graph.name, opset(proto), nodes, constants, shapes, inputs, outputs)
-
-
-def _infer_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    try:
-        return shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=True)
-    except Exception as error:  # the C++ library raises several unrelated types
-        raise invalid("the ONNX graph", "not consistent", f"its shapes must be inferable ({error})") from error
+    return Model(proto.graph.name, opset(proto), nodes, constants, inputs, outputs)
 
 
 def _static_shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:

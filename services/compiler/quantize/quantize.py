@@ -1,0 +1,99 @@
+"""The quantization as a list of steps."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnxruntime.quantization import CalibrationMethod as OrtMethod
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+from services.compiler.errors import InvalidModelError
+from services.compiler.importers.onnx.proto import parse, read_model, set_batch_to_one
+from services.compiler.quantize.calibration import Array, SampleReader, check_calibration
+from services.compiler.quantize.options import CalibrationMethod, QuantizeOptions
+
+_ORT_METHODS = {CalibrationMethod.MINMAX: OrtMethod.MinMax, CalibrationMethod.PERCENTILE: OrtMethod.Percentile}
+# What the importer compiles and onnxruntime can surround with QuantizeLinear and DequantizeLinear.
+QUANTIZED_OPS = (
+    "Add AveragePool Clip Concat Conv Div Flatten Gather Gemm GlobalAveragePool HardSigmoid HardSwish LeakyRelu MatMul "
+    "MaxPool Mul Pad ReduceMean Relu Reshape Resize Sigmoid Slice Softmax Split Squeeze Sub Tanh Transpose Unsqueeze"
+).split()
+# TFLite fixes the output type of these: (scale, zero point).
+_FIXED_OUTPUTS = {"Softmax": (1 / 256, -128), "Sigmoid": (1 / 256, -128), "Tanh": (1 / 128, 0)}
+
+
+def quantize_onnx(
+    model_bytes: bytes, calibration: Mapping[str, Array] | Array, options: QuantizeOptions | None = None
+) -> bytes:
+    """Return the float model as int8 QDQ: per-channel symmetric weights, per-tensor activations, batch 1.
+
+    `calibration` is an array [samples, ...] for each input in the model's own layout, or one for the only input.
+    The same bytes in give the same bytes out. Raises InvalidModelError or InvalidArgumentError.
+    """
+    chosen = options or QuantizeOptions()
+    model = read_model(model_bytes)
+    if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.nodes):
+        raise InvalidModelError("the model is already quantized: quantize takes float models")
+    arrays = check_calibration(model.inputs, calibration, chosen.max_samples)
+    proto = parse(model_bytes)
+    set_batch_to_one(proto)
+    with tempfile.TemporaryDirectory(prefix="tinyfarm-quantize-") as folder:
+        prepared = _prepare(proto, Path(folder))
+        return _quantize(prepared, arrays, chosen, Path(folder))
+
+
+def _prepare(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """Fold constants and batch normalizations by onnxruntime's basic optimizations and infer every shape."""
+    optimized = folder / "optimized.onnx"
+    session_options = onnxruntime.SessionOptions()
+    session_options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    session_options.optimized_model_filepath = str(optimized)
+    session_options.log_severity_level = 4
+    try:
+        onnxruntime.InferenceSession(
+            proto.SerializeToString(), session_options, providers=["CPUExecutionProvider"]
+        )
+        return onnx.shape_inference.infer_shapes(onnx.load(str(optimized)))
+    except Exception as error:  # onnxruntime raises a dozen classes of its own without a common root
+        raise InvalidModelError(f"onnxruntime cannot run the model: {error}") from error
+
+
+def _quantize(
+    proto: onnx.ModelProto, arrays: Mapping[str, Array], options: QuantizeOptions, folder: Path
+) -> bytes:
+    target = folder / "quantized.onnx"
+    overrides = {
+        node.output[0]: [{"scale": _array(scale, "float32"), "zero_point": _array(zero, "int8")}]
+        for node in proto.graph.node
+        for scale, zero in [_FIXED_OUTPUTS.get(node.op_type, (0.0, 0))]
+        if scale
+    }
+    extra = {
+        "ActivationSymmetric": False,
+        "WeightSymmetric": True,
+        "ForceQuantizeNoInputCheck": True,
+        "TensorQuantOverrides": overrides,
+        "CalibPercentile": options.percentile,
+    }
+    quantize_static(
+        proto,
+        str(target),
+        SampleReader(arrays),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=QUANTIZED_OPS,
+        per_channel=True,
+        activation_type=QuantType.QInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=_ORT_METHODS[options.method],
+        extra_options=extra,
+    )
+    return target.read_bytes()
+
+
+def _array(value: float, dtype: str) -> Array:
+    return np.array(value, dtype=dtype)
