@@ -16,6 +16,7 @@ from tinyfarm.client.errors import (
     TinyfarmError,
     UnavailableError,
 )
+from tinyfarm.client.specs import image_search
 
 __all__ = [
     "Budgets",
@@ -30,6 +31,7 @@ __all__ = [
     "ServerFaultError",
     "TinyfarmError",
     "UnavailableError",
+    "image_search",
     "read_address_file",
     "resolve_server",
     "state_dir",

@@ -31,7 +31,6 @@ from tinyfarm.v1 import (
     job_options_pb2,
     job_pb2,
     search_pb2,
-    task_pb2,
 )
 
 Source = bytes | Path | str
@@ -331,17 +330,3 @@ class Client:
 
     def _put_optional(self, source: Source | None) -> artifact_pb2.Artifact | None:
         return None if source is None else self.artifacts.put(source)
-
-
-def image_search(
-    board: str, *, builtin: str = "", budgets: Budgets | None = None, seed: int = 0
-) -> exploration_pb2.SearchSpec:
-    """A specification of a search for an image classifier with the services' defaults."""
-    return exploration_pb2.SearchSpec(
-        task=task_pb2.Task(
-            kind=task_pb2.TASK_KIND_IMAGE_CLASSIFICATION, dataset=task_pb2.Dataset(builtin=builtin) if builtin else None
-        ),
-        board=board,
-        budgets=budgets.message() if budgets is not None else None,
-        seed=seed,
-    )

@@ -10,12 +10,26 @@ ERROR_KEY = "tinyfarm-error-bin"
 
 
 class TinyfarmError(Exception):
-    """Something a user can act on; `reason` is an UPPER_SNAKE word for programs."""
+    """Something a user can act on.
+
+    `code` is the name of a gRPC status code, `reason` an UPPER_SNAKE word for programs, `hint` the next step.
+    """
+
+    default_code = "INTERNAL"
 
     def __init__(
-        self, message: str, *, reason: str = "", subject: str = "", value: str = "", allowed: str = "", hint: str = ""
+        self,
+        message: str,
+        *,
+        code: str = "",
+        reason: str = "",
+        subject: str = "",
+        value: str = "",
+        allowed: str = "",
+        hint: str = "",
     ) -> None:
         super().__init__(message)
+        self.code = code or self.default_code
         self.message = message
         self.reason = reason
         self.subject = subject
@@ -34,21 +48,34 @@ class TinyfarmError(Exception):
             parts.append(f"allowed: {_short(self.allowed)}")
         return "; ".join(parts)
 
+    def document(self) -> dict[str, dict[str, str]]:
+        """The error as JSON values (docs/errors.md)."""
+        parts = ("code", "reason", "message", "subject", "value", "allowed")
+        return {"error": {part: str(getattr(self, part)) for part in parts}}
+
 
 class InvalidInputError(TinyfarmError):
     """An argument, a file or a combination of them that can never work."""
+
+    default_code = "INVALID_ARGUMENT"
 
 
 class NotFoundError(TinyfarmError):
     """A job, an artifact or a board that the server does not know."""
 
+    default_code = "NOT_FOUND"
+
 
 class ConflictError(TinyfarmError):
     """The same request id with another payload, or a state that does not allow the call."""
 
+    default_code = "FAILED_PRECONDITION"
+
 
 class UnavailableError(TinyfarmError):
     """The server cannot be reached, is overloaded, or did not answer in time: trying again may help."""
+
+    default_code = "UNAVAILABLE"
 
 
 class ServerFaultError(TinyfarmError):
@@ -62,6 +89,7 @@ class JobFailedError(TinyfarmError):
         error = job.error
         super().__init__(
             error.message or f"job {job.name} failed without saying why",
+            code=error_pb2.ErrorCode.Name(error.code).removeprefix("ERROR_CODE_"),
             reason=error.reason,
             subject=error.subject,
             value=error.value,
@@ -99,7 +127,12 @@ def from_rpc(error: grpc.RpcError, server: str) -> TinyfarmError:
     detail = _detail(error)
     if detail is not None:
         return kind(
-            detail.message, reason=detail.reason, subject=detail.subject, value=detail.value, allowed=detail.allowed
+            detail.message,
+            code=code.name,
+            reason=detail.reason,
+            subject=detail.subject,
+            value=detail.value,
+            allowed=detail.allowed,
         )
     if code is grpc.StatusCode.UNAVAILABLE:
         return UnavailableError(
@@ -111,11 +144,12 @@ def from_rpc(error: grpc.RpcError, server: str) -> TinyfarmError:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return UnavailableError(
             f"server {server} did not answer in time",
+            code=code.name,
             reason="DEADLINE_EXCEEDED",
             subject=server,
             hint="try again, or look at the server's logs",
         )
-    return kind(error.details() or f"server {server} answered {code.name}", reason=code.name)
+    return kind(error.details() or f"server {server} answered {code.name}", code=code.name, reason=code.name)
 
 
 def raise_unless_succeeded(job: job_pb2.Job) -> job_pb2.Job:

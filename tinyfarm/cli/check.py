@@ -1,0 +1,95 @@
+"""`tinyfarm check`: measure a model and hold it against budgets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tinyfarm.cli.connect import connected
+from tinyfarm.cli.figures import describe
+from tinyfarm.cli.memory import print_memory
+from tinyfarm.cli.options import (
+    Board,
+    Interface,
+    Json,
+    MaxEnergy,
+    MaxFlash,
+    MaxLatency,
+    MaxSram,
+    MinAccuracy,
+    Model,
+    Schedule,
+    Server,
+    existing_file,
+    interface_of,
+)
+from tinyfarm.cli.output import print_json, print_line, print_table
+from tinyfarm.cli.progress import follow
+from tinyfarm.client import Budgets, CheckReport, InvalidInputError
+from tinyfarm.client.budgets import schedule_request
+from tinyfarm.client.check import report_of
+from tinyfarm.up import COMPILE_AND_RUN
+from tinyfarm.v1 import compile_pb2
+
+
+def command(
+    model: Model,
+    *,
+    board: Board,
+    data: Annotated[Path | None, typer.Option("--data", help="An .npz with x and y, for the accuracy.")] = None,
+    max_sram: MaxSram = None,
+    max_flash: MaxFlash = None,
+    max_latency: MaxLatency = None,
+    max_energy: MaxEnergy = None,
+    min_accuracy: MinAccuracy = None,
+    schedule: Schedule = "auto",
+    io: Interface = "int8",
+    json: Json = False,
+    server: Server = None,
+) -> None:
+    """Measure a model on a board and hold it against budgets.
+
+    Exit 0 where all are met, 1 where one is broken or the model does not fit, 2 where it cannot be measured.
+    """
+    limits = Budgets(max_sram, max_flash, max_latency, max_energy, min_accuracy)
+    options = compile_pb2.CompileOptions(
+        schedule=schedule_request(schedule), interface=interface_of(io), budgets=limits.message()
+    )
+    existing_file(model)
+    if data is not None:
+        existing_file(data)
+    elif min_accuracy is not None:
+        raise InvalidInputError(
+            "--min-accuracy needs --data", reason="NO_DATA", subject="--data", allowed="an .npz with x and y"
+        )
+    with connected(server, COMPILE_AND_RUN) as client:
+        job = client.submit_evaluation(model, board=board, data=data, options=options)
+        report = report_of(follow(client, job, f"measuring {model.name} on {board}"), limits)
+    if json:
+        print_json(report.document)
+    else:
+        _print(report)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def _print(report: CheckReport) -> None:
+    result = report.evaluation
+    title = f"{result.model_name} on {result.board} ({result.target}), {result.schedule}"
+    print_memory(title, result.sram, result.flash, result.misfits)
+    for name in ("instructions", "cycles", "latency", "energy", "accuracy"):
+        if result.HasField(name):
+            print_line(f"{name}: {describe(getattr(result, name))}")
+    if result.HasField("twin_equal"):
+        samples = f"{result.samples_on_board} samples on the board"
+        print_line(f"{samples}: {'equal to' if result.twin_equal else 'DIFFERENT from'} the host twin")
+    budgets = report.document["budgets"]
+    if budgets:
+        print_table("", ("budget", "limit", "value", ""), [_row(budget) for budget in budgets])
+
+
+def _row(budget: dict[str, Any]) -> tuple[str, ...]:
+    value = "not measured" if budget["value"] is None else f"{budget['value']:,}"
+    return budget["name"], f"{budget['limit']:,}", value, "ok" if budget["ok"] else "BROKEN"

@@ -1,0 +1,55 @@
+"""`tinyfarm compile`: model to C library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinyfarm.cli.connect import connected
+from tinyfarm.cli.memory import print_memory
+from tinyfarm.cli.options import Interface, Json, Model, Schedule, Server, existing_file, interface_of
+from tinyfarm.cli.output import print_json, print_line, short_id
+from tinyfarm.cli.progress import follow
+from tinyfarm.cli.unpack import unpack_library
+from tinyfarm.client.budgets import schedule_request
+from tinyfarm.client.plain import plain
+from tinyfarm.up import COMPILE_AND_RUN
+from tinyfarm.v1 import compile_pb2
+
+
+def command(
+    model: Model,
+    *,
+    target: Annotated[str, typer.Option("--target", "--board", help="A name of `tinyfarm targets`.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the C files.")] = None,
+    schedule: Schedule = "auto",
+    io: Interface = "int8",
+    json: Json = False,
+    server: Server = None,
+) -> None:
+    """Compile a model to C99; exit 1 where it does not fit the target."""
+    options = compile_pb2.CompileOptions(schedule=schedule_request(schedule), interface=interface_of(io))
+    existing_file(model)
+    with connected(server, COMPILE_AND_RUN) as client:
+        job = client.submit_compile(model, target=target, options=options)
+        result = follow(client, job, f"compiling {model.name}").compile_result
+        if output is not None:
+            unpack_library(client.artifacts.get(result.library), output)
+    if json:
+        print_json({"job": job.name, "output": str(output) if output else None, "result": _summary(result)})
+    else:
+        print_memory(f"{result.name} for {result.target}, {result.schedule}", result.sram, result.flash, result.misfits)
+        where = f"C library in {output}" if output else f"C library: tinyfarm get {short_id(job)} -o DIR"
+        print_line(f"{result.macs:,} MACs; {where}")
+    if not result.fits:
+        raise typer.Exit(1)
+
+
+def _summary(result: compile_pb2.CompileResult) -> dict[str, object]:
+    """The result without the graph, the plan and the manifest, which the library's own files carry."""
+    document = plain(result)
+    for part in ("network", "planned_schedule", "manifest_json"):
+        del document[part]
+    return document

@@ -1,0 +1,31 @@
+"""Figures as text, always with their kind: exact, modelled or measured."""
+
+from __future__ import annotations
+
+from tinyfarm.client.plain import enum_name
+from tinyfarm.v1 import metric_pb2
+
+
+def describe(metric: metric_pb2.Metric) -> str:
+    """Value, unit and kind, with the error band where there is one."""
+    return f"{amount(metric)} ({kind_of(metric)})"
+
+
+def kind_of(metric: metric_pb2.Metric) -> str:
+    """Exact, modelled with its band, or measured."""
+    band = f" ±{metric.band:.0%}" if metric.HasField("band") else ""
+    return f"{enum_name(metric, 'provenance')}{band}"
+
+
+def amount(metric: metric_pb2.Metric) -> str:
+    """Value and unit in a size that people read."""
+    match metric.unit:
+        case "us":
+            return f"{metric.value / 1000:,.3f} ms"
+        case "uJ":
+            return f"{metric.value:,.1f} µJ"
+        case "ratio":
+            return f"{metric.value:.2%}"
+        case "count":
+            return f"{metric.value:,.0f}"
+    return f"{metric.value:,.4g} {metric.unit}"

@@ -1,0 +1,58 @@
+"""The front of a search as a table: predicted beside measured, baselines below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tinyfarm.cli.figures import amount, kind_of
+from tinyfarm.cli.output import print_line, print_table
+from tinyfarm.v1 import exploration_pb2
+
+_COLUMNS = (
+    "network",
+    "accuracy",
+    "SRAM",
+    "arena predicted",
+    "arena measured",
+    "flash predicted",
+    "flash measured",
+    "latency",
+    "MACs",
+    "",
+)
+
+
+def print_front(
+    title: str,
+    points: Sequence[exploration_pb2.FrontPoint],
+    baselines: Sequence[exploration_pb2.FrontPoint],
+    winner: str,
+) -> None:
+    """Measured points, the most accurate first, then the hand-made baselines under the same limits."""
+    ranked = sorted(points, key=lambda point: -point.accuracy.value)
+    print_table(title, _COLUMNS, [_row(point, winner) for point in (*ranked, *baselines)])
+    sample = next((point.measured for point in ranked if point.measured.HasField("latency")), None)
+    if sample is not None:
+        print_line(f"SRAM, flash and accuracy are exact; latency is {kind_of(sample.latency)}")
+
+
+def _row(point: exploration_pb2.FrontPoint, winner: str) -> tuple[str, ...]:
+    measured, predicted = point.measured, point.predicted
+    notes = [
+        "winner" if point.name == winner else "",
+        "front" if point.on_front else "",
+        "baseline" if point.is_baseline else "",
+        "" if measured.fits else "does not fit",
+    ]
+    return (
+        point.name,
+        amount(point.accuracy) if point.HasField("accuracy") else "",
+        f"{measured.sram.total:,}",
+        f"{predicted.sram.arena:,}",
+        f"{measured.sram.arena:,}",
+        f"{predicted.flash.total:,}",
+        f"{measured.flash.total:,}",
+        amount(measured.latency) if measured.HasField("latency") else "",
+        f"{measured.macs:,}",
+        ", ".join(note for note in notes if note),
+    )

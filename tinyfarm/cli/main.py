@@ -1,0 +1,135 @@
+"""The `tinyfarm` command: its list of commands, and what becomes of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+import tinyfarm
+from tinyfarm.cli import (
+    boards,
+    cancel,
+    check,
+    compile,
+    demo,
+    doctor,
+    get,
+    jobs,
+    quantize,
+    run,
+    search,
+    targets,
+    up,
+    watch,
+)
+from tinyfarm.cli.output import print_json, printable, stderr
+from tinyfarm.client import TinyfarmError
+
+EXIT_BUDGET_BROKEN = 1
+EXIT_NOT_MEASURED = 2
+EXIT_INTERRUPTED = 130
+TRACEBACK_VARIABLE = "TINYFARM_TRACEBACK"
+
+
+class Commands(TyperGroup):
+    """The group of commands, which turns every error into one line, a next step and an exit code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command and exit with its code."""
+        given = list(sys.argv[1:] if args is None else args) or ["--help"]
+        try:
+            code = super().main(given, prog_name, complete_var, False, windows_expand_args, **extra)
+        except (KeyboardInterrupt, typer.Abort):
+            stderr.print("interrupted")
+            sys.exit(EXIT_INTERRUPTED)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(EXIT_NOT_MEASURED)
+        except Exception as error:
+            if os.environ.get(TRACEBACK_VARIABLE):
+                raise
+            _tell(_as_error(error), "--json" in given)
+            sys.exit(EXIT_NOT_MEASURED)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+app = typer.Typer(cls=Commands, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"tinyfarm {tinyfarm.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback(help="Find, compile and measure neural networks that fit a microcontroller.")
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Options of the group itself."""
+
+
+for module in (
+    up,
+    demo,
+    search,
+    watch,
+    jobs,
+    get,
+    cancel,
+    quantize,
+    compile,
+    run,
+    check,
+    boards,
+    targets,
+    doctor,
+):
+    app.command(module.__name__.rpartition(".")[2])(module.command)
+
+
+def _as_error(error: Exception) -> TinyfarmError:
+    if isinstance(error, TinyfarmError):
+        return error
+    if isinstance(error, TyperException):
+        message = str(getattr(error, "format_message", lambda: str(error))())
+        return TinyfarmError(
+            message, code="INVALID_ARGUMENT", reason="USAGE", hint="tinyfarm COMMAND --help lists what is allowed"
+        )
+    if isinstance(error, OSError):
+        return TinyfarmError(
+            f"{error.strerror or error}: {error.filename}" if error.filename else str(error),
+            code="FAILED_PRECONDITION",
+            reason="OS_ERROR",
+            subject=str(error.filename or ""),
+            hint="check the path, its permissions and the free space",
+        )
+    return TinyfarmError(
+        f"internal error: {type(error).__name__}: {error}",
+        reason="INTERNAL",
+        hint=f"set {TRACEBACK_VARIABLE}=1 for details and report it",
+    )
+
+
+def _tell(error: TinyfarmError, as_json: bool) -> None:
+    if as_json:
+        print_json(error.document())
+    stderr.print(f"error: {printable(error.line())}", markup=False, soft_wrap=True)
+    if error.hint:
+        stderr.print(f"next: {printable(error.hint)}", markup=False, soft_wrap=True)

@@ -1,0 +1,58 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinyfarm.cli.units import parse_energy_uj, parse_latency_us, parse_share, parse_size
+from tinyfarm.client import InvalidInputError
+from tinyfarm.v1 import compile_pb2
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Server = Annotated[
+    str | None,
+    typer.Option("--server", metavar="HOST:PORT", help="Server to use; else TINYFARM_SERVER, else an embedded stack."),
+]
+Board = Annotated[str, typer.Option("--board", help="A name of `tinyfarm boards` or `tinyfarm targets`.")]
+Model = Annotated[Path, typer.Argument(help="A .tflite or .onnx file.")]
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="Id or full name of a job.")]
+Schedule = Annotated[str, typer.Option("--schedule", help="auto, per-layer, patch[:HxW] or streaming.")]
+Interface = Annotated[str, typer.Option("--io", help="Types of inputs and outputs in C: int8 (default) or float.")]
+MaxSram = Annotated[int | None, typer.Option(parser=parse_size, metavar="SIZE", help="Highest SRAM, e.g. 64KiB.")]
+MaxFlash = Annotated[int | None, typer.Option(parser=parse_size, metavar="SIZE", help="Highest flash, e.g. 1MiB.")]
+MaxLatency = Annotated[
+    float | None, typer.Option(parser=parse_latency_us, metavar="TIME", help="Highest latency, e.g. 100ms.")
+]
+MaxEnergy = Annotated[
+    float | None, typer.Option(parser=parse_energy_uj, metavar="ENERGY", help="Highest energy, e.g. 5mJ.")
+]
+MinAccuracy = Annotated[
+    float | None, typer.Option(parser=parse_share, metavar="SHARE", help="Lowest accuracy, e.g. 0.9.")
+]
+
+
+def interface_of(text: str) -> compile_pb2.Interface.ValueType:
+    """The interface of `--io`."""
+    match text:
+        case "int8":
+            return compile_pb2.INTERFACE_INT8
+        case "float":
+            return compile_pb2.INTERFACE_FLOAT
+    raise InvalidInputError(
+        f"--io {text!r} is not one of int8, float", reason="BAD_IO", subject="--io", value=text, allowed="int8, float"
+    )
+
+
+def existing_file(path: Path) -> Path:
+    """The path itself; `InvalidInputError` where it is no readable file, before anything is started for it."""
+    if path.is_file():
+        return path
+    raise InvalidInputError(
+        f"no such file: {str(path)!r}" if not path.exists() else f"not a file: {str(path)!r}",
+        reason="UNREADABLE_FILE",
+        subject=str(path),
+        hint="check the path",
+    )

@@ -1,0 +1,48 @@
+"""What commands print: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tinyfarm.v1 import job_pb2
+
+stderr = Console(stderr=True, highlight=False)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document; NaN and infinities are errors, not words of another language."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def print_line(text: str) -> None:
+    """A line of text as it is: names of models are not markup."""
+    Console(highlight=False, soft_wrap=True).print(escape(printable(text)))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table; columns whose cells are all figures are aligned to the right."""
+    table = Table(title=escape(title) or None, title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        cells = [row[index] for row in rows if row[index]]
+        figures = bool(cells) and all(cell[0].isdigit() or cell[0] in "-+<~" for cell in cells)
+        table.add_column(escape(column), justify="right" if figures else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(printable(cell)) for cell in row))
+    Console(highlight=False).print(table)
+
+
+def printable(text: str) -> str:
+    """The text without control characters: a name from a model must not drive the terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def short_id(job: job_pb2.Job) -> str:
+    """Last part of the job's name."""
+    return job.name.rsplit("/", 1)[-1]

@@ -1,0 +1,36 @@
+"""Live progress of a job on standard error."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from tinyfarm.cli.output import printable, stderr
+from tinyfarm.client import Client
+from tinyfarm.client.errors import raise_unless_succeeded
+from tinyfarm.client.jobs import FINAL_STATES
+from tinyfarm.v1 import job_pb2
+
+
+def follow(client: Client, job: job_pb2.Job, what: str, *, show_log: bool = False) -> job_pb2.Job:
+    """Wait for a job with a progress bar; returns the job where it succeeded, else raises its error."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[now]}"),
+    )
+    last = job
+    with Progress(*columns, console=stderr, transient=True) as progress:
+        task = progress.add_task(escape(printable(what)), total=1.0, now="queued")
+        for event in client.watch(job.name):
+            if event.kind == job_pb2.JOB_EVENT_KIND_LOG and show_log:
+                progress.console.print(escape(printable(event.message)))
+            now = event.progress.text if event.HasField("progress") else ""
+            done = event.progress.fraction if event.HasField("progress") else None
+            progress.update(task, completed=done, **({"now": escape(printable(now))} if now else {}))
+            if event.job.state in FINAL_STATES:
+                last = event.job
+    return raise_unless_succeeded(last if last.state in FINAL_STATES else client.get(job.name))

@@ -1,0 +1,40 @@
+"""`tinyfarm quantize`: float ONNX to int8 QDQ ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinyfarm.cli.connect import connected
+from tinyfarm.cli.options import Json, Server, existing_file
+from tinyfarm.cli.output import print_json, print_line, short_id
+from tinyfarm.cli.progress import follow
+from tinyfarm.client.plain import plain
+from tinyfarm.up import COMPILE_AND_RUN
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="A float .onnx file.")],
+    *,
+    calibration: Annotated[Path, typer.Option("--calibration", help="An .npz with samples in x.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The .onnx file to write.")] = None,
+    max_samples: Annotated[int, typer.Option(min=0, help="Use at most this many samples; 0 is all.")] = 0,
+    json: Json = False,
+    server: Server = None,
+) -> None:
+    """Quantize a float ONNX model on calibration samples."""
+    existing_file(model)
+    existing_file(calibration)
+    with connected(server, COMPILE_AND_RUN) as client:
+        job = client.submit_quantize(model, calibration=calibration, max_samples=max_samples)
+        result = follow(client, job, f"quantizing {model.name}").quantize_result
+        if output is not None:
+            client.artifacts.save(result.model, output)
+    if json:
+        print_json({"job": job.name, "output": str(output) if output else None, "result": plain(result)})
+        return
+    for metric in result.metrics:
+        print_line(f"{metric.name}: {metric.value:.4g} {metric.unit}")
+    print_line(f"quantized model in {output}" if output else f"quantized model: tinyfarm get {short_id(job)} -o DIR")

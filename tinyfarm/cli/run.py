@@ -1,0 +1,78 @@
+"""`tinyfarm run`: samples through the firmware on a board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tinyfarm.cli.connect import connected
+from tinyfarm.cli.figures import describe
+from tinyfarm.cli.memory import print_memory
+from tinyfarm.cli.options import Board, Interface, Json, Model, Schedule, Server, existing_file, interface_of
+from tinyfarm.cli.output import print_json, print_line
+from tinyfarm.cli.progress import follow
+from tinyfarm.client import Budgets
+from tinyfarm.client.budgets import schedule_request
+from tinyfarm.client.check import report_of
+from tinyfarm.up import COMPILE_AND_RUN
+from tinyfarm.v1 import compile_pb2, evaluation_pb2, job_pb2
+
+
+def command(
+    model: Model,
+    *,
+    board: Board,
+    input: Annotated[Path, typer.Option("--input", help="An .npz with samples on the first axis.")],
+    output: Annotated[Path, typer.Option("--output", help="The .npz to write, one array an output.")],
+    schedule: Schedule = "auto",
+    io: Interface = "int8",
+    json: Json = False,
+    server: Server = None,
+) -> None:
+    """Run samples on a board and write its outputs; exit 1 where the model does not fit.
+
+    Arrays of the input file are matched to the model's inputs by tensor name, else the key `input`, else `x`,
+    else the only array; outputs are in the model's own types.
+    """
+    options = compile_pb2.CompileOptions(schedule=schedule_request(schedule), interface=interface_of(io))
+    existing_file(model)
+    existing_file(input)
+    with connected(server, COMPILE_AND_RUN) as client:
+        job = client.submit_evaluation(model, board=board, inputs=input, options=options)
+        done = follow(client, job, f"running {model.name} on {board}")
+        result = done.evaluation_result
+        if result.HasField("outputs"):
+            client.artifacts.save(result.outputs, output)
+    if json:
+        print_json(_document(done, output))
+    else:
+        _print(result, output)
+    if not result.fits:
+        raise typer.Exit(1)
+
+
+def _document(job: job_pb2.Job, output: Path) -> dict[str, Any]:
+    """Everything of the check document but its budgets, and where the outputs are."""
+    result = job.evaluation_result
+    document = report_of(job, Budgets()).document
+    del document["budgets"]
+    return {
+        **document,
+        "schema": "tinyfarm.run/1",
+        "job": job.name,
+        "samples": result.samples_on_board,
+        "output": str(output) if result.HasField("outputs") else None,
+    }
+
+
+def _print(result: evaluation_pb2.EvaluationResult, output: Path) -> None:
+    if not result.fits:
+        print_memory(f"{result.model_name} on {result.board}", result.sram, result.flash, result.misfits)
+        return
+    equal = "equal to" if result.twin_equal else "DIFFERENT from"
+    print_line(f"{result.samples_on_board} samples on {result.board} ({result.target}), {equal} the host twin")
+    for figure in (result.instructions, result.cycles, result.latency):
+        print_line(f"{figure.name}: {describe(figure)}")
+    print_line(f"outputs in {output}")

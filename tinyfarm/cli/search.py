@@ -1,0 +1,89 @@
+"""`tinyfarm search`: find networks within budgets, measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinyfarm.cli.connect import connected
+from tinyfarm.cli.front import print_front
+from tinyfarm.cli.get import save_results
+from tinyfarm.cli.images import pack_images
+from tinyfarm.cli.options import Board, Json, MaxEnergy, MaxFlash, MaxLatency, MaxSram, MinAccuracy, Server
+from tinyfarm.cli.output import print_json, print_line, short_id
+from tinyfarm.cli.progress import follow
+from tinyfarm.client import Budgets, InvalidInputError
+from tinyfarm.client.plain import plain
+from tinyfarm.client.specs import image_search
+from tinyfarm.up import ALL_PARTS
+
+
+def command(
+    *,
+    board: Board,
+    data: Annotated[
+        str,
+        typer.Option("--data", help="A folder with one sub-folder a class, an .npz with x and y, or mnist5k."),
+    ],
+    task: Annotated[str, typer.Option("--task", help="image.")] = "image",
+    sram: MaxSram = None,
+    flash: MaxFlash = None,
+    latency: MaxLatency = None,
+    energy: MaxEnergy = None,
+    min_accuracy: MinAccuracy = None,
+    finalists: Annotated[int, typer.Option(min=0, max=64, help="Networks to train and measure; 0: default.")] = 0,
+    baselines: Annotated[bool, typer.Option(help="Also measure hand-made networks under the same budgets.")] = True,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")] = 0,
+    image_size: Annotated[int, typer.Option(min=8, max=512, help="Side to which a folder's pictures are scaled.")] = 64,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for report, model and library.")] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the result; needs a server that stays.")] = True,
+    json: Json = False,
+    server: Server = None,
+) -> None:
+    """Search networks for a task on a board and print the measured front."""
+    if task != "image":
+        raise InvalidInputError(
+            f"task {task!r} is not one of image", reason="UNKNOWN_TASK", subject="--task", value=task, allowed="image"
+        )
+    builtin, content = _data(data, image_size)
+    spec = image_search(
+        board,
+        builtin=builtin,
+        budgets=Budgets(sram, flash, latency, energy, min_accuracy),
+        seed=seed,
+        finalists=finalists,
+        baselines=baselines,
+    )
+    with connected(server, ALL_PARTS, publish=True) as client:
+        job = client.submit_search(spec, data=content)
+        if wait:
+            job = follow(client, job, f"searching for {board}", show_log=not json)
+            files = save_results(client, job, output) if output is not None else ()
+    if json:
+        print_json(plain(job))
+        return
+    if not wait:
+        print_line(f"{job.name}: tinyfarm watch {short_id(job)}")
+        return
+    result = job.search_result
+    print_front(f"networks on {board}", result.points, result.baselines, result.winner)
+    for path in files:
+        print_line(str(path))
+    if output is None:
+        print_line(f"report, model and C library: tinyfarm get {short_id(job)} -o DIR")
+
+
+def _data(text: str, image_size: int) -> tuple[str, bytes | Path | None]:
+    """Name of a built-in data set, or the bytes or file to send."""
+    path = Path(text)
+    if path.is_dir():
+        return "", pack_images(path, image_size)
+    if path.is_file():
+        return "", path
+    if path.suffix or "/" in text:
+        raise InvalidInputError(
+            f"no such file or folder: {text!r}", reason="UNREADABLE_FILE", subject=text, hint="check the path"
+        )
+    return text, None
