@@ -20,9 +20,37 @@ from services.compiler.quantize.options import CalibrationMethod, QuantizeOption
 _ORT_METHODS = {CalibrationMethod.MINMAX: OrtMethod.MinMax, CalibrationMethod.PERCENTILE: OrtMethod.Percentile}
 # What the importer compiles and onnxruntime can surround with QuantizeLinear and DequantizeLinear.
 QUANTIZED_OPS = (
-    "Add AveragePool Clip Concat Conv Div Flatten Gather Gemm GlobalAveragePool HardSigmoid HardSwish LeakyRelu MatMul "
-    "MaxPool Mul Pad ReduceMean Relu Reshape Resize Sigmoid Slice Softmax Split Squeeze Sub Tanh Transpose Unsqueeze"
-).split()
+    "Add",
+    "AveragePool",
+    "Clip",
+    "Concat",
+    "Conv",
+    "Div",
+    "Flatten",
+    "Gather",
+    "Gemm",
+    "GlobalAveragePool",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Pad",
+    "ReduceMean",
+    "Relu",
+    "Reshape",
+    "Resize",
+    "Sigmoid",
+    "Slice",
+    "Softmax",
+    "Split",
+    "Squeeze",
+    "Sub",
+    "Tanh",
+    "Transpose",
+    "Unsqueeze",
+)
 # TFLite fixes the output type of these: (scale, zero point).
 _FIXED_OUTPUTS = {"Softmax": (1 / 256, -128), "Sigmoid": (1 / 256, -128), "Tanh": (1 / 128, 0)}
 
@@ -55,17 +83,13 @@ def _prepare(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     session_options.optimized_model_filepath = str(optimized)
     session_options.log_severity_level = 4
     try:
-        onnxruntime.InferenceSession(
-            proto.SerializeToString(), session_options, providers=["CPUExecutionProvider"]
-        )
+        onnxruntime.InferenceSession(proto.SerializeToString(), session_options, providers=["CPUExecutionProvider"])
         return onnx.shape_inference.infer_shapes(onnx.load(str(optimized)))
     except Exception as error:  # onnxruntime raises a dozen classes of its own without a common root
         raise InvalidModelError(f"onnxruntime cannot run the model: {error}") from error
 
 
-def _quantize(
-    proto: onnx.ModelProto, arrays: Mapping[str, Array], options: QuantizeOptions, folder: Path
-) -> bytes:
+def _quantize(proto: onnx.ModelProto, arrays: Mapping[str, Array], options: QuantizeOptions, folder: Path) -> bytes:
     target = folder / "quantized.onnx"
     overrides = {
         node.output[0]: [{"scale": _array(scale, "float32"), "zero_point": _array(zero, "int8")}]
@@ -85,7 +109,7 @@ def _quantize(
         str(target),
         SampleReader(arrays),
         quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=QUANTIZED_OPS,
+        op_types_to_quantize=list(QUANTIZED_OPS),
         per_channel=True,
         activation_type=QuantType.QInt8,
         weight_type=QuantType.QInt8,

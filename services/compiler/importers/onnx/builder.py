@@ -68,7 +68,9 @@ class GraphBuilder:
         if axes is not None:
             return self._transpose(view.tensor, axes)
         cut = self.store(plain(view.tensor, view.factors))
-        return self.store(reshaped(plain(moved := self._transpose(cut, view.order), self.tensors[moved].shape), view.shape))
+        return self.store(
+            reshaped(plain(moved := self._transpose(cut, view.order), self.tensors[moved].shape), view.shape)
+        )
 
     def _reshape(self, source: TensorId, shape: tuple[int, ...]) -> TensorId:
         output = self._like(source, "reshape", shape)

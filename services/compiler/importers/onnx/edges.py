@@ -1,4 +1,4 @@
-"""Model inputs and outputs: the user's arrays keep ONNX's layout and type, a Transpose and a Quantize stand at the edge.
+"""Model inputs and outputs: the user's arrays keep ONNX's layout and type; Quantize and Transpose stand at the edge.
 
 Channels-first inputs reach the graph as declared (NCHW), are quantized and then transposed before anything else, so
 that the compiler can strip the Quantize and then the Transpose to the host. Outputs mirror this.
@@ -16,11 +16,40 @@ from services.compiler.ir.ops import Dequantize, Quantize
 from services.compiler.ir.tensor import DType, QuantParams, TensorId
 
 _IMAGE_OPS = frozenset(
-    "Conv MaxPool AveragePool GlobalAveragePool GlobalMaxPool BatchNormalization Resize Upsample DepthToSpace".split()
+    {
+        "Conv",
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "BatchNormalization",
+        "Resize",
+        "Upsample",
+        "DepthToSpace",
+    }
 )
 _PASSED = frozenset(
-    "QuantizeLinear DequantizeLinear Add Sub Mul Div Relu Clip LeakyRelu Sigmoid Tanh HardSwish HardSigmoid Pad "
-    "Identity Dropout Slice Concat Split".split()
+    {
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Relu",
+        "Clip",
+        "LeakyRelu",
+        "Sigmoid",
+        "Tanh",
+        "HardSwish",
+        "HardSigmoid",
+        "Pad",
+        "Identity",
+        "Dropout",
+        "Slice",
+        "Concat",
+        "Split",
+    }
 )
 _UINT8_SHIFT = 128
 
@@ -48,7 +77,9 @@ def lower_input(lowering: Lowering, port: Port) -> TensorId:
 def _integer_type(lowering: Lowering, port: Port) -> QuantType:
     type_ = lowering.lookahead.dequantized_type(port.name, port.dtype)
     if type_ is None:
-        raise invalid(f"the scale of input {port.name!r}", "unknown", f"a DequantizeLinear must read an {port.dtype} input")
+        raise invalid(
+            f"the scale of input {port.name!r}", "unknown", f"a DequantizeLinear must read an {port.dtype} input"
+        )
     return type_
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,9 +19,44 @@ MAX_FOLDED_ELEMENTS = 1 << 26
 
 # Constants of these are worth evaluating; DequantizeLinear is not among them: its integers are what we keep.
 FOLDABLE = frozenset(
-    "Abs Add Cast CastLike Ceil Clip Concat Constant ConstantOfShape Div Equal Expand Flatten Floor Gather Identity "
-    "Max Min Mod Mul Neg Pow QuantizeLinear Range Reciprocal Reshape Shape Size Slice Sqrt Squeeze Sub Tile Transpose "
-    "Unsqueeze Where".split()
+    {
+        "Abs",
+        "Add",
+        "Cast",
+        "CastLike",
+        "Ceil",
+        "Clip",
+        "Concat",
+        "Constant",
+        "ConstantOfShape",
+        "Div",
+        "Equal",
+        "Expand",
+        "Flatten",
+        "Floor",
+        "Gather",
+        "Identity",
+        "Max",
+        "Min",
+        "Mod",
+        "Mul",
+        "Neg",
+        "Pow",
+        "QuantizeLinear",
+        "Range",
+        "Reciprocal",
+        "Reshape",
+        "Shape",
+        "Size",
+        "Slice",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    }
 )
 
 
@@ -43,7 +79,9 @@ def evaluate(node: Node, inputs: Sequence[Array | None], opset: int) -> dict[str
     try:
         results = ReferenceEvaluator(_single_node_model(node, given, opset)).run(list(node.outputs), given)
     except Exception as error:  # whatever numpy or the evaluator raises on inconsistent operands
-        raise invalid(f"{node.op_type} {node.name!r} on constants", f"not computable ({error})", "export again") from error
+        raise invalid(
+            f"{node.op_type} {node.name!r} on constants", f"not computable ({error})", "export again"
+        ) from error
     return {name: np.asarray(value) for name, value in zip(node.outputs, results, strict=True)}
 
 
@@ -60,7 +98,7 @@ def _element(array: Array) -> int:
     return helper.np_dtype_to_tensor_dtype(array.dtype)
 
 
-def _as_proto(value: object) -> object:
+def _as_proto(value: object) -> Any:
     return onnx.numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
 
 
@@ -70,11 +108,11 @@ def _check_growth(node: Node, inputs: Sequence[Array | None]) -> None:
     match node.op_type, inputs:
         case "ConstantOfShape", [shape, *_] if shape is not None:
             elements = prod(int(d) for d in shape.reshape(-1))
-        case ("Expand" | "Tile"), [x, factors, *_] if x is not None and factors is not None:
+        case (("Expand" | "Tile"), [x, factors, *_]) if x is not None and factors is not None:
             elements = x.size * prod(max(int(d), 1) for d in factors.reshape(-1))
         case "Range", [start, limit, step] if start is not None and limit is not None and step is not None:
             elements = abs(int((float(limit) - float(start)) / (float(step) or 1.0)))
-        case ("Add" | "Sub" | "Mul" | "Div" | "Where" | "Equal" | "Pow" | "Gather"), _:
+        case (("Add" | "Sub" | "Mul" | "Div" | "Where" | "Equal" | "Pow" | "Gather"), _):
             elements = prod(sizes)
         case _:
             elements = sum(sizes)

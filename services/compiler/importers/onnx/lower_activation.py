@@ -34,7 +34,7 @@ def lower_clamp(lowering: Lowering, node: Node) -> None:
         lowering.bind(node.output, view)
         return
     if activation is None:
-        view, type_, activation = _clamped_by_range(lowering, node, view, bounds), type_, Activation.NONE
+        view, activation = _clamped_by_range(lowering, node, view, bounds), Activation.NONE
     if activation is Activation.NONE:
         lowering.bind(node.output, lowering.requantized(view, type_, node.output))
         return
@@ -94,7 +94,9 @@ def lower_hard_sigmoid(lowering: Lowering, node: Node) -> None:
         raise unsupported(node, f"its alpha is {alpha}", "use an alpha above 0")
     type_ = lowering.lookahead.type_of(node.output) or PROBABILITY
     clamped = QuantType(DType.INT8, QuantParams((1 / alpha / 255,), (-128,)))
-    offset, factor = (_number(lowering, view, f"{node.name}/{n}", v) for n, v in (("beta", beta / alpha), ("alpha", alpha)))
+    offset, factor = (
+        _number(lowering, view, f"{node.name}/{n}", v) for n, v in (("beta", beta / alpha), ("alpha", alpha))
+    )
     middle = f"{node.output}/clamped"
     lowering.map_stored(
         view, middle, clamped, lambda out: Add(name=f"{node.name}/add", inputs=(view.tensor, offset), outputs=(out,))

@@ -21,7 +21,7 @@ from services.compiler.ir.tensor import TensorId
 
 @dataclass(frozen=True, slots=True)
 class _Conv:
-    """A convolution to emit: NHWC input, weights in ONNX's order [O, I / groups, H, W], bias a real number a channel."""
+    """A convolution to emit: NHWC input, weights [O, I / groups, H, W] as in ONNX, bias one real number a channel."""
 
     node: Node
     source: TensorId
@@ -32,7 +32,7 @@ class _Conv:
 
 
 def lower_conv(lowering: Lowering, node: Node) -> None:
-    """Emit the convolution; grouped ones that are not depthwise become a Split, a Conv2D a group and a Concatenation."""
+    """Emit the convolution; groups that are not depthwise become a Split, a Conv2D each and a Concatenation."""
     view = lowering.view(node)
     layout = image_layout(len(view.shape))
     if layout is None:
@@ -149,7 +149,8 @@ def lower_batch_normalization(lowering: Lowering, node: Node) -> None:
     weights = Weights.from_real(factor.reshape(-1, 1, 1, 1))
     target, type_ = lowering.required_target(node)
     source = lowering.builder.in_layout(view, layout)
-    windows = Windows((1, 1), (1, 1), (1, 1), padding=Padding(), output_hw=layout.stored_shape(view.shape)[1:3])
+    _, height, width, _ = layout.stored_shape(view.shape)
+    windows = Windows((1, 1), (1, 1), (1, 1), Padding(), (height, width))
     conv = _Conv(node, source, weights, offset - mean * factor, windows, view.shape[1])
     output = _emit_depthwise(lowering, conv, target, type_)
     lowering.bind(target.value, layout.restore(output, view.shape))

@@ -9,7 +9,7 @@ import numpy as np
 
 from services.compiler.importers.onnx.layout import as_is
 from services.compiler.importers.onnx.lowering import Lowering
-from services.compiler.importers.onnx.model import Node
+from services.compiler.importers.onnx.model import Array, Node
 from services.compiler.importers.onnx.refusals import invalid, unsupported
 from services.compiler.importers.onnx.view import View, reshaped
 from services.compiler.importers.onnx.weights import Weights, add_bias, read_bias, read_weights
@@ -55,7 +55,7 @@ def _lower(lowering: Lowering, node: Node, *, rows_are_outputs: bool, alpha: flo
     lowering.bind(target.value, reshaped(result, (*view.shape[:-1], outputs)))
 
 
-def _times(bias: np.ndarray | None, beta: float) -> np.ndarray | None:  # type: ignore[type-arg]
+def _times(bias: Array | None, beta: float) -> Array | None:
     return None if bias is None else bias * beta
 
 

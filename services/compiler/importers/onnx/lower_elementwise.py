@@ -50,7 +50,9 @@ def _reciprocal(node: Node, operand: Value) -> Constant:
         raise unsupported(node, "its divisor is not a constant", "multiply by the reciprocal instead")
     real = operand.real()
     if not np.all(np.isfinite(real)) or np.any(real == 0):
-        raise invalid(f"the divisor of {node.op_type} {node.name!r}", "0 or not finite", "must be a number that is not 0")
+        raise invalid(
+            f"the divisor of {node.op_type} {node.name!r}", "0 or not finite", "must be a number that is not 0"
+        )
     return quantize_constant(1.0 / real)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,7 +22,9 @@ def lower_concat(lowering: Lowering, node: Node) -> None:
     (axis,) = lowering.axes(node, (node.integer("axis", 0),), rank)
     others = {tuple(d for a, d in enumerate(v.shape) if a != axis) for v in views}
     if len(others) != 1 or any(len(v.shape) != rank for v in views):
-        raise invalid(f"the inputs of Concat {node.name!r}", [v.shape for v in views], f"may differ on axis {axis} only")
+        raise invalid(
+            f"the inputs of Concat {node.name!r}", [v.shape for v in views], f"may differ on axis {axis} only"
+        )
     target = lowering.target(node)
     type_ = target.type or lowering.type_of(views[0])
     same = [lowering.requantized(v, type_, f"{node.inputs[i]}/requantized") for i, v in enumerate(views)]
@@ -49,7 +52,9 @@ def lower_slice(lowering: Lowering, node: Node) -> None:
     axes = lowering.axes(node, lowering.integers(node, 3, "axes") or tuple(range(len(starts))), rank)
     steps = lowering.integers(node, 4, "steps") or (1,) * len(starts)
     if not len(axes) == len(starts) == len(steps):
-        raise invalid(f"the bounds of Slice {node.name!r}", f"{len(starts)} starts", "must be one for each axis and step")
+        raise invalid(
+            f"the bounds of Slice {node.name!r}", f"{len(starts)} starts", "must be one for each axis and step"
+        )
     if min(steps, default=1) < 1:
         raise unsupported(node, f"its steps are {steps}", "use steps above 0")
     cuts = [range(size) for size in view.shape]
@@ -70,7 +75,7 @@ def lower_gather(lowering: Lowering, node: Node) -> None:
     if indices.dtype.kind not in "iu" or not flat or any(not -size <= i < size for i in flat):
         raise invalid(f"the indices of Gather {node.name!r}", flat[:8], f"must be -{size} to {size - 1}")
     rising = [i % size for i in flat]
-    steps = {b - a for a, b in zip(rising, rising[1:], strict=False)} or {1}
+    steps = {b - a for a, b in pairwise(rising)} or {1}
     if indices.ndim > 1 or len(steps) != 1 or min(steps) < 1:
         raise unsupported(node, f"its indices are {flat[:8]}", "use one index or evenly spaced rising ones")
     cuts = [range(d) for d in view.shape]
@@ -94,9 +99,7 @@ def _emit_slice(lowering: Lowering, node: Node, view: View, cuts: Sequence[range
     strides = layout.spread([cut.step for cut in cuts], 1)
 
     def make(output: TensorId) -> StridedSlice:
-        return StridedSlice(
-            name=node.name, inputs=(source,), outputs=(output,), begin=begin, end=end, strides=strides
-        )
+        return StridedSlice(name=node.name, inputs=(source,), outputs=(output,), begin=begin, end=end, strides=strides)
 
     lowering.write(node.output, shape, layout, lowering.type_of(view), make)
 
@@ -110,7 +113,9 @@ def lower_split(lowering: Lowering, node: Node) -> None:
     part = -(-size // count)
     sizes = lowering.integers(node, 1, "split") or tuple(min(part, size - part * i) for i in range(count))
     if len(sizes) != count or sum(sizes) != size or min(sizes) < 1:
-        raise invalid(f"the parts of Split {node.name!r}", sizes, f"must be {count} sizes above 0 that add up to {size}")
+        raise invalid(
+            f"the parts of Split {node.name!r}", sizes, f"must be {count} sizes above 0 that add up to {size}"
+        )
     if count == 1:
         lowering.bind(node.output, view)
         return

@@ -90,7 +90,7 @@ def _onnx_indices(node: Node, size: int, resized: int, scale: float) -> Indices:
             whole = np.floor(source + 0.5)
         case _:
             whole = np.ceil(source - 0.5)
-    return np.clip(whole, 0, size - 1).astype(np.int64)
+    return np.asarray(np.clip(whole, 0, size - 1), dtype=np.int64)
 
 
 def _tflite_indices(variant: tuple[bool, bool], size: int, resized: int) -> Indices:
@@ -102,4 +102,4 @@ def _tflite_indices(variant: tuple[bool, bool], size: int, resized: int) -> Indi
         scale = np.float32(size) / np.float32(resized)
     position = (np.arange(resized, dtype=np.float32) + np.float32(0.5 if half_pixel else 0.0)) * scale
     whole = np.floor(position + np.float32(0.5)) if align_corners else np.floor(position)
-    return np.clip(whole, 0, size - 1).astype(np.int64)
+    return np.asarray(np.clip(whole, 0, size - 1), dtype=np.int64)

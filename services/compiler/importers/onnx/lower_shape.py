@@ -27,8 +27,12 @@ def lower_shape_op(lowering: Lowering, node: Node) -> None:
         return
     new_shape = _new_shape(lowering, node, shape)
     if prod(new_shape) != prod(shape):
-        raise invalid(f"the shape that {node.op_type} {node.name!r} makes", new_shape, f"must hold {prod(shape)} elements")
-    lowering.bind(node.output, _reshaped(node, value, new_shape) if isinstance(value, Constant) else reshaped(value, new_shape))
+        raise invalid(
+            f"the shape that {node.op_type} {node.name!r} makes", new_shape, f"must hold {prod(shape)} elements"
+        )
+    lowering.bind(
+        node.output, _reshaped(node, value, new_shape) if isinstance(value, Constant) else reshaped(value, new_shape)
+    )
 
 
 def lower_identity(lowering: Lowering, node: Node) -> None:
@@ -53,7 +57,9 @@ def _reshaped(node: Node, constant: Constant, shape: tuple[int, ...]) -> Constan
     before, size = prod(constant.data.shape[:axis]), constant.data.shape[axis]
     found = [a for a, d in enumerate(shape) if d == size and prod(shape[:a]) == before]
     if not found:
-        raise unsupported(node, "it merges the channels of weights that have one scale each", "reshape before quantizing")
+        raise unsupported(
+            node, "it merges the channels of weights that have one scale each", "reshape before quantizing"
+        )
     quant = QuantParams(type_.quant.scale, type_.quant.zero_point, found[-1])
     return Constant(constant.data.reshape(shape), QuantType(type_.dtype, quant))
 
@@ -69,7 +75,9 @@ def _new_shape(lowering: Lowering, node: Node, shape: tuple[int, ...]) -> tuple[
             return prod(shape[:cut]), prod(shape[cut:])
         case "Squeeze":
             given = lowering.integers(node, 1, "axes")
-            axes = tuple(a for a, d in enumerate(shape) if d == 1) if given is None else lowering.axes(node, given, rank)
+            axes = (
+                tuple(a for a, d in enumerate(shape) if d == 1) if given is None else lowering.axes(node, given, rank)
+            )
             return tuple(d for a, d in enumerate(shape) if a not in axes)
         case _:
             given = lowering.integers(node, 1, "axes") or ()
@@ -106,7 +114,9 @@ def lower_space_depth(lowering: Lowering, node: Node) -> None:
     view = lowering.view(node)
     block = node.integer("blocksize", 0)
     if len(view.shape) != 4 or block < 1:
-        raise invalid(f"{node.op_type} {node.name!r}", f"rank {len(view.shape)}, blocksize {block}", "needs rank 4 and a block")
+        raise invalid(
+            f"{node.op_type} {node.name!r}", f"rank {len(view.shape)}, blocksize {block}", "needs rank 4 and a block"
+        )
     batch, channels, height, width = view.shape
     if node.op_type == "SpaceToDepth":
         cut = (batch, channels, height // block, block, width // block, block)

@@ -115,7 +115,7 @@ class Lowering:
         self.bind(target, layout.restore(output, shape))
 
     def map_stored(self, source: View, target: str, type_: QuantType, make: Callable[[TensorId], Op]) -> None:
-        """Emit an operator that treats every element alike on the stored tensor, whatever its order, and bind the value."""
+        """Emit an operator that treats every element alike on the stored tensor as it is, and bind the value."""
         output = self.builder.add_typed(target, self.builder.stored_shape(source), type_)
         self.builder.emit(make(output))
         self.bind(target, View(output, source.factors, source.order, source.shape))

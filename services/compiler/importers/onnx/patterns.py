@@ -1,4 +1,4 @@
-"""Rewrites groups of ONNX nodes that exporters make of one operator: HardSwish, MatMul with bias, BatchNormalization."""
+"""Rewrites groups of ONNX nodes that exporters make of one operator: HardSwish, MatMul with bias."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class _Real:
 
 
 def _fuse_hard_swish(model: Model) -> Model:
-    """x * hard_sigmoid(x), x * (relu6(x + 3) / 6) and (x * relu6(x + 3)) / 6: one HardSwish."""
+    """Make one HardSwish of x * hard_sigmoid(x), x * (relu6(x + 3) / 6) and (x * relu6(x + 3)) / 6."""
     real = _Real(model, model.producers())
     nodes = tuple(_as_hard_swish(real, node) or node for node in model.nodes)
     return replace(model, nodes=nodes)
@@ -145,7 +145,10 @@ def _is_relu6_of_sum(real: _Real, value: str, x: str) -> bool:
     clip = real.producer(value, "Clip")
     if clip is None:
         return False
-    bounds = [real.number(name) for name in clip.inputs[1:3]] or [clip.attributes.get("min"), clip.attributes.get("max")]
+    bounds: list[object] = [real.number(name) for name in clip.inputs[1:3]] or [
+        clip.attributes.get("min"),
+        clip.attributes.get("max"),
+    ]
     total = real.producer(clip.inputs[0], "Add")
     if bounds != [0.0, 6.0] or total is None:
         return False

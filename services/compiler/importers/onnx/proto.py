@@ -154,7 +154,9 @@ def _array(tensor: TensorProto) -> Array:
     try:
         return numpy_helper.to_array(tensor)
     except Exception as error:  # raises TypeError, ValueError, KeyError and struct errors on bad data
-        raise invalid(f"the data of {tensor.name!r}", "not readable", f"must match its type and shape ({error})") from error
+        raise invalid(
+            f"the data of {tensor.name!r}", "not readable", f"must match its type and shape ({error})"
+        ) from error
 
 
 def _check_wiring(nodes: tuple[Node, ...], constants: dict[str, Array], inputs: tuple[Port, ...]) -> None:

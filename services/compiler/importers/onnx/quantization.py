@@ -57,7 +57,8 @@ class Constant:
         if quant.axis is not None:
             shape[quant.axis] = -1
         scale = np.array(quant.scale).reshape(shape)
-        return (self.data.astype(np.float64) - np.array(quant.zero_point).reshape(shape)) * scale
+        centered: npt.NDArray[np.float64] = self.data.astype(np.float64) - np.array(quant.zero_point).reshape(shape)
+        return np.asarray(centered * scale)
 
 
 def read_type(node: Node, constants: Mapping[str, Array], element: str | None, rank: int | None) -> QuantType:
@@ -109,7 +110,9 @@ def _params(node: Node, scale: Array, zero: Array | None, shift: int, rank: int 
         raise invalid(f"the scale of {node.op_type} {node.name!r}", bad[0] if bad.size else "empty", "must be above 0")
     zeros = np.zeros(scales.size, np.int64) if zero is None else zero.astype(np.int64).reshape(-1)
     if zeros.size != scales.size:
-        raise invalid(f"the number of zero points of {node.name!r}", zeros.size, f"must be {scales.size}, as the scales")
+        raise invalid(
+            f"the number of zero points of {node.name!r}", zeros.size, f"must be {scales.size}, as the scales"
+        )
     axis = None if scales.size == 1 and scale.ndim == 0 else _axis(node, scales.size, scale.ndim, rank)
     return QuantParams(tuple(scales.tolist()), tuple(int(z) - shift for z in zeros), axis)
 

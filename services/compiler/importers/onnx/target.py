@@ -93,7 +93,7 @@ class Lookahead:
 
 
 def activation_for(bounds: tuple[float, float], type_: QuantType) -> Activation | None:
-    """Return the activation that clamps to `bounds` in a type: NONE where the type's own range does, None if none can."""
+    """Return the activation that clamps to `bounds`: NONE where the type's own range does, None if none can."""
     low, high = type_.real_range
     slack = type_.quant.scale[0] / 2
     if bounds in _NAMED:

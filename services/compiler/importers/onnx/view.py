@@ -18,7 +18,7 @@ from services.compiler.ir.tensor import TensorId
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The value is `stored.reshape(factors).transpose(order).reshape(shape)`; factors are above 1 and as few as can be."""
+    """The value is `stored.reshape(factors).transpose(order).reshape(shape)`; factors are above 1, and few."""
 
     tensor: TensorId
     factors: tuple[int, ...]
@@ -87,7 +87,7 @@ def stored_axes(view: View, stored_shape: Sequence[int]) -> tuple[int, ...] | No
 
 
 def _cut(pieces: Sequence[_Piece], shape: Sequence[int]) -> list[list[_Piece]] | None:
-    """Split the pieces (row-major) so that each axis of `shape` is a run of whole pieces; None where they do not fit."""
+    """Split the pieces (row-major) so that each axis of `shape` is a run of whole ones; None where they do not fit."""
     rest = list(reversed(pieces))
     groups: list[list[_Piece]] = []
     for size in shape:

@@ -89,7 +89,7 @@ def _centered(node: Node, data: Array, type_: QuantType) -> Array:
             f"its weights have zero point {type_.quant.zero_point[0]} and do not fit {type_.dtype.value} without it",
             "quantize weights symmetrically",
         )
-    return centered.astype(type_.dtype.numpy)
+    return np.asarray(centered, dtype=type_.dtype.numpy)
 
 
 def read_bias(lowering: Lowering, node: Node, index: int, source: QuantType, weights: Weights) -> Array | None:
@@ -103,7 +103,9 @@ def read_bias(lowering: Lowering, node: Node, index: int, source: QuantType, wei
     real = constant.real().reshape(-1)
     channels = weights.data.shape[0]
     if real.size not in (1, channels) or not np.all(np.isfinite(real)):
-        raise invalid(f"the bias of {node.op_type} {node.name!r}", f"{real.size} numbers", f"must be {channels}, finite")
+        raise invalid(
+            f"the bias of {node.op_type} {node.name!r}", f"{real.size} numbers", f"must be {channels}, finite"
+        )
     if constant.type is None and constant.data.dtype.kind in "iu":
         real = real * np.array(weights.scales) * source.quant.scale[0]
     return np.broadcast_to(real, (channels,))
