@@ -30,7 +30,9 @@ def follow(client: Client, job: job_pb2.Job, what: str, *, show_log: bool = Fals
                 progress.console.print(escape(printable(event.message)))
             now = event.progress.text if event.HasField("progress") else ""
             done = event.progress.fraction if event.HasField("progress") else None
-            progress.update(task, completed=done, **({"now": escape(printable(now))} if now else {}))
+            progress.update(task, completed=done)
+            if now:
+                progress.update(task, now=escape(printable(now)))
             if event.job.state in FINAL_STATES:
                 last = event.job
     return raise_unless_succeeded(last if last.state in FINAL_STATES else client.get(job.name))
