@@ -67,14 +67,18 @@ def _tensor_buffers(graph: Graph, roots: dict[TensorId, TensorId]) -> tuple[Buff
 
 
 def _scratch_bytes(graph: Graph, op: Op, index: int, roots: dict[TensorId, TensorId]) -> int:
-    """Return the scratch of the in-place depthwise convolution where it is possible and smaller than an output."""
+    """Return the scratch of the in-place depthwise convolution where it is possible and saves memory.
+
+    Channel by channel, an output of any height and width may take the input's place: element i of either belongs
+    to channel i mod C, so a channel's outputs overwrite that channel's inputs only, and those are in the plane.
+    """
     if not isinstance(op, DepthwiseConv2D):
         return 0
     source, result = graph.tensors[op.input], graph.tensors[op.output]
-    if source.shape != result.shape or op.stride_hw != (1, 1) or _lives_on(graph, op, index, roots):
+    if source.shape[3] != result.shape[3] or _lives_on(graph, op, index, roots):
         return 0
     scratch = plane_bytes(graph, op)
-    return scratch if scratch < result.size_bytes else 0
+    return scratch if scratch < min(source.size_bytes, result.size_bytes) else 0
 
 
 def _lives_on(graph: Graph, op: Op, index: int, roots: dict[TensorId, TensorId]) -> bool:

@@ -52,8 +52,9 @@ typedef struct {
 void tf_depthwise_conv2d_s8(const tf_depthwise_conv2d_s8_params *p, const tf_region *region, const int8_t *input,
                             int8_t *output);
 /* One channel at a time through `plane`, a padded copy of what the region needs of that channel: bytes
- * ((rows - 1) * stride_h + dilation_h * (kernel_h - 1) + 1) * the same for columns. With equal input and output
- * shape and channel_multiplier 1 the output may be the input (in place). */
+ * ((rows - 1) * stride_h + dilation_h * (kernel_h - 1) + 1) * the same for columns. With
+ * channel_multiplier 1, no gaps between rows and the whole output as region, the output may start where the input
+ * starts: element i of either is of channel i mod C, so a channel overwrites only itself. */
 void tf_depthwise_conv2d_plane_s8(const tf_depthwise_conv2d_s8_params *p, const tf_region *region,
                                   const int8_t *input, int8_t *output, int8_t *plane);
 

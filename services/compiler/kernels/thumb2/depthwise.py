@@ -1,0 +1,285 @@
+"""Depthwise convolution of one channel held as a padded int16 plane: routines specialised for a layer.
+
+Neighboring taps of a filter row are multiplied in pairs (SMLAD); for the outputs of odd columns the pairs start one
+tap later, so that every load of the plane is an aligned word. Filters of width 3 stay in registers, wider ones are
+read again from the stack for every tile of outputs; the tile is the widest that fits the registers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.compiler.kernels.thumb2.assembly import Routine
+from services.compiler.kernels.thumb2.requantize import Requantize
+
+# the stack frame: multiplier, addend, shift, bias, rows left, end of the row, then the filter's pairs
+_MULTIPLIER, _SHIFT, _BIAS, _ROWS, _ROW_END, _PAIRS = 0, 8, 12, 16, 20, 24
+_POOL = ("r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r12", "lr")
+_RESIDENT = ("r4", "r5", "r6", "r7", "r8", "r9")
+_MAX_POST_INDEX = 255
+_MAX_LOAD_OFFSET = 1020
+
+Pair = tuple[int, int]
+Term = tuple[int, int, tuple[int, ...]]  # output, column, taps
+
+
+@dataclass(frozen=True, slots=True)
+class DepthwiseShape:
+    """What a routine is made for: filter and stride, output width, channels (the step in bytes), plane width."""
+
+    kernel_hw: tuple[int, int]
+    stride_hw: tuple[int, int]
+    out_w: int
+    channels: int
+    plane_w: int
+    relu: bool
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row of the plane."""
+        return 2 * self.plane_w
+
+    @property
+    def resident(self) -> bool:
+        """Whether the whole filter stays in registers."""
+        return len(self.pairs) * self.kernel_hw[0] <= len(_RESIDENT)
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Taps of a filter row that share a register."""
+        width = self.kernel_hw[1]
+        if self.stride_hw[1] % 2:
+            return tuple((tap, tap + 1) for tap in range(width - 1))
+        return tuple(dict.fromkeys([*((tap, tap + 1) for tap in range(0, width - 1, 2)), (width - 2, width - 1)]))
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A few neighboring outputs computed at once, and the registers for them."""
+
+    shape: DepthwiseShape
+    outputs: int
+    data: tuple[str, ...]
+    sums: tuple[str, ...]
+    filters: tuple[str, ...]
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the tile's code: sums, step to the next tile, requantization and stores."""
+        shape = self.shape
+        code = [line for row in range(shape.kernel_hw[0]) for line in self._row(row)]
+        code.append(f"add r10, r10, #{2 * self.outputs * shape.stride_hw[1]}")
+        pool = [r for r in _POOL if r not in self.sums and not (shape.resident and r in _RESIDENT)]
+        multiplier, addend, shift = pool[:3]
+        code += [f"ldrd {multiplier}, {addend}, [sp, #{_MULTIPLIER}]", f"ldr {shift}, [sp, #{_SHIFT}]"]
+        for register in self.sums:
+            code += Requantize(shape.relu).lines(register, multiplier, addend, shift)
+            code += _store(register, shape.channels)
+        return tuple(code)
+
+    def _row(self, row: int) -> list[str]:
+        code = _load_words(self.data, "r10", row * self.shape.row_bytes)
+        started: set[int] = set()
+        if row == 0:  # the last sum starts as the bias, which the others take from it first
+            code.append(f"ldr {self.sums[-1]}, [sp, #{_BIAS}]")
+        else:
+            started = set(range(self.outputs))
+        terms = self._terms()
+        pairs = self.shape.pairs
+        for first in range(0, len(pairs), len(self.filters)):
+            chunk = pairs[first : first + len(self.filters)]
+            registers = self._filters(row, first, len(chunk))
+            if not self.shape.resident:
+                code += _load_words(registers, "sp", _PAIRS + 4 * (row * len(pairs) + first))
+            for term in [t for t in terms if any(_covers(pair, t[2]) for pair in chunk)]:
+                code.append(self._multiply(term, dict(zip(chunk, registers, strict=True)), started))
+                terms.remove(term)
+        return code
+
+    def _filters(self, row: int, first: int, count: int) -> tuple[str, ...]:
+        if self.shape.resident:
+            start = row * len(self.shape.pairs) + first
+            return _RESIDENT[start : start + count]
+        return self.filters[:count]
+
+    def _terms(self) -> list[Term]:
+        """Return the products of one row, in the order of the outputs."""
+        terms: list[Term] = []
+        width, stride = self.shape.kernel_hw[1], self.shape.stride_hw[1]
+        for output in range(self.outputs):
+            tap = 0
+            while tap < width:
+                column = output * stride + tap
+                two = column % 2 == 0 and (tap, tap + 1) in self.shape.pairs
+                terms.append((output, column, (tap, tap + 1) if two else (tap,)))
+                tap += 2 if two else 1
+        return terms
+
+    def _multiply(self, term: Term, registers: dict[Pair, str], started: set[int]) -> str:
+        output, column, taps = term
+        target = self.sums[output]
+        source = target if output in started else self.sums[-1]
+        started.add(output)
+        pair = next(p for p in registers if _covers(p, taps))
+        word, weights = self.data[column // 2], registers[pair]
+        if len(taps) == 2:
+            return f"smlad {target}, {word}, {weights}, {source}"
+        half, lane = "bt"[column % 2], "bt"[pair[1] == taps[0]]
+        return f"smla{half}{lane} {target}, {word}, {weights}, {source}"
+
+
+def _covers(pair: Pair, taps: tuple[int, ...]) -> bool:
+    return pair == taps if len(taps) == 2 else taps[0] in pair
+
+
+def make_tile(shape: DepthwiseShape, outputs: int) -> Tile | None:
+    """Return a tile of so many outputs, or None where the registers do not suffice."""
+    free = [r for r in _POOL if not (shape.resident and r in _RESIDENT)]
+    words = ((outputs - 1) * shape.stride_hw[1] + shape.kernel_hw[1] + 1) // 2
+    spare = len(free) - words - outputs
+    needed = 0 if shape.resident else 1
+    if spare < needed or len(free) - outputs < 3:
+        return None
+    chunk = len(shape.pairs) if shape.resident else min(spare, len(shape.pairs))
+    if 1 < chunk < len(shape.pairs):
+        chunk -= chunk % 2  # loads in pairs
+    rest = free[words + outputs :]
+    filters = _RESIDENT[:chunk] if shape.resident else tuple(rest[:chunk])
+    return Tile(shape, outputs, tuple(free[:words]), tuple(free[words : words + outputs]), filters)
+
+
+def plane_width(out_w: int, kernel_w: int, stride_w: int) -> int:
+    """Return the plane's width: the columns that the outputs read, made even so that rows stay aligned."""
+    width = (out_w - 1) * stride_w + kernel_w
+    return width + width % 2
+
+
+def supported(shape: DepthwiseShape) -> bool:
+    """Whether the filter is at least two wide, fits a tile, and every row of it is in reach of one base register."""
+    kernel_h, kernel_w = shape.kernel_hw
+    reach = (kernel_h - 1) * shape.row_bytes + 4 * kernel_w
+    return kernel_w >= 2 and reach <= _MAX_LOAD_OFFSET and shape.channels < 4096 and make_tile(shape, 1) is not None
+
+
+def depthwise(name: str, shape: DepthwiseShape) -> Routine:
+    """Return `name(plane, out, channel, rows)`: `rows` output rows of one channel from row 0 of the plane.
+
+    `channel` is multiplier, addend, shift, doubled bias (int32 each), then the filter's int8 values by rows.
+    """
+    tiles = _tiles(shape)
+    filter_words = 0 if shape.resident else shape.kernel_hw[0] * len(shape.pairs)
+    frame = (_PAIRS + 4 * filter_words + 7) // 8 * 8
+    body = (
+        "mov r10, r0",
+        "mov r11, r1",
+        f"str r3, [sp, #{_ROWS}]",
+        "ldm r2!, {r0, r1, r3, r4}",
+        f"strd r0, r1, [sp, #{_MULTIPLIER}]",
+        f"strd r3, r4, [sp, #{_SHIFT}]",
+        *_unpack_filter(shape),
+        "1:",
+        *_row_of_tiles(shape, tiles),
+        f"add r10, r10, #{shape.stride_hw[0] * shape.row_bytes - 2 * shape.out_w * shape.stride_hw[1]}",
+        f"ldr r0, [sp, #{_ROWS}]",
+        "subs r0, r0, #1",
+        f"str r0, [sp, #{_ROWS}]",
+        "bne 1b",
+    )
+    prototype = f"void {name}(const int16_t *plane, int8_t *out, const int32_t *channel, int32_t rows)"
+    return Routine(name, prototype, body, frame)
+
+
+def _tiles(shape: DepthwiseShape) -> tuple[Tile, int, Tile | None]:
+    """Return the tile to repeat, how often, and the tile for what is left: the fewest instructions a row."""
+    choices = []
+    for outputs in range(1, min(4, shape.out_w) + 1):
+        tile, left = make_tile(shape, outputs), shape.out_w % outputs
+        last = make_tile(shape, left) if left else None
+        if tile is None or (left and last is None):
+            continue
+        repeats = shape.out_w // outputs
+        loop = 3 * repeats if repeats > 1 else 0
+        choices.append((repeats * len(tile.lines()) + loop + (len(last.lines()) if last else 0), outputs, tile, last))
+    _, outputs, tile, last = min(choices, key=lambda choice: choice[:2])
+    return tile, shape.out_w // outputs, last
+
+
+def _row_of_tiles(shape: DepthwiseShape, tiles: tuple[Tile, int, Tile | None]) -> tuple[str, ...]:
+    tile, repeats, last = tiles
+    body = tile.lines()
+    if repeats > 1:
+        advance = 2 * tile.outputs * shape.stride_hw[1] * repeats
+        body = (
+            f"add r0, r10, #{advance}",
+            f"str r0, [sp, #{_ROW_END}]",
+            "2:",
+            *body,
+            f"ldr r0, [sp, #{_ROW_END}]",
+            "cmp r10, r0",
+            "bne 2b",
+        )
+    return (*body, *(last.lines() if last else ()))
+
+
+def _unpack_filter(shape: DepthwiseShape) -> list[str]:
+    """Return the code that makes doubled int16 pairs of the int8 filter at r2, in registers or on the stack."""
+    code: list[str] = []
+    taps = ("r0", "r1", "r3") if shape.resident else ("r0", "r1", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "lr")
+    for row in range(shape.kernel_hw[0]):
+        code += [f"ldrsb {r}, [r2], #1" for r in taps[: shape.kernel_hw[1]]]
+        for number, (first, second) in enumerate(shape.pairs):
+            index = row * len(shape.pairs) + number
+            target = _RESIDENT[index] if shape.resident else "r12"
+            code.append(f"pkhbt {target}, {taps[first]}, {taps[second]}, lsl #16")
+            code.append(f"sadd16 {target}, {target}, {target}")
+            if not shape.resident:
+                code.append(f"str {target}, [sp, #{_PAIRS + 4 * index}]")
+    return code
+
+
+def gather(name: str, width: int, channels: int, row_gap_bytes: int) -> Routine:
+    """Return `name(plane, in, rows)`: one channel of `rows` rows of `width` columns, int8 to int16.
+
+    `row_gap_bytes` is what lies between two rows of the plane.
+    """
+    loop, left = divmod(width, 8)
+    body = ["1:"]
+    if loop > 1:
+        body += [f"mov r3, #{loop}", "2:"]
+    if loop:
+        body += _gather_run(8, channels)
+    if loop > 1:
+        body += ["subs r3, r3, #1", "bne 2b"]
+    body += _gather_run(left, channels)
+    body += [f"add r0, r0, #{row_gap_bytes}"] if row_gap_bytes else []
+    body += ["subs r2, r2, #1", "bne 1b"]
+    return Routine(name, f"void {name}(int16_t *plane, const int8_t *in, int32_t rows)", tuple(body))
+
+
+def _gather_run(count: int, channels: int) -> list[str]:
+    registers = ("r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11")[:count]
+    code: list[str] = []
+    for register in registers:
+        if channels <= _MAX_POST_INDEX:
+            code.append(f"ldrsb {register}, [r1], #{channels}")
+        else:
+            code += [f"ldrsb {register}, [r1]", f"add r1, r1, #{channels}"]
+    pairs = list(zip(registers[0::2], registers[1::2], strict=False))
+    code += [f"pkhbt {low}, {low}, {high}, lsl #16" for low, high in pairs]
+    # the plane's first interior column may be odd, so words are stored unaligned: STR allows it, STM does not
+    code += [f"str {low}, [r0], #4" for low, _ in pairs]
+    return [*code, f"strh {registers[-1]}, [r0], #2"] if count % 2 else code
+
+
+def _load_words(registers: tuple[str, ...], base: str, offset: int) -> list[str]:
+    """Return loads of consecutive words, two at a time."""
+    code = []
+    for first in range(0, len(registers), 2):
+        two = registers[first : first + 2]
+        code.append(f"{'ldrd' if len(two) == 2 else 'ldr'} {', '.join(two)}, [{base}, #{offset + 4 * first}]")
+    return code
+
+
+def _store(register: str, channels: int) -> tuple[str, ...]:
+    if channels <= _MAX_POST_INDEX:
+        return (f"strb {register}, [r11], #{channels}",)
+    return f"strb {register}, [r11]", f"add r11, r11, #{channels}"
