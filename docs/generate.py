@@ -1,14 +1,16 @@
-"""Write what is made from the code: the page of supported operators and Grafana's dashboard (`make docs`)."""
+"""Write what is made from the code: the pages of operators and targets, and Grafana's dashboard (`make docs`)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from deploy.grafana import dashboard
+from services.common.targets import EnergyPerCycle, Target, Timing, all_targets
 from services.compiler.importers.supported import SupportRow, support_table
 
 ROOT = Path(__file__).resolve().parents[1]
 OPERATORS = ROOT / "docs" / "supported-operators.md"
+TARGETS = ROOT / "docs" / "targets.md"
 
 _HEAD = """\
 <!-- Written by `make docs` from services/compiler/importers/supported.py: do not edit. -->
@@ -35,9 +37,49 @@ def operators_page(rows: tuple[SupportRow, ...]) -> str:
     return "\n".join(lines) + "\n"
 
 
+_TARGETS_HEAD = """\
+<!-- Written by `make docs` from services/common/targets/*.yaml: do not edit. -->
+# Targets
+
+A target is a chip with the memory that a program may use; a board is one instance of it, simulated unless your boards
+file says otherwise. [Simulation](simulation.md) says what the figures of a simulated board are worth.
+
+| target | chip | core | FPU | DSP | clock | flash | SRAM |
+| --- | --- | --- | --- | --- | --- | --- | --- |"""
+
+
+def targets_page(targets: tuple[Target, ...]) -> str:
+    """Return the page: a table of all targets, then where each one's figures come from."""
+    lines = [_TARGETS_HEAD]
+    for t in targets:
+        memory = f"{t.flash.size_bytes // 1024} KiB | {t.sram.size_bytes // 1024} KiB"
+        dsp = "yes" if t.dsp else "no"
+        lines.append(f"| `{t.name}` | {t.chip} | {t.core} | {t.fpu} | {dsp} | {t.clock_hz / 1e6:g} MHz | {memory} |")
+    for t in targets:
+        lines += ["", f"## {t.name}", "", f"{t.description}.", ""]
+        lines += [f"- flash: {t.flash.note}", f"- SRAM: {t.sram.note}", f"- cycles: {_timing(t.timing)}"]
+        lines.append(f"- energy: {_energy(t.energy)}")
+    return "\n".join(lines) + "\n"
+
+
+def _timing(timing: Timing) -> str:
+    band = "no band" if timing.low is None or timing.high is None else f"x{timing.low:g} to x{timing.high:g}"
+    return f"{'validated' if timing.validated else 'not validated'}, {band}. {timing.text}"
+
+
+def _energy(energy: EnergyPerCycle | None) -> str:
+    if energy is None:
+        return "no source, so none is given"
+    return f"{energy.nj_per_cycle:g} nJ a cycle at {energy.volts:g} V and {energy.milliamps:g} mA. {energy.source}"
+
+
 def generated() -> dict[Path, str]:
     """Return every generated file with its text."""
-    return {OPERATORS: operators_page(support_table()), dashboard.OUTPUT: dashboard.text()}
+    return {
+        OPERATORS: operators_page(support_table()),
+        TARGETS: targets_page(all_targets()),
+        dashboard.OUTPUT: dashboard.text(),
+    }
 
 
 if __name__ == "__main__":
