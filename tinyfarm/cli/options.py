@@ -17,7 +17,7 @@ Server = Annotated[
     typer.Option("--server", metavar="HOST:PORT", help="Server to use; else TINYFARM_SERVER, else an embedded stack."),
 ]
 Board = Annotated[str, typer.Option("--board", help="A name of `tinyfarm boards` or `tinyfarm targets`.")]
-Model = Annotated[Path, typer.Argument(help="A .tflite or .onnx file.")]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite or .onnx file.")]
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Id or full name of a job.")]
 Schedule = Annotated[str, typer.Option("--schedule", help="auto, per-layer, patch[:HxW] or streaming.")]
 Interface = Annotated[str, typer.Option("--io", help="Types of inputs and outputs in C: int8 (default) or float.")]

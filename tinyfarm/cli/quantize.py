@@ -16,7 +16,7 @@ from tinyfarm.up import COMPILE_AND_RUN
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="A float .onnx file.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A float .onnx file.")],
     *,
     calibration: Annotated[Path, typer.Option("--calibration", help="An .npz with samples in x.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The .onnx file to write.")] = None,
