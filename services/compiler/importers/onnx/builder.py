@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from services.compiler.importers.onnx.quantization import QuantType
 from services.compiler.importers.onnx.view import View, plain, reshaped, stored_axes
 from services.compiler.ir.ops import Op, Reshape, Transpose
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
+
+MAX_RANK = 4
 
 
 class GraphBuilder:
@@ -67,10 +70,25 @@ class GraphBuilder:
         axes = stored_axes(view, stored_shape)
         if axes is not None:
             return self._transpose(view.tensor, axes)
+        if len(view.factors) > MAX_RANK:
+            return self.store(plain(self._in_steps(view), view.shape))
         cut = self.store(plain(view.tensor, view.factors))
         return self.store(
             reshaped(plain(moved := self._transpose(cut, view.order), self.tensors[moved].shape), view.shape)
         )
+
+    def _in_steps(self, view: View) -> TensorId:
+        """Bring more factors than a Transpose can take into order one by one: each is moved before a run of others."""
+        source, remaining = view.tensor, list(range(len(view.factors)))
+        for position, factor in enumerate(view.order):
+            found = remaining.index(factor)
+            if found == position:
+                continue
+            sizes = [view.factors[f] for f in remaining]
+            cut = (prod(sizes[:position]), prod(sizes[position:found]), sizes[found], prod(sizes[found + 1 :]))
+            source = self._transpose(self.store(plain(source, cut)), (0, 2, 1, 3))
+            remaining.insert(position, remaining.pop(found))
+        return source
 
     def _reshape(self, source: TensorId, shape: tuple[int, ...]) -> TensorId:
         output = self._like(source, "reshape", shape)
