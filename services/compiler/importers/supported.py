@@ -12,6 +12,7 @@ from services.compiler.importers.rules import shapes as s
 from services.compiler.importers.rules import types as t
 from services.compiler.ir import ops
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.tensor import quoted
 
 # Rules of different operators take different operator types; the table pairs them.
 Rule = Callable[[Graph, Any], str | None]
@@ -57,7 +58,7 @@ class Refusal:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name!r} cannot be compiled: {self.reason}"
+        return f"{self.kind} {quoted(self.name)} cannot be compiled: {self.reason}"
 
 
 def refusals(graph: Graph) -> tuple[Refusal, ...]:

@@ -10,6 +10,7 @@ from services.compiler.importers.tflite_file import read_file
 from services.compiler.importers.tflite_graph_builder import GraphBuilder
 from services.compiler.importers.tflite_ops import convert
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.tensor import quoted
 from services.compiler.ir.verify import InvalidGraphError, verify
 
 # what flatbuffers and numpy raise when an offset or a length in the file is wrong
@@ -33,9 +34,9 @@ def import_tflite(data: bytes, name: str) -> Graph:
     try:
         return check_supported(_build(data, name))
     except InvalidGraphError as error:
-        raise InvalidModelError(f"model {name!r} is inconsistent: {error}") from error
+        raise InvalidModelError(f"model {quoted(name)} is inconsistent: {error}") from error
     except _BROKEN_FILE as error:
-        raise InvalidModelError(f"model {name!r} is truncated or corrupt: {error}") from error
+        raise InvalidModelError(f"model {quoted(name)} is truncated or corrupt: {error}") from error
 
 
 def _build(data: bytes, name: str) -> Graph:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tflite
 
 from services.compiler.errors import InvalidModelError, UnsupportedModelError
-from services.compiler.ir.tensor import DType, QuantParams, Tensor
+from services.compiler.ir.tensor import DType, QuantParams, Tensor, quoted
 
 ABSENT = -1
 
@@ -86,11 +86,11 @@ class TfliteFile:
         if dtype is None:
             kind = _TYPE_NAMES.get(table.Type(), str(table.Type()))
             allowed = ", ".join(d.value for d in _DTYPES.values())
-            raise UnsupportedModelError(f"tensor {name!r} is of type {kind}: must be one of {allowed}")
+            raise UnsupportedModelError(f"tensor {quoted(name)} is of type {kind}: must be one of {allowed}")
         shape = _shape(name, table)
         if prod(shape) * dtype.bits > _MAX_TENSOR_BYTES * 8:
             raise UnsupportedModelError(
-                f"tensor {name!r} of shape {shape} takes more than {_MAX_TENSOR_BYTES >> 20} MiB, "
+                f"tensor {quoted(name)} of shape {shape} takes more than {_MAX_TENSOR_BYTES >> 20} MiB, "
                 "which no microcontroller holds"
             )
         data = self._constant(name, table.Buffer(), dtype, shape)
@@ -98,13 +98,13 @@ class TfliteFile:
             quant = None if dtype.is_float else _quantization(table, shape)
             return Tensor(name, shape, dtype, quant, data, data is not None)
         except ValueError as error:
-            raise InvalidModelError(f"tensor {name!r}: {error}") from error
+            raise InvalidModelError(f"tensor {quoted(name)}: {error}") from error
 
     def _constant(self, name: str, buffer: int, dtype: DType, shape: tuple[int, ...]) -> npt.NDArray[np.generic] | None:
         """Return a view of the tensor's bytes in the file, or None for an activation (empty buffer)."""
         if buffer >= self.model.BuffersLength():
             raise InvalidModelError(
-                f"tensor {name!r} names buffer {buffer}: the file has {self.model.BuffersLength()} buffers"
+                f"tensor {quoted(name)} names buffer {buffer}: the file has {self.model.BuffersLength()} buffers"
             )
         raw = _buffer_bytes(self.data, self.model.Buffers(buffer))
         if not len(raw):
@@ -112,7 +112,7 @@ class TfliteFile:
         needed = prod(shape) * dtype.numpy.itemsize
         if len(raw) != needed:
             raise InvalidModelError(
-                f"tensor {name!r} of shape {shape} has {len(raw)} bytes of data: must have {needed}"
+                f"tensor {quoted(name)} of shape {shape} has {len(raw)} bytes of data: must have {needed}"
             )
         return np.frombuffer(raw, dtype=dtype.numpy.newbyteorder("<")).reshape(shape)
 
@@ -175,10 +175,12 @@ def _shape(name: str, table: Any) -> tuple[int, ...]:
     if isinstance(vector, int):
         return ()
     if len(vector) > _MAX_RANK:
-        raise UnsupportedModelError(f"tensor {name!r} has {len(vector)} dimensions: must have at most {_MAX_RANK}")
+        raise UnsupportedModelError(
+            f"tensor {quoted(name)} has {len(vector)} dimensions: must have at most {_MAX_RANK}"
+        )
     shape = tuple(int(d) for d in vector)
     if min(shape, default=1) < 1:
-        raise InvalidModelError(f"tensor {name!r} has shape {shape}: every dimension must be at least 1")
+        raise InvalidModelError(f"tensor {quoted(name)} has shape {shape}: every dimension must be at least 1")
     return shape
 
 

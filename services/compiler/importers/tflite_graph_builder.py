@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from services.compiler.errors import InvalidModelError, UnsupportedModelError
 from services.compiler.importers.tflite_file import ABSENT, FileOperator, TfliteFile
-from services.compiler.ir.tensor import Tensor, TensorId
+from services.compiler.ir.tensor import Tensor, TensorId, quoted
 
 
 @dataclass(slots=True)
@@ -58,10 +58,12 @@ class GraphBuilder:
         tensor = self.tensors[self._required(operator, operator.inputs, position, "input")]
         if tensor.data is None:
             raise UnsupportedModelError(
-                f"{operator}: input {position} ({tensor.name!r}) is computed: must be a constant in the file"
+                f"{operator}: input {position} ({quoted(tensor.name)}) is computed: must be a constant in the file"
             )
         if tensor.dtype.is_float:
-            raise InvalidModelError(f"{operator}: input {position} ({tensor.name!r}) is float32: must be an integer")
+            raise InvalidModelError(
+                f"{operator}: input {position} ({quoted(tensor.name)}) is float32: must be an integer"
+            )
         return tensor.data
 
     def name(self, operator: FileOperator) -> str:

@@ -41,7 +41,7 @@ from services.compiler.ir.ops import (
     Tanh,
     Transpose,
 )
-from services.compiler.ir.tensor import TensorId
+from services.compiler.ir.tensor import TensorId, quoted
 
 Converter = Callable[[GraphBuilder, FileOperator], tuple[Op, ...]]
 Pool = TypeVar("Pool", AveragePool2D, MaxPool2D)
@@ -83,7 +83,9 @@ def _padding(builder: GraphBuilder, operator: FileOperator, options: Any, window
 def _check_rank(builder: GraphBuilder, operator: FileOperator, tensor_id: TensorId, rank: int) -> None:
     tensor = builder.tensors[tensor_id]
     if len(tensor.shape) != rank:
-        raise InvalidModelError(f"{operator}: tensor {tensor.name!r} has shape {tensor.shape}: must have rank {rank}")
+        raise InvalidModelError(
+            f"{operator}: tensor {quoted(tensor.name)} has shape {tensor.shape}: must have rank {rank}"
+        )
 
 
 def _conv2d(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:

@@ -11,6 +11,14 @@ import numpy.typing as npt
 
 TensorId = int
 
+_SHOWN_CHARACTERS = 80
+
+
+def quoted(name: str) -> str:
+    """Return a name from a model as messages show it: quoted, escaped, and shortened in the middle."""
+    half = _SHOWN_CHARACTERS // 2
+    return repr(name if len(name) <= _SHOWN_CHARACTERS else f"{name[:half]}...{name[-half:]}")
+
 
 class DType(Enum):
     """Element type. INT4 data is held one element an int8 in numpy and packed two a byte in flash."""
@@ -103,13 +111,13 @@ class Tensor:
 
     def __post_init__(self) -> None:
         if any(d <= 0 for d in self.shape):
-            raise ValueError(f"tensor {self.name!r} has shape {self.shape}: every dimension must be at least 1")
+            raise ValueError(f"tensor {quoted(self.name)} has shape {self.shape}: every dimension must be at least 1")
         if self.data is not None:
             if not self.is_constant:
-                raise ValueError(f"tensor {self.name!r} has data but is not a constant")
+                raise ValueError(f"tensor {quoted(self.name)} has data but is not a constant")
             if self.data.shape != self.shape or self.data.dtype != self.dtype.numpy:
                 raise ValueError(
-                    f"tensor {self.name!r} has data {self.data.dtype}{list(self.data.shape)}: "
+                    f"tensor {quoted(self.name)} has data {self.data.dtype}{list(self.data.shape)}: "
                     f"must be {self.dtype.numpy}{list(self.shape)}"
                 )
 

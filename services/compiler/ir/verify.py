@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Op
+from services.compiler.ir.tensor import quoted
 
 
 class InvalidGraphError(Exception):
@@ -17,20 +18,20 @@ def verify(graph: Graph) -> Graph:
     """
     written = {t for t, tensor in graph.tensors.items() if tensor.is_constant} | set(graph.inputs)
     if missing := [t for t in (*graph.inputs, *graph.outputs) if t not in graph.tensors]:
-        raise InvalidGraphError(f"graph {graph.name!r} names tensors {missing} that it does not hold")
+        raise InvalidGraphError(f"graph {quoted(graph.name)} names tensors {missing} that it does not hold")
     for op in graph.ops:
         _verify_op(graph, op, written)
         written |= set(op.outputs)
     if unwritten := [t for t in graph.outputs if t not in written]:
-        raise InvalidGraphError(f"outputs {unwritten} of graph {graph.name!r} are written by no operator")
+        raise InvalidGraphError(f"outputs {unwritten} of graph {quoted(graph.name)} are written by no operator")
     return graph
 
 
 def _verify_op(graph: Graph, op: Op, written: set[int]) -> None:
     for t in (*op.inputs, *op.outputs):
         if t not in graph.tensors:
-            raise InvalidGraphError(f"{op.kind} {op.name!r} names tensor {t}, which the graph does not hold")
+            raise InvalidGraphError(f"{op.kind} {quoted(op.name)} names tensor {t}, which the graph does not hold")
     if early := [t for t in op.inputs if t not in written]:
-        raise InvalidGraphError(f"{op.kind} {op.name!r} reads tensors {early} before they are written")
+        raise InvalidGraphError(f"{op.kind} {quoted(op.name)} reads tensors {early} before they are written")
     if again := [t for t in op.outputs if t in written]:
-        raise InvalidGraphError(f"{op.kind} {op.name!r} writes tensors {again} a second time")
+        raise InvalidGraphError(f"{op.kind} {quoted(op.name)} writes tensors {again} a second time")

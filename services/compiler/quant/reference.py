@@ -35,7 +35,7 @@ from services.compiler.ir.ops import (
     Tanh,
     Transpose,
 )
-from services.compiler.ir.tensor import TensorId
+from services.compiler.ir.tensor import TensorId, quoted
 from services.compiler.quant.affine import dequantize, quantize
 from services.compiler.quant.convolution import conv2d, depthwise_conv2d, fully_connected
 from services.compiler.quant.elementwise import add, mul
@@ -67,18 +67,18 @@ def run_all_tensors(graph: Graph, inputs: Sequence[Array]) -> Mapping[TensorId, 
 def _constants(graph: Graph) -> dict[TensorId, Array]:
     constants = {t: tensor for t, tensor in graph.tensors.items() if tensor.is_constant}
     if bare := [tensor.name for tensor in constants.values() if tensor.data is None]:
-        raise ValueError(f"constant {bare[0]!r} has no data: a weight-free network cannot be run")
+        raise ValueError(f"constant {quoted(bare[0])} has no data: a weight-free network cannot be run")
     return {t: tensor.data for t, tensor in constants.items() if tensor.data is not None}
 
 
 def _checked_inputs(graph: Graph, inputs: Sequence[Array]) -> dict[TensorId, Array]:
     if len(inputs) != len(graph.inputs):
-        raise ValueError(f"graph {graph.name!r} has {len(graph.inputs)} inputs, {len(inputs)} arrays were given")
+        raise ValueError(f"graph {quoted(graph.name)} has {len(graph.inputs)} inputs, {len(inputs)} arrays were given")
     for t, values in zip(graph.inputs, inputs, strict=True):
         tensor = graph.tensors[t]
         if values.shape != tensor.shape or values.dtype != tensor.dtype.numpy:
             raise ValueError(
-                f"input {tensor.name!r} is {values.dtype}{list(values.shape)}: "
+                f"input {quoted(tensor.name)} is {values.dtype}{list(values.shape)}: "
                 f"must be {tensor.dtype.value}{list(tensor.shape)}"
             )
     return dict(zip(graph.inputs, inputs, strict=True))

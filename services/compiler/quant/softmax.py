@@ -68,6 +68,7 @@ def exp_of_difference(diff: Int64s, params: SoftmaxParams) -> Int64s:
 
 def _reciprocal(sums: Int64s) -> tuple[Int64s, Int64s]:
     """Return 1 / sum as a Q0.31 mantissa and the bits by which the sum exceeds the unit (sums in Q12.19)."""
-    headroom_plus_one = 32 - np.frompyfunc(int.bit_length, 1, 1)(sums.astype(object)).astype(np.int64)
+    _, bit_length = np.frexp(sums.astype(np.float64))
+    headroom_plus_one = 32 - bit_length.astype(np.int64)
     fraction = ((sums << headroom_plus_one) & 0xFFFFFFFF) - (1 << 31)
     return one_over_one_plus_x(fraction), ACCUMULATION_INTEGER_BITS - headroom_plus_one

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Node
-from services.compiler.ir.tensor import QuantParams, TensorId
+from services.compiler.ir.tensor import QuantParams, TensorId, quoted
 from services.compiler.ir.verify import InvalidGraphError
 
 Array = npt.NDArray[Any]
@@ -20,7 +20,7 @@ def quant_of(graph: Graph, tensor_id: TensorId) -> QuantParams:
     """Return the quantization of a tensor. Raises InvalidGraphError if it has none."""
     tensor = graph.tensors[tensor_id]
     if tensor.quant is None:
-        raise InvalidGraphError(f"tensor {tensor.name!r} has no quantization, which integer arithmetic needs")
+        raise InvalidGraphError(f"tensor {quoted(tensor.name)} has no quantization, which integer arithmetic needs")
     return tensor.quant
 
 

@@ -25,6 +25,7 @@ from services.compiler.ir.ops import (
     Sub,
     Tanh,
 )
+from services.compiler.ir.tensor import quoted
 from services.compiler.quant.convolution import op_multipliers
 from services.compiler.quant.elementwise import add_params, mul_multiplier
 from services.compiler.quant.lut import hard_swish_params, leaky_relu_params, rescale_multiplier
@@ -77,14 +78,16 @@ def same_quantization(graph: Graph, op: Concatenation) -> str | None:
     for t in op.inputs:
         quant = quant_of(graph, t)
         if quant.zero_point != result.zero_point or not isclose(quant.scale[0], result.scale[0], rel_tol=1e-5):
-            return f"input {graph.tensors[t].name!r} is quantized unlike the output: put a QUANTIZE before it"
+            return f"input {quoted(graph.tensors[t].name)} is quantized unlike the output: put a QUANTIZE before it"
     if op.activation is not Activation.NONE:
         return f"activation {op.activation.value} is fused: must be a separate operator"
     return None
 
 
 def softmax_quantization(graph: Graph, op: Softmax) -> str | None:
-    """The output has scale 1/256 and zero point -128; beta * input scale is above 2**-26."""
+    """The output has scale 1/256 and zero point -128; beta * input scale is above 2**-26; there is a dimension."""
+    if not graph.tensors[op.input].shape:
+        return "input is a scalar: must have 1 dimension or more"
     if not op.beta * quant_of(graph, op.input).scale[0] * (1 << 26) > 1:
         return f"beta {op.beta:g} is too small for input scale {quant_of(graph, op.input).scale[0]:g}"
     if softmax_params(graph, op).multiplier.shift > 31:

@@ -25,6 +25,7 @@ from services.compiler.ir.ops import (
     Sub,
     Transpose,
 )
+from services.compiler.ir.tensor import quoted
 
 Shape = tuple[int, ...]
 
@@ -38,9 +39,9 @@ def one_image(graph: Graph, op: Op) -> str | None:
     for t in (op.input, *op.outputs):
         tensor = graph.tensors[t]
         if len(tensor.shape) != 4:
-            return f"tensor {tensor.name!r} has shape {tensor.shape}: must be [1, height, width, channels]"
+            return f"tensor {quoted(tensor.name)} has shape {tensor.shape}: must be [1, height, width, channels]"
         if tensor.shape[0] != 1:
-            return f"tensor {tensor.name!r} has batch {tensor.shape[0]}: must be 1"
+            return f"tensor {quoted(tensor.name)} has batch {tensor.shape[0]}: must be 1"
     return None
 
 
@@ -49,7 +50,7 @@ def at_most_4_dimensions(graph: Graph, op: Op) -> str | None:
     for t in (*op.inputs, *op.outputs):
         tensor = graph.tensors[t]
         if len(tensor.shape) > 4:
-            return f"tensor {tensor.name!r} has {len(tensor.shape)} dimensions: must have at most 4"
+            return f"tensor {quoted(tensor.name)} has {len(tensor.shape)} dimensions: must have at most 4"
     return None
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op
-from services.compiler.ir.tensor import DType, Tensor
+from services.compiler.ir.tensor import DType, Tensor, quoted
 
 Weighted = Conv2D | DepthwiseConv2D | FullyConnected
 
 _QUANTIZED = (DType.INT8, DType.UINT8)
+_SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-28, 2.0**28
 
 
 def activations(graph: Graph, op: Op) -> tuple[Tensor, ...]:
@@ -21,9 +22,11 @@ def int8_activations(graph: Graph, op: Op) -> str | None:
     """Inputs and outputs are int8 (uint8 and float32 only at QUANTIZE and DEQUANTIZE)."""
     for tensor in activations(graph, op):
         if tensor.dtype is DType.FLOAT32:
-            return f"tensor {tensor.name!r} is float32: quantize the model to int8 first (full integer quantization)"
+            return (
+                f"tensor {quoted(tensor.name)} is float32: quantize the model to int8 first (full integer quantization)"
+            )
         if tensor.dtype is not DType.INT8:
-            return f"tensor {tensor.name!r} is {tensor.dtype.value}: must be int8"
+            return f"tensor {quoted(tensor.name)} is {tensor.dtype.value}: must be int8"
     return None
 
 
@@ -33,7 +36,7 @@ def movable_type(graph: Graph, op: Op) -> str | None:
     if source.dtype is not result.dtype:
         return f"input is {source.dtype.value} and output {result.dtype.value}: must be the same"
     if source.dtype not in (*_QUANTIZED, DType.FLOAT32):
-        return f"tensor {source.name!r} is {source.dtype.value}: must be int8, uint8 or float32"
+        return f"tensor {quoted(source.name)} is {source.dtype.value}: must be int8, uint8 or float32"
     return None
 
 
@@ -41,9 +44,9 @@ def quantize_types(graph: Graph, op: Op) -> str | None:
     """The input is float32, int8 or uint8; the output is int8 or uint8."""
     source, result = graph.tensors[op.input], graph.tensors[op.output]
     if source.dtype not in (*_QUANTIZED, DType.FLOAT32):
-        return f"input {source.name!r} is {source.dtype.value}: must be float32, int8 or uint8"
+        return f"input {quoted(source.name)} is {source.dtype.value}: must be float32, int8 or uint8"
     if result.dtype not in _QUANTIZED:
-        return f"output {result.name!r} is {result.dtype.value}: must be int8 or uint8"
+        return f"output {quoted(result.name)} is {result.dtype.value}: must be int8 or uint8"
     return None
 
 
@@ -51,24 +54,29 @@ def dequantize_types(graph: Graph, op: Op) -> str | None:
     """The input is int8 or uint8, computed; the output is float32."""
     source, result = graph.tensors[op.input], graph.tensors[op.output]
     if source.is_constant:
-        return f"input {source.name!r} is a constant: weights stay int8 in a fully quantized model"
+        return f"input {quoted(source.name)} is a constant: weights stay int8 in a fully quantized model"
     if source.dtype not in _QUANTIZED or result.dtype is not DType.FLOAT32:
         return f"types are {source.dtype.value} to {result.dtype.value}: must be int8 or uint8 to float32"
     return None
 
 
 def quantized(graph: Graph, op: Op) -> str | None:
-    """Integer inputs and outputs have one scale and a zero point inside their type's range."""
+    """Integer inputs and outputs have one scale, from 2**-28 to 2**28, and a zero point inside their type's range."""
     for tensor in activations(graph, op):
         if tensor.dtype.is_float:
             continue
         if tensor.quant is None:
-            return f"tensor {tensor.name!r} has no scale and zero point: quantize the model with a calibration set"
+            return (
+                f"tensor {quoted(tensor.name)} has no scale and zero point: quantize the model with a calibration set"
+            )
         if tensor.quant.per_channel:
-            return f"tensor {tensor.name!r} has {len(tensor.quant.scale)} scales: only weights may have one a channel"
+            return f"tensor {quoted(tensor.name)} has one scale a channel: only weights may"
         low, high = tensor.dtype.value_range
         if not low <= tensor.quant.zero_point[0] <= high:
-            return f"tensor {tensor.name!r} has zero point {tensor.quant.zero_point[0]}: must be from {low} to {high}"
+            point = tensor.quant.zero_point[0]
+            return f"tensor {quoted(tensor.name)} has zero point {point}: must be from {low} to {high}"
+        if not _SMALLEST_SCALE <= tensor.quant.scale[0] <= _LARGEST_SCALE:
+            return f"tensor {quoted(tensor.name)} has scale {tensor.quant.scale[0]:g}: must be from 2**-28 to 2**28"
     return None
 
 
@@ -76,9 +84,9 @@ def constant_int8_weights(graph: Graph, op: Weighted) -> str | None:
     """Weights are int8 constants in the file."""
     weights = graph.tensors[op.weights]
     if not weights.is_constant:
-        return f"weights {weights.name!r} are computed: must be constants in the file"
+        return f"weights {quoted(weights.name)} are computed: must be constants in the file"
     if weights.dtype is not DType.INT8:
-        return f"weights {weights.name!r} are {weights.dtype.value}: must be int8"
+        return f"weights {quoted(weights.name)} are {weights.dtype.value}: must be int8"
     return None
 
 
@@ -87,12 +95,12 @@ def symmetric_weights(graph: Graph, op: Weighted) -> str | None:
     weights = graph.tensors[op.weights]
     quant = weights.quant
     if quant is None:
-        return f"weights {weights.name!r} have no scale: quantize the model to int8"
+        return f"weights {quoted(weights.name)} have no scale: quantize the model to int8"
     if any(quant.zero_point):
-        return f"weights {weights.name!r} have a zero point other than 0: quantize weights symmetrically"
+        return f"weights {quoted(weights.name)} have a zero point other than 0: quantize weights symmetrically"
     axis = weight_channel_axis(op)
     if len(quant.scale) > 1 and (quant.axis != axis or len(quant.scale) != weights.shape[axis]):
-        return f"weights {weights.name!r} have {len(quant.scale)} scales along {quant.axis}: must be along {axis}"
+        return f"weights {quoted(weights.name)} have {len(quant.scale)} scales along {quant.axis}: must be along {axis}"
     return None
 
 
@@ -108,7 +116,9 @@ def constant_bias(graph: Graph, op: Weighted) -> str | None:
     bias = graph.tensors[op.bias]
     channels = graph.tensors[op.weights].shape[weight_channel_axis(op)]
     if not bias.is_constant:
-        return f"bias {bias.name!r} is computed: must be a constant in the file"
+        return f"bias {quoted(bias.name)} is computed: must be a constant in the file"
     if bias.dtype is not DType.INT32 or bias.elements != channels:
-        return f"bias {bias.name!r} is {bias.dtype.value}{list(bias.shape)}: must be int32 with {channels} elements"
+        return (
+            f"bias {quoted(bias.name)} is {bias.dtype.value}{list(bias.shape)}: must be int32 with {channels} elements"
+        )
     return None
