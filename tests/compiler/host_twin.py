@@ -1,0 +1,65 @@
+"""Compiled libraries as host programs: built by zig as shared objects, called through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from services.compiler.library import IoTensor, LibraryManifest
+from services.compiler.pipeline import Compiled
+
+Array = npt.NDArray[np.generic]
+
+_FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Werror", "-pedantic")
+_ALIGN = 16
+
+
+@dataclass(frozen=True)
+class HostTwin:
+    """One library's invoke, with an arena that has guard bytes on both sides."""
+
+    manifest: LibraryManifest
+    library: ctypes.CDLL
+
+    def run(self, *inputs: Array) -> tuple[Array, ...]:
+        """Return the outputs in the C code's types; fails if a byte outside the arena was written."""
+        size, guard = self.manifest.memory.arena, 64
+        raw = np.full(size + 2 * guard + _ALIGN, 0xA5, dtype=np.uint8)
+        start = guard + (-(raw.ctypes.data + guard)) % _ALIGN
+        arena = raw[start : start + size]
+        for slot, values in zip(self.manifest.inputs, inputs, strict=True):
+            assert values.dtype == np.dtype(slot.dtype), (slot, values.dtype)
+            self._bytes(arena, slot)[:] = np.ascontiguousarray(values).view(np.uint8).ravel()
+        invoke = self.library[f"{self.manifest.name}_invoke"]
+        assert invoke(ctypes.c_void_p(arena.ctypes.data)) == 0
+        assert (raw[:start] == 0xA5).all() and (raw[start + size :] == 0xA5).all(), "wrote outside the arena"
+        return tuple(
+            self._bytes(arena, slot).copy().view(slot.dtype).reshape(slot.shape) for slot in self.manifest.outputs
+        )
+
+    @staticmethod
+    def _bytes(arena: npt.NDArray[np.uint8], slot: IoTensor) -> npt.NDArray[np.uint8]:
+        return arena[slot.offset_bytes : slot.offset_bytes + slot.size_bytes]
+
+
+def build_twins(compiled: Sequence[Compiled], folder: Path, *, optimize: str = "-O2") -> list[HostTwin]:
+    """Build libraries of different names into one shared object."""
+    sources: dict[str, None] = {}
+    for one in compiled:
+        with zipfile.ZipFile(io.BytesIO(one.library_zip)) as archive:
+            archive.extractall(folder)
+        sources |= dict.fromkeys(one.manifest.sources)
+    target = folder / "twin.so"
+    command = (sys.executable, "-m", "ziglang", "cc", *_FLAGS, optimize, "-shared", "-fPIC", "-fno-sanitize=all")
+    subprocess.run([*command, "-o", target.name, *sources], cwd=folder, check=True, timeout=300)
+    library = ctypes.CDLL(str(target))
+    return [HostTwin(one.manifest, library) for one in compiled]

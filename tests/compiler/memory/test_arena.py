@@ -1,0 +1,121 @@
+"""The arena planner: what may share bytes, how good the plans are, that the bound is one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.compiler.memory.arena import BUFFER_ALIGN, ArenaPlan, lower_bound_bytes, plan_arena
+from services.compiler.memory.live_range import LiveRange
+from services.compiler.memory.overlap import OverlapRule
+
+EXAMPLES = 60 * int(os.environ.get("TINYFARM_FUZZ_EXAMPLES", "1"))
+
+
+def test_arena_reuses_space_of_dead_tensor() -> None:
+    ranges = [LiveRange(0, 100, 0, 0), LiveRange(1, 60, 0, 1), LiveRange(2, 100, 1, 1)]
+    plan = plan_arena(ranges, [])
+    assert plan.arena_bytes == 160
+    assert plan.offsets[0] == plan.offsets[2]
+
+
+def test_arena_of_nothing_is_empty() -> None:
+    assert plan_arena([], []).arena_bytes == 0
+
+
+def test_sizes_are_rounded_to_the_alignment() -> None:
+    plan = plan_arena([LiveRange(0, 1, 0, 1), LiveRange(1, 3, 0, 1)], [])
+    assert plan.arena_bytes == 8
+    assert set(plan.offsets.values()) == {0, 4}
+
+
+def test_output_takes_the_place_of_its_input() -> None:
+    ranges = [LiveRange(0, 64, 0, 1), LiveRange(1, 64, 1, 2)]
+    plan = plan_arena(ranges, [OverlapRule(0, 1, 0)])
+    assert (plan.arena_bytes, plan.lower_bound_bytes) == (64, 64)
+
+
+def test_rule_does_not_hold_for_an_input_that_is_read_later() -> None:
+    ranges = [LiveRange(0, 64, 0, 2), LiveRange(1, 64, 1, 2)]
+    plan = plan_arena(ranges, [OverlapRule(0, 1, 0)])
+    assert (plan.arena_bytes, plan.lower_bound_bytes) == (128, 128)
+
+
+def test_widening_output_starts_below_its_input() -> None:
+    ranges = [LiveRange(0, 100, 0, 1), LiveRange(1, 400, 1, 1)]
+    plan = plan_arena(ranges, [OverlapRule(0, 1, 300)])
+    assert plan.arena_bytes == 400
+    assert plan.offsets[1] <= plan.offsets[0] - 300
+
+
+def test_exact_rule_allows_one_offset_only() -> None:
+    rule = OverlapRule(0, 1, 0, exact=True)
+    assert rule.allows(16, 16)
+    assert not rule.allows(16, 12)
+    assert OverlapRule(0, 1, 0).allows(16, 12)
+
+
+def test_local_search_closes_a_gap_that_greedy_leaves() -> None:
+    """A diamond of residual branches on which every greedy order is above the bound."""
+    sizes = (8, 4, 4, 8, 8, 4, 12)
+    lives = ((0, 2), (0, 1), (1, 3), (2, 4), (3, 5), (4, 6), (5, 6))
+    ranges = [LiveRange(i, s * 100, a, b) for i, (s, (a, b)) in enumerate(zip(sizes, lives, strict=True))]
+    plan = plan_arena(ranges, [])
+    assert plan.gap_bytes == plan.arena_bytes - plan.lower_bound_bytes
+    assert plan.arena_bytes <= 2400
+
+
+def test_same_problem_gets_the_same_plan() -> None:
+    ranges = [LiveRange(i, 40 + 13 * (i * 7 % 11), i // 2, i // 2 + i % 4) for i in range(30)]
+    assert plan_arena(ranges, []) == plan_arena(ranges, [])
+
+
+def check_plan(ranges: list[LiveRange], rules: list[OverlapRule], plan: ArenaPlan) -> None:
+    by_pair = {(r.source, r.target): r for r in rules}
+    for a, b in itertools.combinations(ranges, 2):
+        a_start, b_start = plan.offsets[a.buffer], plan.offsets[b.buffer]
+        apart = a_start + a.size_bytes <= b_start or b_start + b.size_bytes <= a_start
+        if apart or not a.overlaps(b):
+            continue
+        source, target = (a, b) if (a.buffer, b.buffer) in by_pair else (b, a)
+        rule = by_pair[source.buffer, target.buffer]
+        assert source.last == target.first, "a source that lives on was overwritten"
+        assert rule.allows(plan.offsets[source.buffer], plan.offsets[target.buffer])
+    assert all(o % BUFFER_ALIGN == 0 for o in plan.offsets.values())
+    assert max(plan.offsets[r.buffer] + r.size_bytes for r in ranges) <= plan.arena_bytes
+    assert plan.lower_bound_bytes <= plan.arena_bytes
+    assert plan.lower_bound_bytes == lower_bound_bytes(ranges, rules)
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[list[LiveRange], list[OverlapRule]]:
+    count = draw(st.integers(1, 14))
+    ranges = []
+    for buffer in range(count):
+        first = draw(st.integers(0, 10))
+        ranges.append(LiveRange(buffer, draw(st.integers(1, 300)), first, first + draw(st.integers(0, 4))))
+    pairs = [(a.buffer, b.buffer) for a, b in itertools.permutations(ranges, 2) if a.last == b.first and a.first < b.first]
+    chosen = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=6)) if pairs else []
+    rules = [OverlapRule(a, b, 4 * draw(st.integers(0, 20)), draw(st.booleans())) for a, b in chosen]
+    return ranges, rules
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@given(problems())
+def test_no_two_live_buffers_share_bytes_against_the_rules(
+    problem: tuple[list[LiveRange], list[OverlapRule]],
+) -> None:
+    ranges, rules = problem
+    check_plan(ranges, rules, plan_arena(ranges, rules))
+
+
+@settings(max_examples=EXAMPLES // 3, deadline=None, derandomize=True)
+@given(problems())
+def test_without_rules_the_bound_is_the_largest_live_sum(problem: tuple[list[LiveRange], list[OverlapRule]]) -> None:
+    ranges, _ = problem
+    steps = range(max(r.last for r in ranges) + 1)
+    live = (sum(-(-r.size_bytes // 4) * 4 for r in ranges if r.first <= step <= r.last) for step in steps)
+    assert lower_bound_bytes(ranges, []) == max(live)
