@@ -71,6 +71,8 @@ class Watcher:
         if after > record.events:
             yield Snapshot(record)
             raise _out_of_range(resume_token, record)
+        if record.state.is_final and after == record.events:
+            return
         while True:
             events = await self._read(record.id, after)
             if events and events[0].number != after + 1:
