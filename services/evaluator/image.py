@@ -80,8 +80,7 @@ def build_image(library: CLibrary, target: Target, toolchain: Toolchain, port: P
     """Compile and link; the stack gets all SRAM that arena and static data leave, at least MIN_STACK_BYTES."""
     with tempfile.TemporaryDirectory(prefix="tinyfarm-image-") as name:
         folder = Path(name)
-        for file_name, text in library.files:
-            (folder / file_name).write_bytes(text)
+        write_sources(library, folder)
         objects = _compile(library.manifest, target, toolchain, port, folder)
         image = _link(library.manifest, target, toolchain, objects, folder, _STATIC_RESERVE_BYTES)
         static = image.sizes.static + image.sizes.harness_static
@@ -90,13 +89,20 @@ def build_image(library: CLibrary, target: Target, toolchain: Toolchain, port: P
         return image
 
 
-def _compile(manifest: Manifest, target: Target, toolchain: Toolchain, port: Port, folder: Path) -> tuple[Path, ...]:
+def write_sources(library: CLibrary, folder: Path) -> None:
+    """Write the library's files, and the header by which the harness and the twin find the model."""
+    manifest = library.manifest
+    for file_name, text in library.files:
+        (folder / file_name).write_bytes(text)
     upper = manifest.name.upper()
     (folder / "tf_harness_model.h").write_text(
         f'#include "{manifest.header}"\n'
         f"#define TF_ARENA_BYTES {upper}_ARENA_BYTES\n#define TF_ARENA_ALIGN {upper}_ARENA_ALIGN\n"
         f"#define TF_INVOKE_MODEL {manifest.name}_invoke\n"
     )
+
+
+def _compile(manifest: Manifest, target: Target, toolchain: Toolchain, port: Port, folder: Path) -> tuple[Path, ...]:
     harness = tuple(_FIRMWARE / source for source in ("startup.c", "main.c", f"port_{port}.c"))
     own = toolchain.compile(target, harness, "harness", folder, ('-DTF_MODEL_HEADER="tf_harness_model.h"',))
     return own + toolchain.compile(target, tuple(folder / source for source in manifest.sources), "library", folder)

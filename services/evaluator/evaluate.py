@@ -1,0 +1,229 @@
+"""The whole evaluation as one list of steps: a C library, a board and arrays in, every figure out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from services.common.targets import Target
+from services.evaluator.arrays import Samples, read_samples, seeded_samples
+from services.evaluator.boards.board import Region, Run, Write
+from services.evaluator.errors import ArraysError
+from services.evaluator.farm import BoardConfig, open_board
+from services.evaluator.image import Image, build_image
+from services.evaluator.interface import from_c, to_c
+from services.evaluator.library import CLibrary, Manifest, read_library
+from services.evaluator.measure.accuracy import Accuracy, top1
+from services.evaluator.measure.energy import Energy, energy
+from services.evaluator.measure.latency import Counter, Timing, Work
+from services.evaluator.measure.memory import Fit, FlashSplit, SramSplit, fits, flash_split, sram_split
+from services.evaluator.toolchain import Toolchain, ToolchainKind
+from services.evaluator.twin import Twin, raw_to_array
+
+Array = npt.NDArray[Any]
+
+# A budget far above what any kernel needs, so that only a loop without end meets it.
+_BUDGET_BASE, _BUDGET_PER_MAC = 50_000_000, 400
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to evaluate: a C library's zip and, if any, an .npz of inputs (`y` = labels).
+
+    `board_samples` of the samples run on the board, None = all; the host twin runs all of them.
+    """
+
+    library: bytes
+    arrays: bytes | None = None
+    board_samples: int | None = None
+    accuracy: bool = False
+    toolchain: ToolchainKind = "zig"
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where tools keep caches, and how long a board or the twin may take for one answer."""
+
+    cache: Path
+    time_limit_seconds: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFigures:
+    """One layer: instructions exact, cycles modelled."""
+
+    index: int
+    name: str
+    op: str
+    macs: int
+    output_shape: tuple[int, ...]
+    live_bytes: int
+    instructions: int
+    cycles: float
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """Figures of the slowest sample that ran; `low` and `high` are the band around modelled cycles, where one is known."""
+
+    instructions: int
+    cycles: float
+    cycles_kind: Literal["modelled", "measured"]
+    cycles_low: float | None
+    cycles_high: float | None
+    band: str
+    latency_us: float
+    energy: Energy | None
+    glue_instructions: int
+    layers: tuple[LayerFigures, ...]
+    simulated_mips: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything known of a library on a board; `performance` and what follows is None when it does not fit."""
+
+    name: str
+    model_name: str
+    board: str
+    board_kind: str
+    target: str
+    schedule: str
+    interface: Literal["int8", "float"]
+    macs: int
+    sram: SramSplit
+    flash: FlashSplit
+    fits: tuple[Fit, Fit]
+    performance: Performance | None
+    twin_equal: bool | None
+    samples: int
+    board_samples: int
+    outputs: tuple[tuple[str, Array], ...]
+    accuracy: Accuracy | None
+    elf: bytes
+
+    @property
+    def fitting(self) -> bool:
+        """True when the model fits the board and so was run."""
+        return all(fit.ok for fit in self.fits)
+
+
+def evaluate(request: Request, board: BoardConfig, workplace: Workplace) -> Evaluation:
+    """Evaluate a library on a board; see services/evaluator/errors.py for what may be raised."""
+    target = board.facts
+    library = read_library(request.library)
+    samples = _samples(request, library.manifest)
+    image = build_image(library, target, Toolchain(request.toolchain, workplace.cache), board.port)
+    if not all(fit.ok for fit in fits(library.manifest, image)):
+        return _unfit(library.manifest, board, image)
+    inputs = tuple(to_c(spec, array) for spec, array in zip(library.manifest.inputs, samples.inputs, strict=True))
+    count = samples.count if request.board_samples is None else min(request.board_samples, samples.count)
+    runs = _run_on_board(library.manifest, board, image, inputs, count, workplace)
+    twin_outputs = _run_on_twin(library, inputs, workplace)
+    return _figures(request, library.manifest, board, image, samples, runs, twin_outputs)
+
+
+def _samples(request: Request, manifest: Manifest) -> Samples:
+    if request.arrays is None:
+        return seeded_samples(manifest.inputs)
+    samples = read_samples(request.arrays, manifest.inputs)
+    if request.accuracy and samples.labels is None:
+        raise ArraysError("accuracy needs labels: the .npz has no array 'y'", subject="y", allowed="integers, one for each sample")
+    return samples
+
+
+def _run_on_board(
+    manifest: Manifest, board: BoardConfig, image: Image, inputs: tuple[Array, ...], count: int, workplace: Workplace
+) -> tuple[Run, ...]:
+    reads = tuple(Region(spec.offset_bytes, spec.size_bytes) for spec in manifest.outputs)
+    budget = _BUDGET_BASE + _BUDGET_PER_MAC * manifest.macs
+    with open_board(board, workplace.cache, workplace.time_limit_seconds) as opened:
+        opened.flash(image)
+        return tuple(opened.run(_writes(manifest, inputs, sample), reads, budget) for sample in range(count))
+
+
+def _writes(manifest: Manifest, inputs: tuple[Array, ...], sample: int) -> tuple[Write, ...]:
+    return tuple(
+        Write(spec.offset_bytes, np.ascontiguousarray(array[sample]).tobytes())
+        for spec, array in zip(manifest.inputs, inputs, strict=True)
+    )
+
+
+def _run_on_twin(library: CLibrary, inputs: tuple[Array, ...], workplace: Workplace) -> tuple[Array, ...]:
+    with Twin(library, workplace.cache, workplace.time_limit_seconds) as twin:
+        return twin.run(inputs)
+
+
+def _board_outputs(manifest: Manifest, runs: tuple[Run, ...]) -> tuple[Array, ...]:
+    return tuple(
+        raw_to_array(spec, np.stack([np.frombuffer(run.outputs[number], np.uint8) for run in runs]))
+        for number, spec in enumerate(manifest.outputs)
+    )
+
+
+def _figures(
+    request: Request, manifest: Manifest, board: BoardConfig, image: Image, samples: Samples,
+    runs: tuple[Run, ...], twin_outputs: tuple[Array, ...],
+) -> Evaluation:
+    board_outputs = _board_outputs(manifest, runs)
+    equal = all(
+        np.array_equal(mine.view(np.uint8), its[: len(runs)].view(np.uint8))
+        for mine, its in zip(board_outputs, twin_outputs, strict=True)
+    )
+    outputs = tuple((spec.name, from_c(spec, array)) for spec, array in zip(manifest.outputs, board_outputs, strict=True))
+    accuracy = None
+    if request.accuracy and samples.labels is not None:
+        accuracy = top1(from_c(manifest.outputs[0], twin_outputs[0]), samples.labels)
+    return Evaluation(
+        name=manifest.name, model_name=manifest.model_name, board=board.name, board_kind=board.kind, target=image.target.name,
+        schedule=manifest.schedule, interface=manifest.interface, macs=manifest.macs,
+        sram=sram_split(manifest, image, max(run.stack_bytes for run in runs)), flash=flash_split(image),
+        fits=fits(manifest, image), performance=_performance(manifest, image, runs), twin_equal=equal,
+        samples=samples.count, board_samples=len(runs), outputs=outputs, accuracy=accuracy, elf=image.elf,
+    )
+
+
+def _performance(manifest: Manifest, image: Image, runs: tuple[Run, ...]) -> Performance | None:
+    profiles = [run.profile for run in runs if run.profile is not None]
+    if not profiles:
+        return None
+    counter = Counter(image)
+    timings = [counter.timing(profile) for profile in profiles]
+    slowest = max(timings, key=lambda timing: timing.total.cycles)
+    band = image.target.timing
+    cycles = slowest.total.cycles
+    seconds = sum(profile.seconds for profile in profiles)
+    return Performance(
+        instructions=slowest.total.instructions, cycles=cycles, cycles_kind="modelled",
+        cycles_low=cycles * band.low if band.low else None, cycles_high=cycles * band.high if band.high else None,
+        band=band.text, latency_us=_latency_us(image.target, slowest.total), energy=energy(image.target, cycles),
+        glue_instructions=slowest.glue.instructions, layers=_layers(manifest, slowest),
+        simulated_mips=sum(timing.total.instructions for timing in timings) / max(seconds, 1e-9) / 1e6,
+    )
+
+
+def _latency_us(target: Target, work: Work) -> float:
+    return work.cycles * 1e6 / target.clock_hz
+
+
+def _layers(manifest: Manifest, timing: Timing) -> tuple[LayerFigures, ...]:
+    return tuple(
+        LayerFigures(
+            index=layer.index, name=layer.name, op=layer.op, macs=layer.macs, output_shape=layer.output_shape,
+            live_bytes=layer.live_bytes, instructions=work.instructions, cycles=work.cycles,
+        )
+        for layer, work in zip(manifest.layers, timing.layers, strict=True)
+    )
+
+
+def _unfit(manifest: Manifest, board: BoardConfig, image: Image) -> Evaluation:
+    return Evaluation(
+        name=manifest.name, model_name=manifest.model_name, board=board.name, board_kind=board.kind, target=image.target.name,
+        schedule=manifest.schedule, interface=manifest.interface, macs=manifest.macs,
+        sram=sram_split(manifest, image, None), flash=flash_split(image), fits=fits(manifest, image),
+        performance=None, twin_equal=None, samples=0, board_samples=0, outputs=(), accuracy=None, elf=image.elf,
+    )

@@ -1,0 +1,84 @@
+"""The boards of this evaluator: instances of targets, from a YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, assert_never
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from services.common.errors import InvalidArgumentError
+from services.common.targets import Target, load_target
+from services.evaluator.boards.board import Board
+from services.evaluator.boards.qemu import QemuBoard
+from services.evaluator.boards.unicorn import UnicornBoard
+from services.evaluator.errors import BoardUnknownError
+from services.evaluator.image import Port
+
+BoardKind = Literal["unicorn", "qemu"]
+DEFAULT_BOARDS = Path(__file__).with_name("boards.yaml")
+
+
+class BoardConfig(BaseModel):
+    """One board: `kind` says what it is, `target` which chip is on it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    target: str
+    kind: BoardKind
+
+    @property
+    def facts(self) -> Target:
+        """The board's chip."""
+        return load_target(self.target)
+
+    @property
+    def port(self) -> Port:
+        """Which line the firmware must be built for."""
+        return "semihosting" if self.kind == "qemu" else "simulated"
+
+
+class _BoardsFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    boards: tuple[BoardConfig, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Farm:
+    """All boards, by name."""
+
+    boards: tuple[BoardConfig, ...]
+
+    def board(self, name: str) -> BoardConfig:
+        """Return the board of that name; BoardUnknownError names the allowed ones."""
+        for board in self.boards:
+            if board.name == name:
+                return board
+        allowed = ", ".join(board.name for board in self.boards)
+        raise BoardUnknownError(f"unknown board {name!r}: allowed are {allowed}", subject="board", value=name, allowed=allowed)
+
+
+def load_farm(path: Path = DEFAULT_BOARDS) -> Farm:
+    """Read a boards file; every target in it must exist."""
+    try:
+        boards = _BoardsFile.model_validate(yaml.safe_load(path.read_text())).boards
+    except (ValidationError, yaml.YAMLError, OSError) as error:
+        raise InvalidArgumentError(f"boards file {path}: {error}", subject="boards", value=path) from error
+    for board in boards:
+        load_target(board.target)
+    return Farm(boards)
+
+
+def open_board(config: BoardConfig, cache: Path, time_limit_seconds: float) -> Board:
+    """Start the board."""
+    match config.kind:
+        case "unicorn":
+            return UnicornBoard(cache, time_limit_seconds)
+        case "qemu":
+            return QemuBoard(time_limit_seconds)
+        case _:
+            assert_never(config.kind)

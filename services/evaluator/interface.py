@@ -1,0 +1,50 @@
+"""Between the model's own types and the C code's: QUANTIZE and DEQUANTIZE on the host, in TFLM's float arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.evaluator.library import TensorSpec
+
+Array = npt.NDArray[Any]
+
+
+def to_c(spec: TensorSpec, array: Array) -> Array:
+    """Return samples [N, ...] in the C code's type.
+
+    float32 -> int8/uint8/int16: divide in float32, round half away from zero, add the zero point, clamp.
+    uint8 <-> int8: the same number under the other zero point, 128 apart.
+    """
+    if spec.dtype == spec.model_dtype:
+        return array
+    if spec.model_dtype == "float32":
+        return quantize(array, np.float32(spec.scale or 1.0), spec.zero_point or 0, np.dtype(spec.dtype))
+    return _shift(array, np.dtype(spec.dtype))
+
+
+def from_c(spec: TensorSpec, array: Array) -> Array:
+    """Return outputs [N, ...] in the model's own type: (q - zero_point) * scale in float32."""
+    if spec.dtype == spec.model_dtype:
+        return array
+    if spec.model_dtype == "float32":
+        centered = (array.astype(np.int32) - np.int32(spec.zero_point or 0)).astype(np.float32)
+        return centered * np.float32(spec.scale or 1.0)
+    return _shift(array, np.dtype(spec.model_dtype))
+
+
+def quantize(array: Array, scale: np.float32, zero_point: int, dtype: np.dtype[Any]) -> Array:
+    """Quantize as TFLM's AffineQuantize does, bit for bit."""
+    divided = array.astype(np.float32) / scale
+    whole = np.trunc(divided)
+    # divided - whole is exact, where adding 0.5 first would round 0.49999997 up.
+    rounded = whole + np.where(np.abs(divided - whole) >= np.float32(0.5), np.sign(divided), np.float32(0.0))
+    limits = np.iinfo(dtype)
+    return np.clip(rounded.astype(np.float64) + zero_point, limits.min, limits.max).astype(dtype)
+
+
+def _shift(array: Array, dtype: np.dtype[Any]) -> Array:
+    offset = np.iinfo(dtype).min - np.iinfo(array.dtype).min
+    return (array.astype(np.int32) + offset).astype(dtype)
