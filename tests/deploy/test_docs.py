@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -59,3 +63,30 @@ def test_make_targets_named_in_the_pages_exist() -> None:
 @pytest.mark.parametrize("path", sorted(generated()), ids=lambda p: str(p.relative_to(ROOT)))
 def test_generated_file_is_up_to_date(path: Path) -> None:
     assert path.read_text() == generated()[path], "run make docs"
+
+
+def test_c_example_compiles_against_the_header_of_the_model_it_names(tmp_path: Path) -> None:
+    from services.compiler.options import CompileOptions, Core
+    from services.compiler.pipeline import compile_model
+
+    model = ROOT.parent / "shared" / "models" / "kws_ref_model.tflite"
+    if not model.exists():
+        pytest.skip("../shared/models is not here")
+    blocks = re.findall(r"^```c\n(.*?)^```$", (ROOT / "docs" / "c-library.md").read_text(), re.MULTILINE | re.DOTALL)
+    declared, program = blocks
+    compiled = compile_model(model.read_bytes(), model.name, CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4))
+    with zipfile.ZipFile(io.BytesIO(compiled.library_zip)) as library:
+        header = library.read(compiled.manifest.header).decode()
+    assert [line for line in re.findall(r"^#define .+$", declared, re.MULTILINE) if line not in header] == []
+    (tmp_path / compiled.manifest.header).write_text(header)
+    (tmp_path / "example.c").write_text(program)
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ziglang", "cc", *flags, "example.c"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
