@@ -15,7 +15,8 @@ from services.compiler.importers.onnx.lower_activation import (
     lower_softmax,
     lower_tanh,
 )
-from services.compiler.importers.onnx.lower_conv import lower_batch_normalization, lower_conv
+from services.compiler.importers.onnx.lower_batch_normalization import lower_batch_normalization
+from services.compiler.importers.onnx.lower_conv import lower_conv
 from services.compiler.importers.onnx.lower_dense import lower_gemm, lower_matmul
 from services.compiler.importers.onnx.lower_elementwise import lower_binary
 from services.compiler.importers.onnx.lower_movement import (
@@ -96,13 +97,18 @@ def import_onnx(model_bytes: bytes, name: str) -> Graph:
 
     Raises InvalidModelError if the file is broken and UnsupportedModelError if a node cannot be compiled.
     """
+    graph = build_graph(model_bytes, name)
+    check_supported(graph)
+    return graph
+
+
+def build_graph(model_bytes: bytes, name: str) -> Graph:
+    """As `import_onnx`, without asking whether kernels exist for what the graph holds."""
     model = read_model(model_bytes)
     model = expand_qlinear(model)
     model = fold_constants(model)
     model = rewrite_patterns(model)
-    graph = _lower(model, name)
-    check_supported(graph)
-    return graph
+    return _lower(model, name)
 
 
 def _lower(model: Model, name: str) -> Graph:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from services.compiler.importers.onnx.batch_normalization import read_affine
 from services.compiler.importers.onnx.layout import image_layout
 from services.compiler.importers.onnx.lowering import Lowering
 from services.compiler.importers.onnx.model import Array, Node
@@ -15,12 +14,12 @@ from services.compiler.importers.onnx.refusals import invalid, unsupported
 from services.compiler.importers.onnx.target import Target
 from services.compiler.importers.onnx.weights import Weights, add_bias, read_bias, read_weights
 from services.compiler.importers.onnx.windows import Windows, read_windows
-from services.compiler.ir.ops import Concatenation, Conv2D, DepthwiseConv2D, Padding, Split
+from services.compiler.ir.ops import Concatenation, Conv2D, DepthwiseConv2D, Split
 from services.compiler.ir.tensor import TensorId
 
 
 @dataclass(frozen=True, slots=True)
-class _Conv:
+class ConvParts:
     """A convolution to emit: NHWC input, weights [O, I / groups, H, W] as in ONNX, bias one real number a channel."""
 
     node: Node
@@ -44,17 +43,31 @@ def lower_conv(lowering: Lowering, node: Node) -> None:
     windows = read_windows(node, weights.data.shape[2:], layout.lifted(view.shape)[2:])
     source = lowering.builder.in_layout(view, layout)
     bias = read_bias(lowering, node, 2, lowering.type_of(view), weights)
-    target, type_ = lowering.required_target(node)
-    conv = _Conv(node, source, weights, bias, windows, groups)
+    last, weights, bias = _with_batch_normalization(lowering, node, weights, bias)
+    target, type_ = lowering.required_target(last)
+    conv = ConvParts(node, source, weights, bias, windows, groups)
     if groups == 1:
         output = _emit_conv(lowering, conv, target.value, target, type_)
     elif groups == channels:
-        output = _emit_depthwise(lowering, conv, target, type_)
+        output = emit_depthwise(lowering, conv, target, type_)
     else:
         output = _emit_grouped(lowering, conv, target, type_)
     height, width = windows.output_hw
     spatial = (height, width) if len(view.shape) == 4 else (width,)
-    lowering.bind(target.value, layout.restore(output, (1, weights.data.shape[0], *spatial)))
+    result = layout.restore(output, (1, weights.data.shape[0], *spatial))
+    lowering.bind(last.output, result)
+    lowering.bind(target.value, result)
+
+
+def _with_batch_normalization(
+    lowering: Lowering, node: Node, weights: Weights, bias: Array | None
+) -> tuple[Node, Weights, Array | None]:
+    """Fold a batch normalization of the still unquantized result into the weights' scales and the bias."""
+    after = lowering.lookahead.only_consumer(node.output)
+    if after is None or after.op_type != "BatchNormalization":
+        return node, weights, bias
+    factor, offset = read_affine(lowering, after, weights.data.shape[0])
+    return after, weights.times_each(factor), offset + (0 if bias is None else bias * factor)
 
 
 def _check_channels(node: Node, quantized: Weights, data: tuple[int, ...], groups: int) -> None:
@@ -76,11 +89,11 @@ def _four(shape: Sequence[int]) -> tuple[int, ...]:
     return (*shape[:2], 1, shape[2]) if len(shape) == 3 else tuple(shape)
 
 
-def _output(lowering: Lowering, conv: _Conv, name: str, channels: int, type_: QuantType) -> TensorId:
+def _output(lowering: Lowering, conv: ConvParts, name: str, channels: int, type_: QuantType) -> TensorId:
     return lowering.builder.add_typed(name, (1, *conv.windows.output_hw, channels), type_)
 
 
-def _emit_conv(lowering: Lowering, conv: _Conv, name: str, target: Target, type_: QuantType) -> TensorId:
+def _emit_conv(lowering: Lowering, conv: ConvParts, name: str, target: Target, type_: QuantType) -> TensorId:
     ohwi = conv.weights.transposed((0, 2, 3, 1))
     inputs = (conv.source, ohwi.add_to(lowering.builder), *add_bias(lowering, conv.source, ohwi, conv.bias))
     output = _output(lowering, conv, name, ohwi.data.shape[0], type_)
@@ -98,7 +111,8 @@ def _emit_conv(lowering: Lowering, conv: _Conv, name: str, target: Target, type_
     return output
 
 
-def _emit_depthwise(lowering: Lowering, conv: _Conv, target: Target, type_: QuantType) -> TensorId:
+def emit_depthwise(lowering: Lowering, conv: ConvParts, target: Target, type_: QuantType) -> TensorId:
+    """Emit a depthwise convolution, weights as 1HWO, and return its output."""
     ihwo = conv.weights.transposed((1, 2, 3, 0))
     inputs = (conv.source, ihwo.add_to(lowering.builder), *add_bias(lowering, conv.source, ihwo, conv.bias))
     output = _output(lowering, conv, target.value, ihwo.data.shape[3], type_)
@@ -116,7 +130,7 @@ def _emit_depthwise(lowering: Lowering, conv: _Conv, target: Target, type_: Quan
     return output
 
 
-def _emit_grouped(lowering: Lowering, conv: _Conv, target: Target, type_: QuantType) -> TensorId:
+def _emit_grouped(lowering: Lowering, conv: ConvParts, target: Target, type_: QuantType) -> TensorId:
     node, builder = conv.node, lowering.builder
     source = builder.tensors[conv.source]
     part_shape = (*source.shape[:3], source.shape[3] // conv.groups)
@@ -129,28 +143,8 @@ def _emit_grouped(lowering: Lowering, conv: _Conv, target: Target, type_: QuantT
     for group, part in enumerate(parts):
         rows = slice(group * per_group, (group + 1) * per_group)
         bias = None if conv.bias is None else conv.bias[rows]
-        one = _Conv(node, part, conv.weights.rows(rows), bias, conv.windows, 1)
+        one = ConvParts(node, part, conv.weights.rows(rows), bias, conv.windows, 1)
         results.append(_emit_conv(lowering, one, f"{target.value}/group_{group}", target, type_))
     output = _output(lowering, conv, target.value, conv.weights.data.shape[0], type_)
     builder.emit(Concatenation(name=f"{node.name}/concat", inputs=tuple(results), outputs=(output,), axis=3))
     return output
-
-
-def lower_batch_normalization(lowering: Lowering, node: Node) -> None:
-    """Emit a batch normalization that stands alone as a 1x1 depthwise convolution with one scale a channel."""
-    view = lowering.view(node)
-    layout = image_layout(len(view.shape))
-    if layout is None:
-        raise unsupported(node, f"its input has rank {len(view.shape)}", "fold it into the layer before it")
-    gain, offset, mean, variance = (lowering.constant(node, i).real().reshape(-1) for i in range(1, 5))
-    factor = gain / np.sqrt(variance + node.real("epsilon", 1e-5))
-    if factor.size != view.shape[1] or not np.all(np.isfinite(factor)):
-        raise invalid(f"the factors of {node.op_type} {node.name!r}", factor, f"must be {view.shape[1]} finite numbers")
-    weights = Weights.from_real(factor.reshape(-1, 1, 1, 1))
-    target, type_ = lowering.required_target(node)
-    source = lowering.builder.in_layout(view, layout)
-    _, height, width, _ = layout.stored_shape(view.shape)
-    windows = Windows((1, 1), (1, 1), (1, 1), Padding(), (height, width))
-    conv = _Conv(node, source, weights, offset - mean * factor, windows, view.shape[1])
-    output = _emit_depthwise(lowering, conv, target, type_)
-    lowering.bind(target.value, layout.restore(output, view.shape))

@@ -39,7 +39,7 @@ class Lookahead:
 
     def target(self, value: str) -> Target:
         """Return what the writer of `value` should write: a clamp behind it is fused where the IR can say it."""
-        clamp = self._only_consumer(value)
+        clamp = self.only_consumer(value)
         if clamp is not None and clamp.op_type in ("Relu", "Clip") and (bounds := self.bounds(clamp)) is not None:
             type_ = self.type_of(clamp.output)
             activation = None if type_ is None else activation_for(bounds, type_)
@@ -79,6 +79,11 @@ class Lookahead:
         # Exporters write "no bound" as the largest float32.
         return (-inf if low < -3e38 else low), (inf if high > 3e38 else high)
 
+    def only_consumer(self, value: str) -> Node | None:
+        """Return the node that reads a value, None if several do or the value is an output."""
+        consumers = self._consumers.get(value, ())
+        return consumers[0] if len(consumers) == 1 and value not in self._outputs else None
+
     def consumers(self, value: str) -> tuple[Node, ...]:
         """Return the nodes that read a value."""
         return self._consumers.get(value, ())
@@ -86,10 +91,6 @@ class Lookahead:
     def is_output(self, value: str) -> bool:
         """Whether a value is an output of the model."""
         return value in self._outputs
-
-    def _only_consumer(self, value: str) -> Node | None:
-        consumers = self._consumers.get(value, ())
-        return consumers[0] if len(consumers) == 1 and value not in self._outputs else None
 
 
 def activation_for(bounds: tuple[float, float], type_: QuantType) -> Activation | None:

@@ -29,8 +29,12 @@ class Weights:
 
     @staticmethod
     def from_real(real: Array) -> Weights:
-        """Return real weights of one element a channel (first axis) as +-127 with one scale each."""
-        scales = np.maximum(np.abs(real.reshape(-1)), np.finfo(np.float32).tiny) / 127.0
+        """Return real weights of one element a channel (first axis) as +-127 with one scale each.
+
+        Scales stay within a thousandth of the largest, so that zeros have one too.
+        """
+        magnitude = np.abs(real.reshape(-1))
+        scales = np.maximum(magnitude, max(float(magnitude.max()), 1e-6) / 1000) / 127.0
         data = np.rint(real / scales.reshape((-1,) + (1,) * (real.ndim - 1))).astype(np.int8)
         return Weights("factor", data, DType.INT8, tuple(scales.tolist()), 0)
 
@@ -51,6 +55,15 @@ class Weights:
     def scaled(self, factor: float) -> Weights:
         """Return the weights times a positive number."""
         return replace(self, scales=tuple(s * factor for s in self.scales))
+
+    def times_each(self, factors: Array) -> Weights:
+        """Return the weights with each output channel (first axis) times a number; its sign goes into the integers."""
+        magnitude = np.abs(factors)
+        scales = np.broadcast_to(np.array(self.scales), factors.shape) * np.maximum(magnitude, magnitude.max() * 1e-6)
+        signs = np.sign(factors).astype(np.int64).reshape((-1,) + (1,) * (self.data.ndim - 1))
+        low, high = self.dtype.value_range
+        data = np.clip(self.data * signs, low, high).astype(self.data.dtype)
+        return replace(self, data=data, scales=tuple(scales.tolist()), axis=0)
 
     def add_to(self, builder: GraphBuilder) -> TensorId:
         """Add the weights as a constant and return its id."""

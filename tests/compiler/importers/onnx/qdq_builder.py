@@ -73,10 +73,13 @@ class QdqBuilder:
 
     def weights(self, shape: Sequence[int], axis: int | None = 0, scale: float = 0.01) -> str:
         data = self.rng.integers(-127, 128, shape).astype(np.int8)
+        axis = axis if self.opset >= 13 else None
         scales = scale if axis is None else self.rng.uniform(0.5, 1.5, shape[axis]) * scale
         return self.constant(data, scales, axis)
 
     def bias(self, channels: int, scale: float = 5e-4) -> str:
+        if self.opset < 13:
+            return self.constant(self.rng.integers(-2000, 2000, channels).astype(np.int32), scale)
         return self.constant(self.rng.integers(-2000, 2000, channels).astype(np.int32), np.full(channels, scale), 0)
 
     def model(self, *outputs: str, output_type: int = TensorProto.FLOAT) -> onnx.ModelProto:
