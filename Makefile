@@ -50,8 +50,10 @@ docs: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
+# Only the tests that draw random cases, FUZZ times as many of them; make test runs a seeded slice.
+FUZZ ?= 50
 fuzz: setup
-	TINYFARM_FUZZ_EXAMPLES=50 $(BIN)/python -m pytest -m "slow or not slow"
+	TINYFARM_FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest $$(grep -rl TINYFARM_FUZZ_EXAMPLES tests --include='test_*.py')
 
 clean:
 	rm -rf build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
