@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from tests.compiler.tflite_builder import ACTIVATIONS, VALID, ModelBuilder
+from tests.compiler.tflite_builder import ACTIVATIONS, VALID, ModelBuilder, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -251,3 +251,9 @@ def concatenation(shapes: Sequence[Sequence[int]], axis: int, quant: Quant = Qua
     y = model.activation(joined, quant.scale, quant.zero_point)
     model.operator("CONCATENATION", inputs, [y], "ConcatenationOptions", Axis=axis)
     return model.build(inputs, [y])
+
+
+def replace_dtype(spec: TensorSpec, dtype: str) -> TensorSpec:
+    """Return a constant's tensor with its data in another type."""
+    assert spec.data is not None
+    return replace(spec, dtype=dtype, data=spec.data.astype(dtype))

@@ -19,7 +19,8 @@ def quantize(values: npt.NDArray[np.float32], quant: QuantParams, dtype: DType) 
     """
     ratio = values.astype(np.float32) / np.float32(quant.scale[0])
     whole = np.trunc(ratio)
-    rounded = whole + np.where(np.abs(ratio - whole) >= np.float32(0.5), np.sign(ratio), np.float32(0.0))
+    with np.errstate(invalid="ignore"):  # infinity minus infinity is no fraction
+        rounded = whole + np.where(np.abs(ratio - whole) >= np.float32(0.5), np.sign(ratio), np.float32(0.0))
     low, high = dtype.value_range
     finite = np.clip(np.nan_to_num(rounded.astype(np.float64), nan=0.0), -(2.0**31), 2.0**31)
     integers: Array = np.clip(finite.astype(np.int64) + quant.zero_point[0], low, high).astype(dtype.numpy)

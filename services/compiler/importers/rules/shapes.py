@@ -29,6 +29,8 @@ from services.compiler.ir.tensor import quoted
 
 Shape = tuple[int, ...]
 
+_FARTHEST = 1 << 13
+
 
 def _shape(graph: Graph, tensor_id: int) -> Shape:
     return graph.tensors[tensor_id].shape
@@ -84,6 +86,8 @@ def conv_shapes(graph: Graph, op: Conv2D | DepthwiseConv2D) -> str | None:
             return f"weights of shape {weights} do not fit {image[3]} channels: must be [1, h, w, {image[3]} * n]"
         channels = weights[3]
     window = Window((weights[1], weights[2]), op.stride_hw, op.dilation_hw)
+    if max(*window.reach_hw, *window.stride_hw) > _FARTHEST:
+        return f"window reaches {window.reach_hw} with stride {op.stride_hw}: must be at most {_FARTHEST}"
     return _expect(graph, op, (1, *output_hw(window, op.padding, (image[1], image[2])), channels))
 
 
@@ -98,6 +102,8 @@ def pool_shapes(graph: Graph, op: AveragePool2D | MaxPool2D) -> str | None:
     if any(side >= kernel for side, kernel in sides):
         return f"padding {op.padding} reaches as far as the window {op.kernel_hw}: must be smaller"
     window = Window(op.kernel_hw, op.stride_hw)
+    if max(*op.kernel_hw, *op.stride_hw) > _FARTHEST:
+        return f"window is {op.kernel_hw} with stride {op.stride_hw}: must be at most {_FARTHEST}"
     return _expect(graph, op, (1, *output_hw(window, op.padding, (image[1], image[2])), image[3]))
 
 
