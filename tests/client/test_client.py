@@ -2,7 +2,6 @@
 
 import doctest
 import hashlib
-import threading
 
 import grpc
 import jsonschema
@@ -147,71 +146,6 @@ def test_watch_cut_after_every_event_shows_every_event_once(client):
             break
     assert [event.resume_token for event in pieces] == [event.resume_token for event in whole]
     assert len({event.resume_token for event in whole}) == len(whole)
-
-
-class CuttingProxy:
-    """TCP in front of the server; `cut` breaks every connection, as a network does."""
-
-    def __init__(self, server):
-        import socket
-
-        self._target = server.rpartition(":")
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._open = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        import socket
-
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            far = socket.create_connection((self._target[0], int(self._target[2])))
-            self._open += [near, far]
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
-
-    def _copy(self, source, sink):
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-        except OSError:
-            pass
-
-    def cut(self):
-        import socket
-
-        count = len(self._open)
-        for each in self._open:
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            each.close()
-        self._open = []
-        return count
-
-    def close(self):
-        self._listener.close()
-        self.cut()
-
-
-def test_watch_goes_on_by_itself_over_a_cut_connection(stack, client):
-    name = submit_slow(client).name
-    proxy = CuttingProxy(stack.server)
-    try:
-        with Client(proxy.address) as watcher:
-            seen = []
-            for event in watcher.watch(name):
-                seen.append(event.resume_token)
-                if len(seen) in (1, 3):
-                    assert proxy.cut() > 0
-    finally:
-        proxy.close()
-    assert seen == [event.resume_token for event in client.watch(name)]
 
 
 def test_options_reach_the_compiler(client):

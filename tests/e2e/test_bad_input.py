@@ -27,15 +27,14 @@ def pickled_npz():
 
 
 def bomb_npz():
-    """16 GiB of zeros in 16 MB: a header that tells of them and a stream that delivers."""
+    """3 TiB of zeros by its header, 1 GiB by its stream, a few MB by its file."""
     sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open("x.npy", "w", force_zip64=True) as member:
-            header = {"descr": "|i1", "fortran_order": False, "shape": (2**34, 8, 8, 3)}
-            np.lib.format.write_array_header_2_0(member, header)
-            zeros = bytes(1 << 20)
-            for _ in range(1024):
-                member.write(zeros)
+    archive = zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+    with archive, archive.open("x.npy", "w", force_zip64=True) as member:
+        header = {"descr": "|i1", "fortran_order": False, "shape": (2**34, 8, 8, 3)}
+        np.lib.format.write_array_header_2_0(member, header)
+        for _ in range(1024):
+            member.write(bytes(1 << 20))
     return sink.getvalue()
 
 

@@ -21,8 +21,19 @@ def test_outputs_equal_tflm(stack, tmp_path, name):
     board, output = BOARD_OF.get(name, "nucleo-l4r5zi"), tmp_path / "out.npz"
     result = CliRunner().invoke(
         app,
-        ["run", str(SHARED / "models" / f"{name}.tflite"), "--board", board, "--input", str(golden)]
-        + ["--output", str(output), "--json", "--server", stack.server],
+        [
+            "run",
+            str(SHARED / "models" / f"{name}.tflite"),
+            "--board",
+            board,
+            "--input",
+            str(golden),
+            "--output",
+            str(output),
+            "--json",
+            "--server",
+            stack.server,
+        ],
     )
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
@@ -37,8 +48,19 @@ def test_outputs_equal_tflm(stack, tmp_path, name):
 def test_accuracy_of_keyword_spotting_equals_tflm(stack, shared):
     result = CliRunner().invoke(
         app,
-        ["check", str(shared / "models" / "kws_ref_model.tflite"), "--board", "nucleo-l4r5zi", "--json"]
-        + ["--data", str(shared / "data" / "kws01.npz"), "--min-accuracy", "0.9", "--server", stack.server],
+        [
+            "check",
+            str(shared / "models" / "kws_ref_model.tflite"),
+            "--board",
+            "nucleo-l4r5zi",
+            "--json",
+            "--data",
+            str(shared / "data" / "kws01.npz"),
+            "--min-accuracy",
+            "0.9",
+            "--server",
+            stack.server,
+        ],
     )
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
