@@ -78,8 +78,13 @@ class GraphMaker:
         y = self.tensor((1, *output_hw(window, padding, (h, w)), channels))
         return self.add_op(
             ops.Conv2D(
-                name=self.name_op("conv"), inputs=inputs, outputs=(y,), stride_hw=stride, dilation_hw=dilation,
-                padding=padding, activation=activation,
+                name=self.name_op("conv"),
+                inputs=inputs,
+                outputs=(y,),
+                stride_hw=stride,
+                dilation_hw=dilation,
+                padding=padding,
+                activation=activation,
             )  # fmt: skip
         )
 
@@ -94,8 +99,13 @@ class GraphMaker:
         y = self.tensor((1, *output_hw(window, padding, (h, w)), c * multiplier))
         return self.add_op(
             ops.DepthwiseConv2D(
-                name=self.name_op("depthwise"), inputs=(x, weights, self._bias(x, scales)), outputs=(y,),
-                stride_hw=stride, dilation_hw=dilation, padding=padding, activation=activation,
+                name=self.name_op("depthwise"),
+                inputs=(x, weights, self._bias(x, scales)),
+                outputs=(y,),
+                stride_hw=stride,
+                dilation_hw=dilation,
+                padding=padding,
+                activation=activation,
             )  # fmt: skip
         )
 
@@ -140,8 +150,13 @@ class GraphMaker:
         cls = {"average": ops.AveragePool2D, "max": ops.MaxPool2D}[kind]
         return self.add_op(
             cls(
-                name=self.name_op(kind), inputs=(x,), outputs=(y,), kernel_hw=kernel, stride_hw=stride,
-                padding=padding, activation=activation,
+                name=self.name_op(kind),
+                inputs=(x,),
+                outputs=(y,),
+                kernel_hw=kernel,
+                stride_hw=stride,
+                padding=padding,
+                activation=activation,
             )  # fmt: skip
         )
 
@@ -170,9 +185,7 @@ class GraphMaker:
     def mean(self, x: TensorId, axes: tuple[int, ...], *, keep: bool = True) -> TensorId:
         shape = self.shape(x)
         kept = tuple(1 if i in axes else d for i, d in enumerate(shape) if keep or i not in axes)
-        return self.add_op(
-            ops.Mean(name=self.name_op("mean"), inputs=(x,), outputs=(self.tensor(kept),), axes=axes)
-        )
+        return self.add_op(ops.Mean(name=self.name_op("mean"), inputs=(x,), outputs=(self.tensor(kept),), axes=axes))
 
     def pad(self, x: TensorId, before: tuple[int, ...], after: tuple[int, ...]) -> TensorId:
         shape = tuple(b + d + a for b, d, a in zip(before, self.shape(x), after, strict=True))
@@ -180,7 +193,11 @@ class GraphMaker:
         y = self.tensor(shape, quant)
         return self.add_op(
             ops.Pad(
-                name=self.name_op("pad"), inputs=(x,), outputs=(y,), before=before, after=after,
+                name=self.name_op("pad"),
+                inputs=(x,),
+                outputs=(y,),
+                before=before,
+                after=after,
                 value=quant.zero_point[0],
             )  # fmt: skip
         )
@@ -189,9 +206,7 @@ class GraphMaker:
         y = self.tensor(shape, self.tensors[x].quant, self.tensors[x].dtype)
         return self.add_op(ops.Reshape(name=self.name_op("reshape"), inputs=(x,), outputs=(y,)))
 
-    def concatenate(
-        self, parts: tuple[TensorId, ...], axis: int, activation: Activation = Activation.NONE
-    ) -> TensorId:
+    def concatenate(self, parts: tuple[TensorId, ...], axis: int, activation: Activation = Activation.NONE) -> TensorId:
         shape = list(self.shape(parts[0]))
         shape[axis] = sum(self.shape(p)[axis] for p in parts)
         y = self.tensor(tuple(shape), self.same_quant(parts[0]))
@@ -215,9 +230,7 @@ class GraphMaker:
 
     def split(self, x: TensorId, axis: int, sizes: tuple[int, ...]) -> tuple[TensorId, ...]:
         shape = self.shape(x)
-        outputs = tuple(
-            self.tensor((*shape[:axis], size, *shape[axis + 1 :]), self.same_quant(x)) for size in sizes
-        )
+        outputs = tuple(self.tensor((*shape[:axis], size, *shape[axis + 1 :]), self.same_quant(x)) for size in sizes)
         self.ops.append(ops.Split(name=self.name_op("split"), inputs=(x,), outputs=outputs, axis=axis))
         return outputs
 

@@ -24,8 +24,8 @@ class LiveRange:
 def live_ranges(schedule: Schedule) -> tuple[LiveRange, ...]:
     """Return the live range of every buffer of the schedule.
 
-    The network's outputs live to the last step. Its inputs, and every buffer that is read before any step writes
-    it, live from step 0.
+    The network's outputs are read after the last step, so they live one step longer than all others. Its inputs,
+    and every buffer that is read before any step writes it, live from step 0.
     """
     steps = list(schedule.steps())
     first: dict[BufferId, int] = {}
@@ -38,9 +38,9 @@ def live_ranges(schedule: Schedule) -> tuple[LiveRange, ...]:
         for buffer in (*step.writes, *scratch):
             first.setdefault(buffer, index)
             last[buffer] = max(index, last.get(buffer, index))
-    end = max(len(steps) - 1, 0)
+    after_end = len(steps)
     kept = set(schedule.outputs)
     return tuple(
-        LiveRange(b.id, b.size_bytes, first.get(b.id, 0), end if b.id in kept else last.get(b.id, 0))
+        LiveRange(b.id, b.size_bytes, first.get(b.id, 0), after_end if b.id in kept else last.get(b.id, 0))
         for b in schedule.buffers
     )

@@ -59,13 +59,10 @@ def test_exact_rule_allows_one_offset_only() -> None:
 
 
 def test_local_search_closes_a_gap_that_greedy_leaves() -> None:
-    """A diamond of residual branches on which every greedy order is above the bound."""
-    sizes = (8, 4, 4, 8, 8, 4, 12)
-    lives = ((0, 2), (0, 1), (1, 3), (2, 4), (3, 5), (4, 6), (5, 6))
-    ranges = [LiveRange(i, s * 100, a, b) for i, (s, (a, b)) in enumerate(zip(sizes, lives, strict=True))]
-    plan = plan_arena(ranges, [])
-    assert plan.gap_bytes == plan.arena_bytes - plan.lower_bound_bytes
-    assert plan.arena_bytes <= 2400
+    lives = ((400, 2, 3), (400, 3, 4), (200, 0, 1), (500, 4, 5), (400, 3, 3), (500, 1, 1))
+    plan = plan_arena([LiveRange(i, *life) for i, life in enumerate(lives)], [])
+    assert (plan.arena_bytes, plan.gap_bytes) == (1200, 0)
+    assert plan.algorithm == "greedy by size, then local search"
 
 
 def test_same_problem_gets_the_same_plan() -> None:
@@ -97,7 +94,9 @@ def problems(draw: st.DrawFn) -> tuple[list[LiveRange], list[OverlapRule]]:
     for buffer in range(count):
         first = draw(st.integers(0, 10))
         ranges.append(LiveRange(buffer, draw(st.integers(1, 300)), first, first + draw(st.integers(0, 4))))
-    pairs = [(a.buffer, b.buffer) for a, b in itertools.permutations(ranges, 2) if a.last == b.first and a.first < b.first]
+    pairs = [
+        (a.buffer, b.buffer) for a, b in itertools.permutations(ranges, 2) if a.last == b.first and a.first < b.first
+    ]
     chosen = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=6)) if pairs else []
     rules = [OverlapRule(a, b, 4 * draw(st.integers(0, 20)), draw(st.booleans())) for a, b in chosen]
     return ranges, rules

@@ -51,7 +51,10 @@ def test_sum_may_take_the_place_of_either_full_input_but_not_of_a_broadcast_one(
     x, row = m.input(1, 4, 4, 3), m.input(3)
     assert rules_of(m.build(m.binary("add", x, row))) == (OverlapRule(0, 2, 0),)
     m = GraphMaker()
-    assert rules_of(m.build(m.binary("add", m.input(1, 4), m.input(1, 4)))) == (OverlapRule(0, 2, 0), OverlapRule(1, 2, 0))
+    assert rules_of(m.build(m.binary("add", m.input(1, 4), m.input(1, 4)))) == (
+        OverlapRule(0, 2, 0),
+        OverlapRule(1, 2, 0),
+    )
 
 
 def test_input_read_in_two_shapes_is_not_overwritten() -> None:

@@ -1,0 +1,165 @@
+"""Random graphs through the whole compiler and the host twin, against the numpy reference, bit for bit.
+
+TINYFARM_FUZZ_EXAMPLES multiplies the number of graphs (`make fuzz`).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Activation
+from services.compiler.ir.tensor import DType, TensorId
+from services.compiler.options import CompileOptions, Core, Interface
+from services.compiler.passes.optimize import optimize
+from services.compiler.pipeline import compile_graph
+from services.compiler.quant.reference import run_graph
+from tests.compiler.graph_maker import GraphMaker, random_inputs
+from tests.compiler.host_twin import build_twins
+
+EXAMPLES = 20 * int(os.environ.get("TINYFARM_FUZZ_EXAMPLES", "1"))
+ACTIVATIONS = st.sampled_from(list(Activation))
+SMALL = st.integers(1, 3)
+PAIR = st.tuples(SMALL, SMALL)
+KERNEL = st.tuples(st.integers(1, 5), st.integers(1, 5))
+
+
+class Grower:
+    """Adds one random operator at a time to a pool of 4-D int8 tensors."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self.draw = draw
+        self.m = GraphMaker(seed=draw(st.integers(0, 1 << 20)), name="random")
+        shape = (1, draw(st.integers(1, 10)), draw(st.integers(1, 10)), draw(st.integers(1, 9)))
+        if draw(st.booleans()):
+            self.pool = [self.m.quantize(self.m.input(*shape, dtype=DType.FLOAT32))]
+        else:
+            self.pool = [self.m.input(*shape)]
+
+    def pick(self) -> TensorId:
+        """Mostly the newest tensor, so that graphs get deep; sometimes an older one, so that they branch."""
+        recent = self.pool[-1]
+        return self.draw(st.one_of(st.just(recent), st.just(recent), st.sampled_from(self.pool)))
+
+    def grow(self) -> None:
+        steps: list[Callable[[TensorId], TensorId]] = [
+            self.conv, self.conv, self.depthwise, self.depthwise, self.pooled, self.binary, self.scaled, self.unary,
+            self.requantize, self.mean, self.pad, self.concatenate, self.slice, self.split, self.transpose,
+            self.resize, self.reshape, self.dense,
+        ]  # fmt: skip
+        t = self.draw(st.sampled_from(steps))(self.pick())
+        if self.m.tensors[t].elements <= 20_000:
+            self.pool.append(t)
+
+    def conv(self, x: TensorId) -> TensorId:
+        return self.m.conv2d(
+            x, self.draw(st.integers(1, 24)), self.draw(KERNEL), self.draw(PAIR), self.draw(PAIR),
+            activation=self.draw(ACTIVATIONS), bias=self.draw(st.booleans()),
+        )  # fmt: skip
+
+    def depthwise(self, x: TensorId) -> TensorId:
+        return self.m.depthwise(
+            x, self.draw(st.sampled_from([1, 1, 1, 2])), self.draw(KERNEL), self.draw(PAIR), self.draw(PAIR),
+            activation=self.draw(ACTIVATIONS),
+        )  # fmt: skip
+
+    def pooled(self, x: TensorId) -> TensorId:
+        kind = self.draw(st.sampled_from(["average", "max"]))
+        return self.m.pool(kind, x, self.draw(PAIR), self.draw(PAIR), activation=self.draw(ACTIVATIONS))
+
+    def binary(self, x: TensorId) -> TensorId:
+        same = [t for t in self.pool if self.m.shape(t) == self.m.shape(x)]
+        kind = self.draw(st.sampled_from(["add", "sub", "mul"]))
+        return self.m.binary(kind, x, self.draw(st.sampled_from(same)), self.draw(ACTIVATIONS))
+
+    def scaled(self, x: TensorId) -> TensorId:
+        """Squeeze and excite: gates of the channels times the image."""
+        return self.m.binary(
+            "mul", x, self.m.unary("logistic", self.m.conv2d(self.m.mean(x, (1, 2)), self.m.shape(x)[3], (1, 1)))
+        )
+
+    def unary(self, x: TensorId) -> TensorId:
+        kind = self.draw(st.sampled_from(["logistic", "tanh", "hard_swish", "relu", "leaky_relu", "softmax"]))
+        return self.m.unary(kind, x, **({"alpha": 0.2} if kind == "leaky_relu" else {}))
+
+    def requantize(self, x: TensorId) -> TensorId:
+        return self.m.quantize(x)
+
+    def mean(self, x: TensorId) -> TensorId:
+        return self.m.mean(x, self.draw(st.sampled_from([(1,), (2,), (1, 2), (3,)])))
+
+    def pad(self, x: TensorId) -> TensorId:
+        before, after = self.draw(PAIR), self.draw(PAIR)
+        return self.m.pad(x, (0, *before, 0), (0, *after, self.draw(st.integers(0, 2))))
+
+    def concatenate(self, x: TensorId) -> TensorId:
+        axis = self.draw(st.integers(1, 3))
+        other = self.m.pool("max", x, (1, 1))  # same quantization, so that TFLite allows it
+        return self.m.concatenate((x, other), axis)
+
+    def slice(self, x: TensorId) -> TensorId:
+        shape = self.m.shape(x)
+        begin = tuple(self.draw(st.integers(0, d - 1)) for d in shape)
+        end = tuple(self.draw(st.integers(b + 1, d)) for b, d in zip(begin, shape, strict=True))
+        return self.m.slice(x, begin, end, tuple(self.draw(st.integers(1, 3)) for _ in shape))
+
+    def split(self, x: TensorId) -> TensorId:
+        axis = self.draw(st.integers(1, 3))
+        size = self.m.shape(x)[axis]
+        if size < 2:
+            return self.requantize(x)
+        cut = self.draw(st.integers(1, size - 1))
+        parts = self.m.split(x, axis, (cut, size - cut))
+        self.pool.append(parts[0])
+        return parts[1]
+
+    def transpose(self, x: TensorId) -> TensorId:
+        return self.m.transpose(x, (0, *self.draw(st.permutations([1, 2, 3]))))
+
+    def resize(self, x: TensorId) -> TensorId:
+        corners = self.draw(st.booleans())
+        half = not corners and self.draw(st.booleans())
+        return self.m.resize(x, self.draw(st.integers(1, 9)), self.draw(st.integers(1, 9)), corners=corners, half=half)
+
+    def reshape(self, x: TensorId) -> TensorId:
+        _, h, w, c = self.m.shape(x)
+        return self.m.reshape(x, *self.draw(st.sampled_from([(1, 1, h * w, c), (1, h, 1, w * c), (1, w, h, c)])))
+
+    def dense(self, x: TensorId) -> TensorId:
+        return self.m.dense(x, self.draw(st.integers(1, 12)), per_channel=self.draw(st.booleans()))
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> Graph:
+    grower = Grower(draw)
+    for _ in range(draw(st.integers(1, 12))):
+        grower.grow()
+    outputs = [grower.pool[-1], *draw(st.lists(st.sampled_from(grower.pool[:-1] or grower.pool), max_size=1))]
+    if draw(st.booleans()):
+        outputs[0] = grower.m.dequantize(outputs[0])
+    return grower.m.build(*dict.fromkeys(outputs))
+
+
+PHASES = (Phase.explicit, Phase.generate)  # a failing graph is found again by its seed; shrinking builds hundreds
+
+
+@settings(
+    max_examples=EXAMPLES, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck)
+)
+@given(graphs(), st.integers(0, 1 << 20))
+def test_random_graph_equals_reference(graph: Graph, seed: int) -> None:
+    optimized = optimize(graph, Interface.FLOAT)
+    compiled = compile_graph(optimized, graph, CompileOptions("host", Core.CORTEX_M4, interface=Interface.FLOAT))
+    inputs = random_inputs(graph, seed)
+    wanted = run_graph(graph, inputs)
+    with tempfile.TemporaryDirectory() as folder:
+        (twin,) = build_twins([compiled], Path(folder), optimize="-O1")
+        for got, want in zip(twin.run(*inputs), wanted, strict=True):
+            np.testing.assert_array_equal(got, want)
