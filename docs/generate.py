@@ -70,7 +70,8 @@ def _timing(timing: Timing) -> str:
 def _energy(energy: EnergyPerCycle | None) -> str:
     if energy is None:
         return "no source, so none is given"
-    return f"{energy.nj_per_cycle:g} nJ a cycle at {energy.volts:g} V and {energy.milliamps:g} mA. {energy.source}"
+    nj = f"{energy.nj_per_cycle:.3g} nJ a cycle"
+    return f"{nj} ({energy.microamps_per_mhz:g} uA/MHz at {energy.volts:g} V). {energy.source}"
 
 
 def generated() -> dict[Path, str]:
