@@ -47,6 +47,8 @@ class Metric(_message.Message):
     PROVENANCE_FIELD_NUMBER: _builtins.int
     BAND_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    BAND_LOW_FIELD_NUMBER: _builtins.int
+    BAND_HIGH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """For instance cycles, latency, energy, accuracy."""
     value: _builtins.float
@@ -54,9 +56,12 @@ class Metric(_message.Message):
     """For instance count, us, uJ, ratio."""
     provenance: Global___Provenance.ValueType
     band: _builtins.float
-    """Half width of the error band relative to the value: 0.1 is +-10 %. Absent where exact."""
+    """The larger side of the error band relative to the value: 0.1 is at most 10 % off. Absent where exact or unknown."""
     source: _builtins.str
     """Where a modelled figure comes from: a data sheet, a cycle model."""
+    band_low: _builtins.float
+    """The true value is expected between value * band_low and value * band_high."""
+    band_high: _builtins.float
     def __init__(
         self,
         *,
@@ -66,14 +71,25 @@ class Metric(_message.Message):
         provenance: Global___Provenance.ValueType = ...,
         band: _builtins.float | None = ...,
         source: _builtins.str = ...,
+        band_low: _builtins.float | None = ...,
+        band_high: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_band", b"_band", "band", b"band"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_band", b"_band", "_band_high", b"_band_high", "_band_low", b"_band_low", "band", b"band", "band_high", b"band_high", "band_low", b"band_low"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_band", b"_band", "band", b"band", "name", b"name", "provenance", b"provenance", "source", b"source", "unit", b"unit", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_band", b"_band", "_band_high", b"_band_high", "_band_low", b"_band_low", "band", b"band", "band_high", b"band_high", "band_low", b"band_low", "name", b"name", "provenance", b"provenance", "source", b"source", "unit", b"unit", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__band: _TypeAlias = _typing.Literal["band"]  # noqa: Y015
     _WhichOneofArgType__band: _TypeAlias = _typing.Literal["_band", b"_band"]  # noqa: Y015
+    _WhichOneofReturnType__band_high: _TypeAlias = _typing.Literal["band_high"]  # noqa: Y015
+    _WhichOneofArgType__band_high: _TypeAlias = _typing.Literal["_band_high", b"_band_high"]  # noqa: Y015
+    _WhichOneofReturnType__band_low: _TypeAlias = _typing.Literal["band_low"]  # noqa: Y015
+    _WhichOneofArgType__band_low: _TypeAlias = _typing.Literal["_band_low", b"_band_low"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__band) -> _WhichOneofReturnType__band | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__band_high) -> _WhichOneofReturnType__band_high | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__band_low) -> _WhichOneofReturnType__band_low | None: ...
 
 Global___Metric: _TypeAlias = Metric  # noqa: Y015
 
