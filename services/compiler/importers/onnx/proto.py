@@ -24,6 +24,7 @@ def read_model(model_bytes: bytes) -> Model:
     proto = parse(model_bytes)
     if not proto.graph.node:
         raise invalid("the number of nodes of the ONNX graph", 0, "must be at least 1")
+    _check_names(proto.graph)
     for tensor in proto.graph.initializer:
         _check_tensor(tensor)
     set_batch_to_one(proto)
@@ -43,6 +44,16 @@ def parse(model_bytes: bytes) -> onnx.ModelProto:
     if (version := opset(proto)) not in OPSETS:
         raise invalid("the opset", version, f"must be {OPSETS.start} to {OPSETS.stop - 1}")
     return proto
+
+
+def _check_names(graph: onnx.GraphProto) -> None:
+    """Names that are not UTF-8 reach Python as bytes, whatever the types say."""
+    names: list[object] = [graph.name, *(tensor.name for tensor in graph.initializer)]
+    names += [value.name for value in (*graph.input, *graph.output)]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute)]
+    if broken := [name for name in names if not isinstance(name, str)]:
+        raise invalid("a name", repr(broken[0]), "must be UTF-8")
 
 
 def opset(proto: onnx.ModelProto) -> int:
@@ -94,7 +105,7 @@ def read_graph(proto: onnx.ModelProto) -> Model:
     graph = proto.graph
     constants = {tensor.name: _array(tensor) for tensor in graph.initializer}
     inputs = tuple(_port(value) for value in graph.input if value.name not in constants)
-    nodes = _nodes(graph)
+    nodes = _nodes(graph, opset(proto))
     _check_wiring(nodes, constants, inputs)
     outputs = tuple(_port(value) for value in graph.output)
     return Model(proto.graph.name, opset(proto), nodes, constants, inputs, outputs)
@@ -118,7 +129,7 @@ def _port(value: onnx.ValueInfoProto) -> Port:
     return Port(value.name, dtype, _static_shape(value) or ())
 
 
-def _nodes(graph: onnx.GraphProto) -> tuple[Node, ...]:
+def _nodes(graph: onnx.GraphProto, version: int) -> tuple[Node, ...]:
     nodes = []
     for index, node in enumerate(graph.node):
         name = node.name or f"{node.op_type}_{index}"
@@ -126,9 +137,25 @@ def _nodes(graph: onnx.GraphProto) -> tuple[Node, ...]:
             raise invalid(f"the domain of {node.op_type} {name!r}", repr(node.domain), "must be ONNX or com.microsoft")
         if not node.output or not node.output[0]:
             raise invalid(f"the number of outputs of {node.op_type} {name!r}", 0, "must be at least 1")
+        _check_arity(node, name, version)
         attributes = {a.name: _attribute(a, name) for a in node.attribute}
         nodes.append(Node(name, node.op_type, tuple(node.input), tuple(node.output), attributes))
     return tuple(nodes)
+
+
+def _check_arity(node: onnx.NodeProto, name: str, version: int) -> None:
+    """Hold the number of inputs and outputs against ONNX's schema; operators without one are refused later."""
+    try:
+        schema = onnx.defs.get_schema(node.op_type, version, "")
+    except onnx.defs.SchemaError:
+        return
+    given = len(node.input)
+    if not schema.min_input <= given <= schema.max_input or any(not v for v in node.input[: schema.min_input]):
+        allowed = f"must be {schema.min_input} to {schema.max_input}"
+        raise invalid(f"the number of inputs of {node.op_type} {name!r}", given, allowed)
+    if not schema.min_output <= len(node.output) <= schema.max_output:
+        allowed = f"must be {schema.min_output} to {schema.max_output}"
+        raise invalid(f"the number of outputs of {node.op_type} {name!r}", len(node.output), allowed)
 
 
 def _attribute(attribute: onnx.AttributeProto, node: str) -> Attribute:
