@@ -6,10 +6,11 @@ import struct
 
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.supported import check_supported
-from services.compiler.importers.tflite_file import read_file
+from services.compiler.importers.tflite_file import TfliteFile, read_file
 from services.compiler.importers.tflite_graph_builder import GraphBuilder
 from services.compiler.importers.tflite_ops import convert
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Op
 from services.compiler.ir.tensor import quoted
 from services.compiler.ir.verify import InvalidGraphError, verify
 
@@ -42,8 +43,25 @@ def import_tflite(data: bytes, name: str) -> Graph:
 def _build(data: bytes, name: str) -> Graph:
     file = read_file(data)
     builder = GraphBuilder(file)
-    ops = [op for operator in file.operators for op in convert(builder, operator)]
+    ops = _needed_operators(builder, file)
     inputs = tuple(builder.tensor_id(i) for i in file.inputs)
     outputs = tuple(builder.tensor_id(i) for i in file.outputs)
     graph = Graph(name, builder.tensors, tuple(ops), inputs, outputs)
     return verify(graph.with_ops(ops))
+
+
+def _needed_operators(builder: GraphBuilder, file: TfliteFile) -> tuple[Op, ...]:
+    """Convert the operators that the outputs depend on.
+
+    Shapes are static here, so what computes the shape input of a RESHAPE (SHAPE, PACK and the like, which Keras
+    writes for a Flatten) is not needed and never looked at.
+    """
+    needed = set(file.outputs)
+    kept: list[tuple[Op, ...]] = []
+    for operator in reversed(file.operators):
+        if needed.isdisjoint(operator.outputs):
+            continue
+        ops = convert(builder, operator)
+        needed.update(t for op in ops for t in op.inputs)
+        kept.append(ops)
+    return tuple(op for ops in reversed(kept) for op in ops)

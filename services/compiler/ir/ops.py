@@ -157,7 +157,7 @@ class Pad(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reshape(Node):
-    """The same bytes under another shape (Reshape, ExpandDims, Squeeze, Flatten)."""
+    """The same bytes under another shape, or another scale and zero point (Reshape, ExpandDims, Squeeze, Flatten)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +184,7 @@ class HardSwish(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relu(Node):
-    """A clamp that no producer could absorb: `activation` is RELU, RELU6 or RELU_N1_TO_1."""
+    """Requantize to the output's scale and clamp there: `activation` is RELU, RELU6 or RELU_N1_TO_1."""
 
     activation: Activation = Activation.RELU
 
@@ -198,7 +198,7 @@ class LeakyRelu(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concatenation(Node):
-    """Inputs joined along `axis` (non-negative)."""
+    """Inputs joined along `axis` (non-negative); bytes are copied, never requantized."""
 
     axis: int
     activation: Activation = Activation.NONE
@@ -206,7 +206,10 @@ class Concatenation(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StridedSlice(Node):
-    """Elements begin, begin + stride, ... below end in every dimension; masks are resolved by the importer."""
+    """Elements begin, begin + stride, ... before end in every dimension; masks are resolved by the importer.
+
+    A negative stride runs down to above `end`, which may be -1. The output may drop dimensions of size 1.
+    """
 
     begin: tuple[int, ...]
     end: tuple[int, ...]

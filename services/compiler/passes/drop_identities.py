@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
+    Activation,
     Concatenation,
     Op,
     Pad,
@@ -62,6 +63,10 @@ def _is_identity(graph: Graph, op: Op) -> bool:
             return op.permutation == tuple(sorted(op.permutation))
         case StridedSlice():
             return all(stride > 0 for stride in op.strides)
+        case Concatenation():
+            return op.activation is Activation.NONE
+        case ResizeNearestNeighbor():
+            return not (op.align_corners and op.half_pixel_centers)  # together they shift by one
         case _:
             return True
 

@@ -80,3 +80,16 @@ def test_names_are_kept_as_they_are() -> None:
     model.operator("RELU", [x], [y], "")
     graph = import_tflite(model.build([x], [y]), name)
     assert (graph.name, graph.tensors[x].name, graph.ops[0].name) == (name, name, name)
+
+
+def test_computed_shape_of_a_reshape_is_not_looked_at() -> None:
+    """Keras writes SHAPE, STRIDED_SLICE and PACK for a Flatten; the output's shape is in the file."""
+    model = ModelBuilder()
+    x = model.activation((1, 2, 3), 0.5)
+    shape = model.activation((3,), dtype="int32")
+    y = model.activation((1, 6), 0.5)
+    model.operator("SHAPE", [x], [shape], "ShapeOptions", OutType=2)
+    model.operator("RESHAPE", [x, shape], [y], "")
+    assert text(model.build([x], [y])) == (
+        "inputs %0 : int8[1,2,3] s=0.5 z=0\n%2 = Reshape(%0) : int8[1,6] s=0.5 z=0\noutputs %2"
+    )
