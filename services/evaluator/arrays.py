@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.evaluator.errors import ArraysError
-from services.evaluator.library import TensorSpec
+from services.evaluator.manifest import TensorSpec
 
 MAX_ARRAYS = 4096
 MAX_ARRAY_BYTES = 1 << 30
@@ -42,9 +42,16 @@ class ArrayFile:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
             entries = self._zip.infolist()
         except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise ArraysError(f"the arrays are no .npz file: {error}", subject="npz", allowed="a file written by numpy.savez") from error
+            raise ArraysError(
+                f"the arrays are no .npz file: {error}", subject="npz", allowed="a file written by numpy.savez"
+            ) from error
         if len(entries) > MAX_ARRAYS:
-            raise ArraysError(f"the .npz has {len(entries)} arrays, allowed are {MAX_ARRAYS}", subject="npz", value=len(entries), allowed=MAX_ARRAYS)
+            raise ArraysError(
+                f"the .npz has {len(entries)} arrays, allowed are {MAX_ARRAYS}",
+                subject="npz",
+                value=len(entries),
+                allowed=MAX_ARRAYS,
+            )
         self._entries = {entry.filename.removesuffix(".npy"): entry for entry in entries}
 
     @property
@@ -58,7 +65,9 @@ class ArrayFile:
         if entry.file_size > MAX_ARRAY_BYTES:
             raise ArraysError(
                 f"array {name!r} unpacks to {entry.file_size} bytes, allowed are {MAX_ARRAY_BYTES}",
-                subject=name, value=entry.file_size, allowed=MAX_ARRAY_BYTES,
+                subject=name,
+                value=entry.file_size,
+                allowed=MAX_ARRAY_BYTES,
             )
         try:
             with self._zip.open(entry) as stream:
@@ -79,11 +88,16 @@ def _parse_npy(name: str, data: bytes) -> Array:
         raise ArraysError(f"array {name!r} is no .npy data: {error}", subject=name) from error
     if dtype.hasobject:
         raise ArraysError(
-            f"array {name!r} holds pickled Python objects, which are never read", subject=name, value=str(dtype), allowed="numbers",
+            f"array {name!r} holds pickled Python objects, which are never read",
+            subject=name,
+            value=str(dtype),
+            allowed="numbers",
         )
     expected, found = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
     if expected != found:
-        raise ArraysError(f"array {name!r} has {found} bytes, its header says {expected}", subject=name, value=found, allowed=expected)
+        raise ArraysError(
+            f"array {name!r} has {found} bytes, its header says {expected}", subject=name, value=found, allowed=expected
+        )
     flat = np.frombuffer(data, dtype=dtype, offset=stream.tell())
     return flat.reshape(shape, order="F" if fortran else "C")
 
@@ -114,7 +128,9 @@ def _key_for(spec: TensorSpec, inputs: tuple[TensorSpec, ...], names: tuple[str,
     wanted = repr(spec.name) if len(inputs) > 1 else f"{spec.name!r}, 'input' or 'x'"
     raise ArraysError(
         f"no array for input {spec.name!r}: the .npz has {', '.join(map(repr, names)) or 'no arrays'}, wanted {wanted}",
-        subject=spec.name, value=", ".join(names), allowed=wanted,
+        subject=spec.name,
+        value=", ".join(names),
+        allowed=wanted,
     )
 
 
@@ -123,19 +139,32 @@ def _checked(spec: TensorSpec, array: Array) -> Array:
     if array.ndim == 0 or array.shape[1:] not in (wanted, spec.shape):
         raise ArraysError(
             f"input {spec.name!r} has shape {list(array.shape)}, wanted {['N', *wanted]} (first axis = samples)",
-            subject=spec.name, value=list(array.shape), allowed=["N", *wanted],
+            subject=spec.name,
+            value=list(array.shape),
+            allowed=["N", *wanted],
         )
     if len(array) == 0:
-        raise ArraysError(f"input {spec.name!r} has no samples: its shape is {list(array.shape)}", subject=spec.name, value=list(array.shape))
+        raise ArraysError(
+            f"input {spec.name!r} has no samples: its shape is {list(array.shape)}",
+            subject=spec.name,
+            value=list(array.shape),
+        )
     if spec.model_dtype == "float32" and array.dtype == np.float64:
         array = array.astype(np.float32)
     if array.dtype != np.dtype(spec.model_dtype):
         raise ArraysError(
             f"input {spec.name!r} is {array.dtype}, the model wants {spec.model_dtype}",
-            subject=spec.name, value=str(array.dtype), allowed=spec.model_dtype,
+            subject=spec.name,
+            value=str(array.dtype),
+            allowed=spec.model_dtype,
         )
     if spec.model_dtype == "float32" and not np.isfinite(array).all():
-        raise ArraysError(f"input {spec.name!r} holds NaN or infinity", subject=spec.name, value="NaN or infinity", allowed="finite numbers")
+        raise ArraysError(
+            f"input {spec.name!r} holds NaN or infinity",
+            subject=spec.name,
+            value="NaN or infinity",
+            allowed="finite numbers",
+        )
     return np.ascontiguousarray(array.reshape(len(array), *wanted))
 
 
@@ -146,7 +175,9 @@ def _labels(file: ArrayFile, count: int) -> Array | None:
     if labels.dtype.kind not in "iu" or labels.shape not in ((count,), (count, 1)):
         raise ArraysError(
             f"labels 'y' are {labels.dtype}{list(labels.shape)}, wanted whole numbers [{count}]",
-            subject="y", value=f"{labels.dtype}{list(labels.shape)}", allowed=f"integers [{count}]",
+            subject="y",
+            value=f"{labels.dtype}{list(labels.shape)}",
+            allowed=f"integers [{count}]",
         )
     return labels.reshape(count)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,8 @@ from services.evaluator.errors import ArraysError
 from services.evaluator.farm import BoardConfig, open_board
 from services.evaluator.image import Image, build_image
 from services.evaluator.interface import from_c, to_c
-from services.evaluator.library import CLibrary, Manifest, read_library
+from services.evaluator.library import CLibrary, read_library
+from services.evaluator.manifest import Manifest
 from services.evaluator.measure.accuracy import Accuracy, top1
 from services.evaluator.measure.energy import Energy, energy
 from services.evaluator.measure.latency import Counter, Timing, Work
@@ -68,7 +69,7 @@ class LayerFigures:
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """Figures of the slowest sample that ran; `low` and `high` are the band around modelled cycles, where one is known."""
+    """Figures of the slowest sample that ran; `cycles_low` and `cycles_high` bound modelled cycles where known."""
 
     instructions: int
     cycles: float
@@ -112,19 +113,39 @@ class Evaluation:
         return all(fit.ok for fit in self.fits)
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What every step needs: the checked request."""
+
+    request: Request
+    board: BoardConfig
+    workplace: Workplace
+    library: CLibrary
+    samples: Samples
+    image: Image
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.library.manifest
+
+    @property
+    def inputs(self) -> tuple[Array, ...]:
+        """The samples in the C code's types."""
+        return tuple(to_c(spec, array) for spec, array in zip(self.manifest.inputs, self.samples.inputs, strict=True))
+
+
 def evaluate(request: Request, board: BoardConfig, workplace: Workplace) -> Evaluation:
     """Evaluate a library on a board; see services/evaluator/errors.py for what may be raised."""
-    target = board.facts
     library = read_library(request.library)
     samples = _samples(request, library.manifest)
-    image = build_image(library, target, Toolchain(request.toolchain, workplace.cache), board.port)
-    if not all(fit.ok for fit in fits(library.manifest, image)):
-        return _unfit(library.manifest, board, image)
-    inputs = tuple(to_c(spec, array) for spec, array in zip(library.manifest.inputs, samples.inputs, strict=True))
-    count = samples.count if request.board_samples is None else min(request.board_samples, samples.count)
-    runs = _run_on_board(library.manifest, board, image, inputs, count, workplace)
-    twin_outputs = _run_on_twin(library, inputs, workplace)
-    return _figures(request, library.manifest, board, image, samples, runs, twin_outputs)
+    image = build_image(library, board.facts, Toolchain(request.toolchain, workplace.cache), board.port)
+    job = _Job(request, board, workplace, library, samples, image)
+    if not all(fit.ok for fit in fits(job.manifest, image)):
+        return _without_run(job)
+    inputs = job.inputs
+    runs = _run_on_board(job, inputs)
+    twin_outputs = _run_on_twin(job, inputs)
+    return _with_runs(job, runs, twin_outputs)
 
 
 def _samples(request: Request, manifest: Manifest) -> Samples:
@@ -132,18 +153,20 @@ def _samples(request: Request, manifest: Manifest) -> Samples:
         return seeded_samples(manifest.inputs)
     samples = read_samples(request.arrays, manifest.inputs)
     if request.accuracy and samples.labels is None:
-        raise ArraysError("accuracy needs labels: the .npz has no array 'y'", subject="y", allowed="integers, one for each sample")
+        raise ArraysError(
+            "accuracy needs labels: the .npz has no array 'y'", subject="y", allowed="one integer a sample"
+        )
     return samples
 
 
-def _run_on_board(
-    manifest: Manifest, board: BoardConfig, image: Image, inputs: tuple[Array, ...], count: int, workplace: Workplace
-) -> tuple[Run, ...]:
+def _run_on_board(job: _Job, inputs: tuple[Array, ...]) -> tuple[Run, ...]:
+    manifest, limit = job.manifest, job.request.board_samples
     reads = tuple(Region(spec.offset_bytes, spec.size_bytes) for spec in manifest.outputs)
     budget = _BUDGET_BASE + _BUDGET_PER_MAC * manifest.macs
-    with open_board(board, workplace.cache, workplace.time_limit_seconds) as opened:
-        opened.flash(image)
-        return tuple(opened.run(_writes(manifest, inputs, sample), reads, budget) for sample in range(count))
+    count = job.samples.count if limit is None else max(1, min(limit, job.samples.count))
+    with open_board(job.board, job.workplace.cache, job.workplace.time_limit_seconds) as board:
+        board.flash(job.image)
+        return tuple(board.run(_writes(manifest, inputs, sample), reads, budget) for sample in range(count))
 
 
 def _writes(manifest: Manifest, inputs: tuple[Array, ...], sample: int) -> tuple[Write, ...]:
@@ -153,8 +176,8 @@ def _writes(manifest: Manifest, inputs: tuple[Array, ...], sample: int) -> tuple
     )
 
 
-def _run_on_twin(library: CLibrary, inputs: tuple[Array, ...], workplace: Workplace) -> tuple[Array, ...]:
-    with Twin(library, workplace.cache, workplace.time_limit_seconds) as twin:
+def _run_on_twin(job: _Job, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+    with Twin(job.library, job.workplace.cache, job.workplace.time_limit_seconds) as twin:
         return twin.run(inputs)
 
 
@@ -165,25 +188,48 @@ def _board_outputs(manifest: Manifest, runs: tuple[Run, ...]) -> tuple[Array, ..
     )
 
 
-def _figures(
-    request: Request, manifest: Manifest, board: BoardConfig, image: Image, samples: Samples,
-    runs: tuple[Run, ...], twin_outputs: tuple[Array, ...],
-) -> Evaluation:
-    board_outputs = _board_outputs(manifest, runs)
-    equal = all(
-        np.array_equal(mine.view(np.uint8), its[: len(runs)].view(np.uint8))
-        for mine, its in zip(board_outputs, twin_outputs, strict=True)
-    )
-    outputs = tuple((spec.name, from_c(spec, array)) for spec, array in zip(manifest.outputs, board_outputs, strict=True))
-    accuracy = None
-    if request.accuracy and samples.labels is not None:
-        accuracy = top1(from_c(manifest.outputs[0], twin_outputs[0]), samples.labels)
+def _without_run(job: _Job) -> Evaluation:
+    """Return what is known of an image without running it: its identity and its memory."""
+    manifest, image = job.manifest, job.image
     return Evaluation(
-        name=manifest.name, model_name=manifest.model_name, board=board.name, board_kind=board.kind, target=image.target.name,
-        schedule=manifest.schedule, interface=manifest.interface, macs=manifest.macs,
-        sram=sram_split(manifest, image, max(run.stack_bytes for run in runs)), flash=flash_split(image),
-        fits=fits(manifest, image), performance=_performance(manifest, image, runs), twin_equal=equal,
-        samples=samples.count, board_samples=len(runs), outputs=outputs, accuracy=accuracy, elf=image.elf,
+        name=manifest.name,
+        model_name=manifest.model_name,
+        board=job.board.name,
+        board_kind=job.board.kind,
+        target=image.target.name,
+        schedule=manifest.schedule,
+        interface=manifest.interface,
+        macs=manifest.macs,
+        sram=sram_split(manifest, image, None),
+        flash=flash_split(image),
+        fits=fits(manifest, image),
+        performance=None,
+        twin_equal=None,
+        samples=0,
+        board_samples=0,
+        outputs=(),
+        accuracy=None,
+        elf=image.elf,
+    )
+
+
+def _with_runs(job: _Job, runs: tuple[Run, ...], twin_outputs: tuple[Array, ...]) -> Evaluation:
+    specs, labels = job.manifest.outputs, job.samples.labels
+    outputs = _board_outputs(job.manifest, runs)
+    accuracy = None
+    if job.request.accuracy and labels is not None:
+        accuracy = top1(from_c(specs[0], twin_outputs[0]), labels)
+    return replace(
+        _without_run(job),
+        sram=sram_split(job.manifest, job.image, max(run.stack_bytes for run in runs)),
+        performance=_performance(job.manifest, job.image, runs),
+        twin_equal=all(
+            mine.tobytes() == its[: len(runs)].tobytes() for mine, its in zip(outputs, twin_outputs, strict=True)
+        ),
+        samples=job.samples.count,
+        board_samples=len(runs),
+        outputs=tuple((spec.name, from_c(spec, array)) for spec, array in zip(specs, outputs, strict=True)),
+        accuracy=accuracy,
     )
 
 
@@ -198,10 +244,16 @@ def _performance(manifest: Manifest, image: Image, runs: tuple[Run, ...]) -> Per
     cycles = slowest.total.cycles
     seconds = sum(profile.seconds for profile in profiles)
     return Performance(
-        instructions=slowest.total.instructions, cycles=cycles, cycles_kind="modelled",
-        cycles_low=cycles * band.low if band.low else None, cycles_high=cycles * band.high if band.high else None,
-        band=band.text, latency_us=_latency_us(image.target, slowest.total), energy=energy(image.target, cycles),
-        glue_instructions=slowest.glue.instructions, layers=_layers(manifest, slowest),
+        instructions=slowest.total.instructions,
+        cycles=cycles,
+        cycles_kind="modelled",
+        cycles_low=cycles * band.low if band.low else None,
+        cycles_high=cycles * band.high if band.high else None,
+        band=band.text,
+        latency_us=_latency_us(image.target, slowest.total),
+        energy=energy(image.target, cycles),
+        glue_instructions=slowest.glue.instructions,
+        layers=_layers(manifest, slowest),
         simulated_mips=sum(timing.total.instructions for timing in timings) / max(seconds, 1e-9) / 1e6,
     )
 
@@ -213,17 +265,14 @@ def _latency_us(target: Target, work: Work) -> float:
 def _layers(manifest: Manifest, timing: Timing) -> tuple[LayerFigures, ...]:
     return tuple(
         LayerFigures(
-            index=layer.index, name=layer.name, op=layer.op, macs=layer.macs, output_shape=layer.output_shape,
-            live_bytes=layer.live_bytes, instructions=work.instructions, cycles=work.cycles,
+            index=layer.index,
+            name=layer.name,
+            op=layer.op,
+            macs=layer.macs,
+            output_shape=layer.output_shape,
+            live_bytes=layer.live_bytes,
+            instructions=work.instructions,
+            cycles=work.cycles,
         )
         for layer, work in zip(manifest.layers, timing.layers, strict=True)
-    )
-
-
-def _unfit(manifest: Manifest, board: BoardConfig, image: Image) -> Evaluation:
-    return Evaluation(
-        name=manifest.name, model_name=manifest.model_name, board=board.name, board_kind=board.kind, target=image.target.name,
-        schedule=manifest.schedule, interface=manifest.interface, macs=manifest.macs,
-        sram=sram_split(manifest, image, None), flash=flash_split(image), fits=fits(manifest, image),
-        performance=None, twin_equal=None, samples=0, board_samples=0, outputs=(), accuracy=None, elf=image.elf,
     )

@@ -59,7 +59,9 @@ class Farm:
             if board.name == name:
                 return board
         allowed = ", ".join(board.name for board in self.boards)
-        raise BoardUnknownError(f"unknown board {name!r}: allowed are {allowed}", subject="board", value=name, allowed=allowed)
+        raise BoardUnknownError(
+            f"unknown board {name!r}: allowed are {allowed}", subject="board", value=name, allowed=allowed
+        )
 
 
 def load_farm(path: Path = DEFAULT_BOARDS) -> Farm:

@@ -13,12 +13,15 @@ from elftools.elf.sections import SymbolTableSection
 
 from services.common.targets import Target
 from services.evaluator.errors import LibraryError
-from services.evaluator.library import CLibrary, Manifest
+from services.evaluator.library import CLibrary
+from services.evaluator.manifest import Manifest
 from services.evaluator.toolchain import Toolchain
 
 Port = Literal["simulated", "semihosting"]
 
 MIN_STACK_BYTES = 1024
+ARENA_ALIGN = 16
+_MODEL_HEADER_FLAG = '-DTF_MODEL_HEADER="tf_harness_model.h"'
 _STATIC_RESERVE_BYTES = 64
 _FIRMWARE = Path(__file__).parent / "firmware"
 
@@ -73,7 +76,9 @@ class Image:
     @property
     def code_end(self) -> int:
         """First address after everything in flash."""
-        return max(segment.address + len(segment.data) for segment in self.segments if segment.address < self.target.sram.base)
+        return max(
+            segment.address + len(segment.data) for segment in self.segments if segment.address < self.target.sram.base
+        )
 
 
 def build_image(library: CLibrary, target: Target, toolchain: Toolchain, port: Port = "simulated") -> Image:
@@ -81,11 +86,12 @@ def build_image(library: CLibrary, target: Target, toolchain: Toolchain, port: P
     with tempfile.TemporaryDirectory(prefix="tinyfarm-image-") as name:
         folder = Path(name)
         write_sources(library, folder)
-        objects = _compile(library.manifest, target, toolchain, port, folder)
-        image = _link(library.manifest, target, toolchain, objects, folder, _STATIC_RESERVE_BYTES)
+        build = _Build(library.manifest, target, toolchain, folder)
+        objects = build.compile(port)
+        image = build.link(objects, _STATIC_RESERVE_BYTES)
         static = image.sizes.static + image.sizes.harness_static
         if static > _STATIC_RESERVE_BYTES:
-            image = _link(library.manifest, target, toolchain, objects, folder, static + _STATIC_RESERVE_BYTES)
+            image = build.link(objects, static + _STATIC_RESERVE_BYTES)
         return image
 
 
@@ -102,25 +108,36 @@ def write_sources(library: CLibrary, folder: Path) -> None:
     )
 
 
-def _compile(manifest: Manifest, target: Target, toolchain: Toolchain, port: Port, folder: Path) -> tuple[Path, ...]:
-    harness = tuple(_FIRMWARE / source for source in ("startup.c", "main.c", f"port_{port}.c"))
-    own = toolchain.compile(target, harness, "harness", folder, ('-DTF_MODEL_HEADER="tf_harness_model.h"',))
-    return own + toolchain.compile(target, tuple(folder / source for source in manifest.sources), "library", folder)
+@dataclass(frozen=True, slots=True)
+class _Build:
+    manifest: Manifest
+    target: Target
+    toolchain: Toolchain
+    folder: Path
 
+    def compile(self, port: Port) -> tuple[Path, ...]:
+        harness = tuple(_FIRMWARE / source for source in ("startup.c", "main.c", f"port_{port}.c"))
+        sources = tuple(self.folder / source for source in self.manifest.sources)
+        return (
+            *self.toolchain.compile(self.target, harness, "harness", self.folder, (_MODEL_HEADER_FLAG,)),
+            *self.toolchain.compile(self.target, sources, "library", self.folder),
+        )
 
-def _link(manifest: Manifest, target: Target, toolchain: Toolchain, objects: tuple[Path, ...], folder: Path, static_bytes: int) -> Image:
-    arena_align = 16
-    arena = -(-manifest.memory.arena // arena_align) * arena_align
-    stack = max(MIN_STACK_BYTES, (target.sram.size_bytes - arena - static_bytes - 2 * arena_align) // 8 * 8)
-    script = (_FIRMWARE / "linker.ld").read_text()
-    for key, value in (
-        ("FLASH_BASE", target.flash.base), ("SRAM_BASE", target.sram.base), ("STACK_BYTES", stack), ("ARENA_ALIGN", arena_align),
-    ):
-        script = script.replace(f"@{key}@", f"{value:#x}")
-    (folder / "tf_harness.ld").write_text(script)
-    output = folder / "tf_firmware.elf"
-    toolchain.link(target, objects, folder / "tf_harness.ld", output)
-    return read_image(output.read_bytes(), manifest, target)
+    def link(self, objects: tuple[Path, ...], static_bytes: int) -> Image:
+        arena = -(-self.manifest.memory.arena // ARENA_ALIGN) * ARENA_ALIGN
+        left = self.target.sram.size_bytes - arena - static_bytes - 2 * ARENA_ALIGN
+        script = (_FIRMWARE / "linker.ld").read_text()
+        for key, value in (
+            ("FLASH_BASE", self.target.flash.base),
+            ("SRAM_BASE", self.target.sram.base),
+            ("STACK_BYTES", max(MIN_STACK_BYTES, left // 8 * 8)),
+            ("ARENA_ALIGN", ARENA_ALIGN),
+        ):
+            script = script.replace(f"@{key}@", f"{value:#x}")
+        (self.folder / "tf_harness.ld").write_text(script)
+        output = self.folder / "tf_firmware.elf"
+        self.toolchain.link(self.target, objects, self.folder / "tf_harness.ld", output)
+        return read_image(output.read_bytes(), self.manifest, self.target)
 
 
 def read_image(elf: bytes, manifest: Manifest, target: Target) -> Image:
@@ -133,7 +150,8 @@ def read_image(elf: bytes, manifest: Manifest, target: Target) -> Image:
         raise LibraryError("the linked image has no symbol table", subject="image")
     symbols = {
         symbol.name: Symbol(int(symbol["st_value"]) & ~1, int(symbol["st_size"]))
-        for symbol in table.iter_symbols() if symbol.name and symbol["st_shndx"] != "SHN_UNDEF"
+        for symbol in table.iter_symbols()
+        if symbol.name and symbol["st_shndx"] != "SHN_UNDEF"
     }
     invoke = symbols.get(f"{manifest.name}_invoke")
     if invoke is None:
@@ -151,7 +169,8 @@ def read_image(elf: bytes, manifest: Manifest, target: Target) -> Image:
     )
     segments = tuple(
         Segment(int(part["p_paddr"]), part.data())
-        for part in file.iter_segments() if part["p_type"] == "PT_LOAD" and part["p_filesz"] > 0
+        for part in file.iter_segments()
+        if part["p_type"] == "PT_LOAD" and part["p_filesz"] > 0
     )
     layers = tuple(_layer_symbol(layer.symbol, symbols) for layer in manifest.layers)
     return Image(elf, target, segments, int(sections[".vectors"]["sh_addr"]), invoke, layers, sizes)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.evaluator.library import TensorSpec
+from services.evaluator.manifest import TensorSpec
 
 Array = npt.NDArray[Any]
 
@@ -31,7 +31,8 @@ def from_c(spec: TensorSpec, array: Array) -> Array:
         return array
     if spec.model_dtype == "float32":
         centered = (array.astype(np.int32) - np.int32(spec.zero_point or 0)).astype(np.float32)
-        return centered * np.float32(spec.scale or 1.0)
+        product: npt.NDArray[np.float32] = np.multiply(centered, np.float32(spec.scale or 1.0), dtype=np.float32)
+        return product
     return _shift(array, np.dtype(spec.model_dtype))
 
 
@@ -42,7 +43,8 @@ def quantize(array: Array, scale: np.float32, zero_point: int, dtype: np.dtype[A
     # divided - whole is exact, where adding 0.5 first would round 0.49999997 up.
     rounded = whole + np.where(np.abs(divided - whole) >= np.float32(0.5), np.sign(divided), np.float32(0.0))
     limits = np.iinfo(dtype)
-    return np.clip(rounded.astype(np.float64) + zero_point, limits.min, limits.max).astype(dtype)
+    moved: Array = np.clip(rounded.astype(np.float64) + zero_point, limits.min, limits.max).astype(dtype)
+    return moved
 
 
 def _shift(array: Array, dtype: np.dtype[Any]) -> Array:

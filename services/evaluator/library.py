@@ -7,102 +7,18 @@ import math
 import re
 import zipfile
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from services.evaluator.errors import LibraryError
+from services.evaluator.manifest import ITEM_BYTES, Manifest, TensorSpec
 
-SCHEMA = "tinyfarm.library/1"
 MAX_FILES = 256
 MAX_TOTAL_BYTES = 256 * 1024 * 1024
 _MAX_RATIO = 200
 _FILE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\.[ch]\Z")
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*(?:include|include_next|import|embed)\b[ \t]*([^\n]*)", re.MULTILINE)
 _SYSTEM_HEADERS = frozenset({"<stdint.h>", "<stddef.h>", "<stdbool.h>", "<limits.h>", "<float.h>", "<arm_acle.h>"})
-
-DType = Literal["int8", "uint8", "int16", "int32", "float32"]
-_ITEM_BYTES: dict[DType, int] = {"int8": 1, "uint8": 1, "int16": 2, "int32": 4, "float32": 4}
-_Bytes = Annotated[int, Field(ge=0, lt=2**32)]
-_Symbol = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
-
-
-class TensorSpec(_Part):
-    """An input or output: where the C code wants it in the arena, and what the model file declares."""
-
-    name: str
-    shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)]
-    dtype: DType
-    scale: float | None = None
-    zero_point: int | None = None
-    offset_bytes: _Bytes
-    size_bytes: _Bytes
-    model_dtype: DType
-
-    @property
-    def elements(self) -> int:
-        """Number of elements of one sample."""
-        return math.prod(self.shape)
-
-
-class MemorySplit(_Part):
-    """The arena's bytes at its peak step; the first four add up to `arena`."""
-
-    input: _Bytes
-    activations: _Bytes
-    line_buffers: _Bytes
-    scratch: _Bytes
-    arena: _Bytes
-
-
-class BufferSpec(_Part):
-    """A buffer that lives while a layer runs."""
-
-    name: str
-    kind: Literal["input", "activation", "line_buffer", "scratch"]
-    offset_bytes: _Bytes
-    size_bytes: _Bytes
-
-
-class LayerSpec(_Part):
-    """One layer: its C function's symbol and what it needs."""
-
-    index: int
-    name: str
-    op: str
-    symbol: _Symbol
-    macs: Annotated[int, Field(ge=0)]
-    output_shape: Annotated[tuple[int, ...], Field(strict=False)]
-    live_bytes: _Bytes
-    buffers: Annotated[tuple[BufferSpec, ...], Field(strict=False)] = ()
-
-
-class Manifest(_Part):
-    """manifest.json of a C library, schema tinyfarm.library/1."""
-
-    schema_: Annotated[Literal["tinyfarm.library/1"], Field(alias="schema")]
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-    model_name: str
-    tool_version: str
-    target: str
-    core: str
-    kernels: str
-    interface: Literal["int8", "float"]
-    schedule: str
-    macs: Annotated[int, Field(ge=0)]
-    header: str
-    sources: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
-    inputs: Annotated[tuple[TensorSpec, ...], Field(strict=False, min_length=1)]
-    outputs: Annotated[tuple[TensorSpec, ...], Field(strict=False, min_length=1)]
-    memory: MemorySplit
-    peak_layer: int
-    weights_bytes: _Bytes
-    tables_bytes: _Bytes
-    layers: Annotated[tuple[LayerSpec, ...], Field(strict=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +49,18 @@ def _read_zip(archive: bytes) -> list[tuple[str, bytes]]:
             if len(entries) > MAX_FILES:
                 raise LibraryError(
                     f"the C library has {len(entries)} files, allowed are {MAX_FILES}",
-                    subject="library", value=len(entries), allowed=MAX_FILES,
+                    subject="library",
+                    value=len(entries),
+                    allowed=MAX_FILES,
                 )
             total = sum(entry.file_size for entry in entries)
             limit = min(MAX_TOTAL_BYTES, _MAX_RATIO * max(len(archive), 4096))
             if total > limit:
                 raise LibraryError(
                     f"the C library unpacks to {total} bytes from {len(archive)}, allowed are {limit}",
-                    subject="library", value=total, allowed=limit,
+                    subject="library",
+                    value=total,
+                    allowed=limit,
                 )
             for entry in entries:
                 _check_name(entry.filename)
@@ -152,8 +72,11 @@ def _read_zip(archive: bytes) -> list[tuple[str, bytes]]:
 def _check_name(name: str) -> None:
     if name != "manifest.json" and not _FILE_NAME.match(name):
         raise LibraryError(
-            f"the C library has a file named {name!r}; allowed are manifest.json and lower-case .c and .h names at top level",
-            subject="library file", value=name, allowed=_FILE_NAME.pattern,
+            f"the C library has a file named {name!r}; "
+            "allowed are manifest.json and lower-case .c and .h names at top level",
+            subject="library file",
+            value=name,
+            allowed=_FILE_NAME.pattern,
         )
 
 
@@ -165,17 +88,23 @@ def _read_manifest(text: bytes) -> Manifest:
         where = ".".join(str(part) for part in first["loc"]) or "manifest.json"
         raise LibraryError(
             f"manifest.json: {where} is {first['input']!r:.80}: {first['msg']}",
-            subject=f"manifest.json: {where}", value=repr(first["input"])[:80], allowed=first["msg"],
+            subject=f"manifest.json: {where}",
+            value=repr(first["input"])[:80],
+            allowed=first["msg"],
         ) from error
 
 
 def _check_files(manifest: Manifest, files: dict[str, bytes]) -> None:
     for name in (manifest.header, *manifest.sources):
         if name not in files:
-            raise LibraryError(f"manifest.json names {name!r}, which is not in the C library", subject="sources", value=name)
+            raise LibraryError(
+                f"manifest.json names {name!r}, which is not in the C library", subject="sources", value=name
+            )
     for name in manifest.sources:
         if not name.endswith(".c"):
-            raise LibraryError(f"manifest.json: source {name!r} is no .c file", subject="sources", value=name, allowed="*.c")
+            raise LibraryError(
+                f"manifest.json: source {name!r} is no .c file", subject="sources", value=name, allowed="*.c"
+            )
 
 
 def _check_memory(manifest: Manifest) -> None:
@@ -184,7 +113,9 @@ def _check_memory(manifest: Manifest) -> None:
     if parts != memory.arena:
         raise LibraryError(
             f"manifest.json: the memory parts add up to {parts} bytes, the arena has {memory.arena}",
-            subject="memory", value=parts, allowed=memory.arena,
+            subject="memory",
+            value=parts,
+            allowed=memory.arena,
         )
     for tensor in (*manifest.inputs, *manifest.outputs):
         _check_tensor(tensor, memory.arena)
@@ -194,21 +125,30 @@ def _check_memory(manifest: Manifest) -> None:
 
 
 def _check_tensor(tensor: TensorSpec, arena_bytes: int) -> None:
-    expected = tensor.elements * _ITEM_BYTES[tensor.dtype]
+    expected = tensor.elements * ITEM_BYTES[tensor.dtype]
     if tensor.size_bytes != expected:
         raise LibraryError(
-            f"manifest.json: tensor {tensor.name!r} has {tensor.size_bytes} bytes, {tensor.dtype}{list(tensor.shape)} has {expected}",
-            subject=tensor.name, value=tensor.size_bytes, allowed=expected,
+            f"manifest.json: tensor {tensor.name!r} has {tensor.size_bytes} bytes, "
+            f"{tensor.dtype}{list(tensor.shape)} has {expected}",
+            subject=tensor.name,
+            value=tensor.size_bytes,
+            allowed=expected,
         )
     if tensor.offset_bytes + tensor.size_bytes > arena_bytes:
         raise LibraryError(
-            f"manifest.json: tensor {tensor.name!r} ends at byte {tensor.offset_bytes + tensor.size_bytes}, the arena has {arena_bytes}",
-            subject=tensor.name, value=tensor.offset_bytes, allowed=arena_bytes,
+            f"manifest.json: tensor {tensor.name!r} ends at byte {tensor.offset_bytes + tensor.size_bytes}, "
+            f"the arena has {arena_bytes}",
+            subject=tensor.name,
+            value=tensor.offset_bytes,
+            allowed=arena_bytes,
         )
     if tensor.dtype != tensor.model_dtype and not (tensor.scale and math.isfinite(tensor.scale) and tensor.scale > 0):
         raise LibraryError(
-            f"manifest.json: tensor {tensor.name!r} is {tensor.dtype} in C and {tensor.model_dtype} in the model, its scale is {tensor.scale}",
-            subject=tensor.name, value=tensor.scale, allowed="a finite scale above 0",
+            f"manifest.json: tensor {tensor.name!r} is {tensor.dtype} in C and {tensor.model_dtype} in the model, "
+            f"its scale is {tensor.scale}",
+            subject=tensor.name,
+            value=tensor.scale,
+            allowed="a finite scale above 0",
         )
 
 
@@ -220,8 +160,10 @@ def _check_includes(name: str, text: bytes, files: dict[str, bytes]) -> None:
         wanted = found[1].split("//")[0].strip()
         if wanted not in _SYSTEM_HEADERS and wanted.strip('"') not in files:
             raise LibraryError(
-                f"{name} includes {wanted}: allowed are the library's own files and {', '.join(sorted(_SYSTEM_HEADERS))}",
-                subject=name, value=wanted, allowed=", ".join(sorted(_SYSTEM_HEADERS)),
+                f"{name} includes {wanted}: allowed are its own files and {', '.join(sorted(_SYSTEM_HEADERS))}",
+                subject=name,
+                value=wanted,
+                allowed=", ".join(sorted(_SYSTEM_HEADERS)),
             )
     if ".incbin" in plain:
         raise LibraryError(f"{name} uses .incbin, which is not allowed", subject=name, value=".incbin")

@@ -78,7 +78,10 @@ class Line:
 
 def pack_frame(frame: Frame) -> bytes:
     """Return the frame's bytes with its CRC."""
-    body = _HEADER.pack(MAGIC, frame.type, frame.sequence, frame.status, frame.argument, len(frame.payload)) + frame.payload
+    body = (
+        _HEADER.pack(MAGIC, frame.type, frame.sequence, frame.status, frame.argument, len(frame.payload))
+        + frame.payload
+    )
     return body + _CRC.pack(zlib.crc32(body))
 
 
@@ -87,7 +90,12 @@ def read_frame(line: Line) -> Frame:
     head = line.read(_HEADER.size)
     magic, kind, sequence, status, argument, length = _HEADER.unpack(head)
     if magic != MAGIC:
-        raise BoardError(f"the board sent no frame: it starts with {magic:#010x}", subject="frame", value=hex(magic), allowed=hex(MAGIC))
+        raise BoardError(
+            f"the board sent no frame: it starts with {magic:#010x}",
+            subject="frame",
+            value=hex(magic),
+            allowed=hex(MAGIC),
+        )
     payload = line.read(length)
     (sent,) = _CRC.unpack(line.read(_CRC.size))
     if sent != zlib.crc32(head + payload):
@@ -113,7 +121,9 @@ class Session:
             if answer.type is FrameType.FAULT:
                 raise _fault(answer)
             if answer.type is not kind or answer.sequence != self._sequence:
-                raise BoardError(f"the board answered {answer.type.name} to {kind.name}", subject="frame", value=answer.type.name)
+                raise BoardError(
+                    f"the board answered {answer.type.name} to {kind.name}", subject="frame", value=answer.type.name
+                )
             if answer.status is not Status.BAD_CRC:
                 return answer
         raise BoardError(f"the board found a wrong CRC {_ATTEMPTS} times", subject="frame", value=_ATTEMPTS)
@@ -122,7 +132,9 @@ class Session:
         if answer.status is not Status.OK:
             raise BoardError(
                 f"the board refused {answer.type.name} at byte {answer.argument}: {answer.status.name}",
-                subject=answer.type.name, value=answer.argument, allowed="inside the arena",
+                subject=answer.type.name,
+                value=answer.argument,
+                allowed="inside the arena",
             )
         return answer
 
@@ -133,7 +145,7 @@ class Session:
     def write(self, offset_bytes: int, data: bytes) -> None:
         """Write bytes into the arena."""
         for start in range(0, len(data), CHUNK_BYTES):
-            self._expect_ok(self._ask(FrameType.WRITE, offset_bytes + start, data[start:start + CHUNK_BYTES]))
+            self._expect_ok(self._ask(FrameType.WRITE, offset_bytes + start, data[start : start + CHUNK_BYTES]))
 
     def invoke(self) -> Invoked:
         """Run the model once; ModelRefusedFault when it returns an error code."""
@@ -147,12 +159,16 @@ class Session:
         payload = _CRC.pack(size_bytes)
         answer = self._expect_ok(self._ask(FrameType.READ, offset_bytes, payload))
         if len(answer.payload) != size_bytes:
-            raise BoardError(f"the board sent {len(answer.payload)} bytes of {size_bytes}", subject="read", value=len(answer.payload))
+            raise BoardError(
+                f"the board sent {len(answer.payload)} bytes of {size_bytes}", subject="read", value=len(answer.payload)
+            )
         return answer.payload
 
 
 def _fault(frame: Frame) -> BadAccessFault:
     registers = _FAULT_REGISTERS.unpack(frame.payload)
     return BadAccessFault(
-        f"the core took exception {frame.argument} at pc {registers[6]:#010x}", subject="exception", value=frame.argument,
+        f"the core took exception {frame.argument} at pc {registers[6]:#010x}",
+        subject="exception",
+        value=frame.argument,
     )

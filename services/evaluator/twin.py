@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from services.evaluator.errors import BoardTimeoutError, ProgramFault, ToolchainError
 from services.evaluator.image import write_sources
-from services.evaluator.library import CLibrary, TensorSpec
+from services.evaluator.library import CLibrary
+from services.evaluator.manifest import TensorSpec
 from services.evaluator.toolchain import build_for_host
 
 _SOURCE = Path(__file__).parent / "firmware" / "twin.c"
@@ -32,8 +33,10 @@ class Twin:
         write_sources(library, folder)
         self._program = folder / "tf_twin"
         flags = (
-            '-DTF_MODEL_HEADER="tf_harness_model.h"', f"-I{folder}",
-            f"-DTF_INPUTS={_regions(self._manifest.inputs)}", f"-DTF_OUTPUTS={_regions(self._manifest.outputs)}",
+            '-DTF_MODEL_HEADER="tf_harness_model.h"',
+            f"-I{folder}",
+            f"-DTF_INPUTS={_regions(self._manifest.inputs)}",
+            f"-DTF_OUTPUTS={_regions(self._manifest.outputs)}",
         )
         sources = tuple(folder / name for name in self._manifest.sources)
         try:
@@ -48,20 +51,30 @@ class Twin:
         rows = [np.ascontiguousarray(array).reshape(count, -1).view(np.uint8) for array in inputs]
         try:
             done = subprocess.run(
-                [str(self._program)], input=np.concatenate(rows, axis=1).tobytes(), capture_output=True, timeout=self._limit, check=False,
+                [str(self._program)],
+                input=np.concatenate(rows, axis=1).tobytes(),
+                capture_output=True,
+                timeout=self._limit,
+                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise BoardTimeoutError(
-                f"the host twin took more than {self._limit:g} s for {count} samples", subject="twin", value=count, allowed=self._limit,
+                f"the host twin took more than {self._limit:g} s for {count} samples",
+                subject="twin",
+                value=count,
+                allowed=self._limit,
             ) from error
         sizes = [spec.size_bytes for spec in self._manifest.outputs]
         if done.returncode != 0 or len(done.stdout) != count * sum(sizes):
             text = done.stderr.decode(errors="replace").strip()[:200]
-            raise ProgramFault(f"the host twin ended with code {done.returncode}: {text}", subject="twin", value=done.returncode)
+            raise ProgramFault(
+                f"the host twin ended with code {done.returncode}: {text}", subject="twin", value=done.returncode
+            )
         raw = np.frombuffer(done.stdout, np.uint8).reshape(count, -1)
         ends = np.cumsum(sizes)
         return tuple(
-            raw_to_array(spec, raw[:, end - spec.size_bytes:end]) for spec, end in zip(self._manifest.outputs, ends, strict=True)
+            raw_to_array(spec, raw[:, end - spec.size_bytes : end])
+            for spec, end in zip(self._manifest.outputs, ends, strict=True)
         )
 
     def close(self) -> None:
@@ -71,7 +84,9 @@ class Twin:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

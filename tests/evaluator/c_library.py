@@ -1,4 +1,4 @@
-"""Small hand-written C libraries that keep the compiler's contract: a fully connected layer and things that go wrong."""
+"""Small hand-written C libraries that keep the compiler's contract: a good one and some that go wrong."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ static __attribute__((noinline)) void tiny_layer_000(const signed char *in, sign
 BODIES: dict[str, str] = {
     "good": FULLY_CONNECTED,
     "endless": "static __attribute__((noinline)) void tiny_layer_000(const signed char *in, signed char *out)"
-               "{ volatile signed char *p = out; for (;;) { *p = in[0]; } }",
+    "{ volatile signed char *p = out; for (;;) { *p = in[0]; } }",
     "stack": "static __attribute__((noinline)) int deep(volatile int n) { volatile char frame[64]; frame[0] = (char)n;"
-             " return deep(n + 1) + frame[0]; }\n"
-             "static __attribute__((noinline)) void tiny_layer_000(const signed char *in, signed char *out)"
-             "{ out[0] = (signed char)deep(in[0]); }",
+    " return deep(n + 1) + frame[0]; }\n"
+    "static __attribute__((noinline)) void tiny_layer_000(const signed char *in, signed char *out)"
+    "{ out[0] = (signed char)deep(in[0]); }",
     "wild": "static __attribute__((noinline)) void tiny_layer_000(const signed char *in, signed char *out)"
-            "{ out[0] = *(volatile signed char *)0x60000000; (void)in; }",
+    "{ out[0] = *(volatile signed char *)0x60000000; (void)in; }",
     "flash_write": "static __attribute__((noinline)) void tiny_layer_000(const signed char *in, signed char *out)"
-                   "{ ((volatile signed char *)tiny_weights_fc)[0] = in[0]; (void)out; }",
+    "{ ((volatile signed char *)tiny_weights_fc)[0] = in[0]; (void)out; }",
     "undefined": "static __attribute__((noinline)) void tiny_layer_000(const signed char *in, signed char *out)"
-                 "{ TRAP(); (void)in; (void)out; }",
+    "{ TRAP(); (void)in; (void)out; }",
     "uses_memcpy": "static __attribute__((noinline)) void tiny_layer_000(const signed char *in, signed char *out)"
-                   "{ volatile int n = 10; __builtin_memcpy(out, in, (unsigned)n); }",
+    "{ volatile int n = 10; __builtin_memcpy(out, in, (unsigned)n); }",
 }
 
 
@@ -81,21 +81,66 @@ def manifest(recipe: Recipe) -> dict[str, Any]:
     model_dtype = "float32" if recipe.interface == "int8" else "int8"
     quant = {"scale": 0.5, "zero_point": 3}
     return {
-        "schema": "tinyfarm.library/1", "name": "tiny", "model_name": '"; rm -rf ~', "tool_version": "0.1.0",
-        "target": "nucleo-l4r5zi", "core": "cortex-m4", "kernels": "portable", "interface": "int8",
-        "schedule": "per-layer", "macs": IN * OUT * recipe.repeats, "header": "tiny.h",
+        "schema": "tinyfarm.library/1",
+        "name": "tiny",
+        "model_name": '"; rm -rf ~',
+        "tool_version": "0.1.0",
+        "target": "nucleo-l4r5zi",
+        "core": "cortex-m4",
+        "kernels": "portable",
+        "interface": "int8",
+        "schedule": "per-layer",
+        "macs": IN * OUT * recipe.repeats,
+        "header": "tiny.h",
         "sources": ["tiny.c", "tiny_weights.c"],
-        "inputs": [{"name": '"; rm -rf ~', "shape": [1, IN], "dtype": "int8", **quant, "offset_bytes": 0,
-                    "size_bytes": IN, "model_dtype": model_dtype}],
-        "outputs": [{"name": "out", "shape": [1, OUT], "dtype": "int8", **quant, "offset_bytes": 64,
-                     "size_bytes": OUT, "model_dtype": model_dtype}],
-        "memory": {"input": 64, "activations": recipe.arena - 64, "line_buffers": 0, "scratch": 0, "arena": recipe.arena},
-        "peak_layer": 0, "plan": {"lower_bound_bytes": recipe.arena, "gap_bytes": 0, "algorithm": "by hand"},
-        "weights_bytes": IN * OUT + 4 * OUT + recipe.flash_filler, "tables_bytes": 4,
-        "layers": [{"index": 0, "name": "fc", "op": "FullyConnected", "symbol": "tiny_layer_000",
-                    "macs": IN * OUT * recipe.repeats, "output_shape": [1, OUT], "live_bytes": recipe.arena,
-                    "buffers": [{"name": "in", "kind": "input", "offset_bytes": 0, "size_bytes": IN},
-                                {"name": "out", "kind": "activation", "offset_bytes": 64, "size_bytes": OUT}]}],
+        "inputs": [
+            {
+                "name": '"; rm -rf ~',
+                "shape": [1, IN],
+                "dtype": "int8",
+                **quant,
+                "offset_bytes": 0,
+                "size_bytes": IN,
+                "model_dtype": model_dtype,
+            }
+        ],
+        "outputs": [
+            {
+                "name": "out",
+                "shape": [1, OUT],
+                "dtype": "int8",
+                **quant,
+                "offset_bytes": 64,
+                "size_bytes": OUT,
+                "model_dtype": model_dtype,
+            }
+        ],
+        "memory": {
+            "input": 64,
+            "activations": recipe.arena - 64,
+            "line_buffers": 0,
+            "scratch": 0,
+            "arena": recipe.arena,
+        },
+        "peak_layer": 0,
+        "plan": {"lower_bound_bytes": recipe.arena, "gap_bytes": 0, "algorithm": "by hand"},
+        "weights_bytes": IN * OUT + 4 * OUT + recipe.flash_filler,
+        "tables_bytes": 4,
+        "layers": [
+            {
+                "index": 0,
+                "name": "fc",
+                "op": "FullyConnected",
+                "symbol": "tiny_layer_000",
+                "macs": IN * OUT * recipe.repeats,
+                "output_shape": [1, OUT],
+                "live_bytes": recipe.arena,
+                "buffers": [
+                    {"name": "in", "kind": "input", "offset_bytes": 0, "size_bytes": IN},
+                    {"name": "out", "kind": "activation", "offset_bytes": 64, "size_bytes": OUT},
+                ],
+            }
+        ],
     }
 
 
@@ -107,13 +152,16 @@ def files(recipe: Recipe) -> dict[str, str]:
         "manifest.json": json.dumps(manifest(recipe)),
         "tiny.h": HEADER.format(arena=recipe.arena),
         "tiny.c": f'#include "tiny.h"\n#include <stddef.h>\n#define REPEATS {recipe.repeats}\n'
-                  "#if defined(__arm__)\n#define TRAP() __asm__ volatile(\"udf #0\")\n#else\n#define TRAP() __builtin_trap()\n#endif\n"
-                  "extern const signed char tiny_weights_fc[640];\nextern const int tiny_weights_bias[10];\n"
-                  f"static const int tiny_table_multiplier[1] = {{33}};\n{declare}{BODIES[recipe.body]}\n"
-                  "int tiny_invoke(void *arena)\n{\n    if (arena == NULL) return -1;\n    " + use +
-                  f"\n    tiny_layer_000(arena, (signed char *)arena + 64);\n    (void)tiny_table_multiplier; return {recipe.returns};\n}}\n",
+        '#if defined(__arm__)\n#define TRAP() __asm__ volatile("udf #0")\n'
+        "#else\n#define TRAP() __builtin_trap()\n#endif\n"
+        "extern const signed char tiny_weights_fc[640];\nextern const int tiny_weights_bias[10];\n"
+        f"static const int tiny_table_multiplier[1] = {{33}};\n{declare}{BODIES[recipe.body]}\n"
+        "int tiny_invoke(void *arena)\n{\n    if (arena == NULL) return -1;\n    "
+        + use
+        + "\n    tiny_layer_000(arena, (signed char *)arena + 64);\n    (void)tiny_table_multiplier;\n"
+        + f"    return {recipe.returns};\n}}\n",
         "tiny_weights.c": f"const signed char tiny_weights_fc[640] = {{{','.join(map(str, WEIGHTS.ravel()))}}};\n"
-                          f"const int tiny_weights_bias[10] = {{{','.join(map(str, BIAS))}}};\n{filler}",
+        f"const int tiny_weights_bias[10] = {{{','.join(map(str, BIAS))}}};\n{filler}",
     }
 
 
@@ -131,6 +179,6 @@ def library(recipe: Recipe | None = None) -> bytes:
 
 
 def expected(x: np.ndarray) -> np.ndarray:
-    """What the good library computes, x int8 [IN] -> int8 [OUT]."""
+    """What the good library computes without repeats, x int8 [IN] -> int8 [OUT]."""
     acc = BIAS + WEIGHTS.astype(np.int32) @ x.astype(np.int32)
     return np.clip((acc * 33) >> 12, -128, 127).astype(np.int8)

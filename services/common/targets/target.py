@@ -29,12 +29,16 @@ class MemoryRegion(_Facts):
 
 
 class EnergyPerCycle(_Facts):
-    """Energy of one core cycle in run mode: volts x amperes / clock, `source` names the table."""
+    """Current of the chip in run mode for each MHz, at that voltage; `source` names who says so, and when."""
 
-    nj_per_cycle: PositiveFloat
+    microamps_per_mhz: PositiveFloat
     volts: PositiveFloat
-    milliamps: PositiveFloat
     source: str
+
+    @property
+    def nj_per_cycle(self) -> float:
+        """Energy of one core cycle in nanojoules."""
+        return self.microamps_per_mhz * self.volts * 1e-3
 
 
 class Timing(_Facts):

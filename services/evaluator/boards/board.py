@@ -58,10 +58,14 @@ class Board(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
-def exchange(session: Session, writes: tuple[Write, ...], reads: tuple[Region, ...]) -> tuple[tuple[bytes, ...], int, int]:
+def exchange(
+    session: Session, writes: tuple[Write, ...], reads: tuple[Region, ...]
+) -> tuple[tuple[bytes, ...], int, int]:
     """Write, invoke, read over a session; return outputs, counter and stack bytes."""
     for write in writes:
         session.write(write.offset_bytes, write.data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import Enum
-from typing import BinaryIO
+from typing import IO
 
 _HEADER = struct.Struct("<cI")
 
@@ -30,13 +30,13 @@ class Message:
     body: bytes = b""
 
 
-def write_message(stream: BinaryIO, kind: Kind, body: bytes = b"") -> None:
+def write_message(stream: IO[bytes], kind: Kind, body: bytes = b"") -> None:
     """Write one message and flush it."""
     stream.write(_HEADER.pack(kind.value, len(body)) + body)
     stream.flush()
 
 
-def read_message(stream: BinaryIO) -> Message | None:
+def read_message(stream: IO[bytes]) -> Message | None:
     """Return the next message, None when the other side has closed the pipe."""
     head = stream.read(_HEADER.size)
     if len(head) < _HEADER.size:

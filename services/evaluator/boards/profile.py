@@ -34,5 +34,8 @@ class Profile:
 def parse_profile(body: bytes) -> Profile:
     """Read the engine's record of counts."""
     (seconds,) = _SECONDS.unpack_from(body)
-    records = _RECORD.iter_unpack(body[_SECONDS.size:])
-    return Profile(seconds, tuple(BlockCount(layer, address, size, count, taken) for layer, address, size, _, count, taken in records))
+    records = _RECORD.iter_unpack(body[_SECONDS.size :])
+    return Profile(
+        seconds,
+        tuple(BlockCount(layer, address, size, count, taken) for layer, address, size, _, count, taken in records),
+    )

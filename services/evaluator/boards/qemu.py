@@ -1,6 +1,6 @@
 """A board in QEMU: mps2-an386 (Cortex-M4) or mps2-an500 (Cortex-M7), an independent oracle for instruction counts.
 
-With `-icount shift=0` virtual time is 1 ns for each instruction, so the CMSDK timer (25 MHz) counts instructions by forty.
+With `-icount shift=0` virtual time is 1 ns for each instruction: a tick of the CMSDK timer (25 MHz) is forty of them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class QemuBoard:
 
     def __init__(self, time_limit_seconds: float = 300.0) -> None:
         if not qemu_installed():
-            raise ToolchainMissingError(f"{_PROGRAM} is not on the PATH", subject="board", value="qemu", allowed="install qemu-system-arm")
+            raise ToolchainMissingError(
+                f"{_PROGRAM} is not on the PATH", subject="board", value="qemu", allowed="install qemu-system-arm"
+            )
         self._limit = time_limit_seconds
         self._image: Image | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -51,11 +53,33 @@ class QemuBoard:
         program.write_bytes(image.elf)
         machine = _MACHINES.get(image.target.core)
         if machine is None:
-            raise BoardError(f"no QEMU machine for {image.target.core}", subject="core", value=image.target.core, allowed=", ".join(_MACHINES))
+            raise BoardError(
+                f"no QEMU machine for {image.target.core}",
+                subject="core",
+                value=image.target.core,
+                allowed=", ".join(_MACHINES),
+            )
         self._process = subprocess.Popen(
-            [_PROGRAM, "-machine", machine, "-icount", "shift=0", "-display", "none", "-monitor", "none", "-serial", "none",
-             "-semihosting-config", "enable=on,target=native", "-kernel", str(program)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+            [
+                _PROGRAM,
+                "-machine",
+                machine,
+                "-icount",
+                "shift=0",
+                "-display",
+                "none",
+                "-monitor",
+                "none",
+                "-serial",
+                "none",
+                "-semihosting-config",
+                "enable=on,target=native",
+                "-kernel",
+                str(program),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
         )
         self._session = Session(Line(self._write, self._read))
 
@@ -78,7 +102,9 @@ class QemuBoard:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _stop(self) -> None:
@@ -107,9 +133,13 @@ class QemuBoard:
             while len(data) < size:
                 if not selector.select(max(0.0, end - time.monotonic())):
                     self._stop()
-                    raise BoardTimeoutError(f"the board did not answer within {self._limit:g} s", subject="board", value=self._limit)
+                    raise BoardTimeoutError(
+                        f"the board did not answer within {self._limit:g} s", subject="board", value=self._limit
+                    )
                 part = self._process.stdout.read(size - len(data))
                 if not part:
-                    raise BoardError(f"QEMU ended with code {self._process.wait()}", subject="board", value=self._process.returncode)
+                    raise BoardError(
+                        f"QEMU ended with code {self._process.wait()}", subject="board", value=self._process.returncode
+                    )
                 data += part
         return data

@@ -58,7 +58,10 @@ class UnicornBoard:
 
     def _start_process(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", _ENGINE, str(self._hook)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_ROOT,
+            [sys.executable, "-m", _ENGINE, str(self._hook)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=_ROOT,
         )
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._received = bytearray()
@@ -75,19 +78,21 @@ class UnicornBoard:
     def flash(self, image: Image) -> None:
         """Load the image into a fresh memory and start it."""
         self._image = image
-        head = json.dumps({
-            "core": image.target.core,
-            "flash": (image.target.flash.base, image.target.flash.size_bytes),
-            "sram": (image.target.sram.base, image.target.sram.size_bytes),
-            "segments": [(segment.address, len(segment.data)) for segment in image.segments],
-            "vectors": image.vectors,
-            "code_base": image.target.flash.base,
-            "code_bytes": image.code_end - image.target.flash.base,
-            "invoke": image.invoke.address,
-            "invoke_bytes": image.invoke.size_bytes,
-            "layers": [layer.address if layer else 0 for layer in image.layers],
-            "start_budget_bytes": _HARNESS_BUDGET_BYTES,
-        }).encode()
+        head = json.dumps(
+            {
+                "core": image.target.core,
+                "flash": (image.target.flash.base, image.target.flash.size_bytes),
+                "sram": (image.target.sram.base, image.target.sram.size_bytes),
+                "segments": [(segment.address, len(segment.data)) for segment in image.segments],
+                "vectors": image.vectors,
+                "code_base": image.target.flash.base,
+                "code_bytes": image.code_end - image.target.flash.base,
+                "invoke": image.invoke.address,
+                "invoke_bytes": image.invoke.size_bytes,
+                "layers": [layer.address if layer else 0 for layer in image.layers],
+                "start_budget_bytes": _HARNESS_BUDGET_BYTES,
+            }
+        ).encode()
         self._send(Kind.LOAD, head + b"\0" + b"".join(segment.data for segment in image.segments))
         self._expect(Kind.READY)
 
@@ -118,7 +123,9 @@ class UnicornBoard:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _send(self, kind: Kind, body: bytes = b"") -> None:
@@ -126,7 +133,9 @@ class UnicornBoard:
         try:
             write_message(self._process.stdin, kind, body)
         except OSError as error:
-            raise BoardError(f"the simulator's process ended: {error}", subject="board", value=self._process.poll()) from error
+            raise BoardError(
+                f"the simulator's process ended: {error}", subject="board", value=self._process.poll()
+            ) from error
 
     def _next(self) -> Message:
         try:
@@ -135,11 +144,16 @@ class UnicornBoard:
             self._process.kill()
             self._process.wait()
             raise BoardTimeoutError(
-                f"the board did not answer within {self._limit:g} s", subject="board", value=self._limit, allowed=self._limit,
+                f"the board did not answer within {self._limit:g} s",
+                subject="board",
+                value=self._limit,
+                allowed=self._limit,
             ) from None
         if message is None:
             raise BoardError(
-                f"the simulator's process ended with code {self._process.wait()}", subject="board", value=self._process.returncode,
+                f"the simulator's process ended with code {self._process.wait()}",
+                subject="board",
+                value=self._process.returncode,
             )
         if message.kind is Kind.FAULT:
             raise self._fault(json.loads(message.body))
@@ -148,7 +162,11 @@ class UnicornBoard:
     def _expect(self, kind: Kind) -> bytes:
         message = self._next()
         if message.kind is not kind:
-            raise BoardError(f"the simulator sent {message.kind.name}, expected {kind.name}", subject="board", value=message.kind.name)
+            raise BoardError(
+                f"the simulator sent {message.kind.name}, expected {kind.name}",
+                subject="board",
+                value=message.kind.name,
+            )
         return message.body
 
     def _write_line(self, data: bytes) -> None:
@@ -171,16 +189,25 @@ def describe_fault(fault: _Fault, image: Image) -> ProgramFault | BoardError:
     where = f"in {_place(fault['pc'], image)} at pc {fault['pc']:#010x}"
     bottom = image.target.sram.base
     match fault["kind"]:
-        case "access" if min(fault["address"], fault["sp"]) < bottom and bottom - _STACK_GUARD_BYTES <= fault["address"] <= bottom:
+        case "access" if (
+            min(fault["address"], fault["sp"]) < bottom and bottom - _STACK_GUARD_BYTES <= fault["address"] <= bottom
+        ):
             return StackOverflowFault(
                 f"the stack grew below the SRAM {where}: it has {image.sizes.stack_reserved} bytes",
-                subject="stack", value=bottom - fault["sp"] + image.sizes.stack_reserved, allowed=image.sizes.stack_reserved,
+                subject="stack",
+                value=bottom - fault["sp"] + image.sizes.stack_reserved,
+                allowed=image.sizes.stack_reserved,
             )
         case "access":
-            return BadAccessFault(f"{fault['text']} at {fault['address']:#010x} {where}", subject="address", value=hex(fault["address"]))
+            return BadAccessFault(
+                f"{fault['text']} at {fault['address']:#010x} {where}", subject="address", value=hex(fault["address"])
+            )
         case "undefined":
             return UndefinedInstructionFault(
-                f"an instruction that {image.target.core} does not have {where}", subject="pc", value=hex(fault["pc"]), allowed=image.target.core,
+                f"an instruction that {image.target.core} does not have {where}",
+                subject="pc",
+                value=hex(fault["pc"]),
+                allowed=image.target.core,
             )
         case "budget":
             return EndlessLoopFault(f"the instruction budget is used up {where}", subject="invoke")

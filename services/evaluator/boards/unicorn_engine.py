@@ -13,7 +13,7 @@ import queue
 import struct
 import sys
 import threading
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from unicorn import Uc, UcError, arm_const, unicorn_const
 from unicorn.unicorn_py3.unicorn import uclib
@@ -51,7 +51,7 @@ def _new_engine(core: str) -> Uc:
 
 
 def check_engine() -> None:
-    """Prove that the engine is the core asked for: the model reads back, and Cortex-M4 faults on an FPv5 instruction."""
+    """Prove that the engine is the core asked for: the model reads back, and FPv5 faults on a Cortex-M4."""
     for model in _MODELS.values():
         engine = Uc(unicorn_const.UC_ARCH_ARM, unicorn_const.UC_MODE_THUMB)
         engine.ctl_set_cpu_model(model)
@@ -82,16 +82,28 @@ class _Hook:
         layers = image["layers"]
         starts = (ctypes.c_uint32 * max(1, len(layers)))(*layers)
         u32 = ctypes.c_uint32
-        self._profile = ctypes.c_void_p(self._library.profile_new(
-            ctypes.cast(uclib.uc_reg_read, ctypes.c_void_p), ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p),
-            ctypes.c_int(arm_const.UC_ARM_REG_LR), u32(image["code_base"]), u32(image["code_bytes"]),
-            u32(image["invoke"]), u32(image["invoke_bytes"]), starts, u32(len(layers)),
-        ))
+        self._profile = ctypes.c_void_p(
+            self._library.profile_new(
+                ctypes.cast(uclib.uc_reg_read, ctypes.c_void_p),
+                ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p),
+                ctypes.c_int(arm_const.UC_ARM_REG_LR),
+                u32(image["code_base"]),
+                u32(image["code_bytes"]),
+                u32(image["invoke"]),
+                u32(image["invoke_bytes"]),
+                starts,
+                u32(len(layers)),
+            )
+        )
         handle = ctypes.c_size_t()
         failed = uclib.uc_hook_add(
-            engine._uch, ctypes.byref(handle), unicorn_const.UC_HOOK_BLOCK,
-            ctypes.cast(self._library.profile_hook, ctypes.c_void_p), self._profile,
-            ctypes.c_uint64(1), ctypes.c_uint64(0),
+            engine._uch,
+            ctypes.byref(handle),
+            unicorn_const.UC_HOOK_BLOCK,
+            ctypes.cast(self._library.profile_hook, ctypes.c_void_p),
+            self._profile,
+            ctypes.c_uint64(1),
+            ctypes.c_uint64(0),
         )
         if failed:
             raise RuntimeError(f"unicorn refuses the block hook: error {failed}")
@@ -117,7 +129,7 @@ class _Hook:
 class _Board:
     """One board: memory, the line's device and the program."""
 
-    def __init__(self, hook: _Hook, inbox: queue.SimpleQueue[Message], out: BinaryIO) -> None:
+    def __init__(self, hook: _Hook, inbox: queue.SimpleQueue[Message], out: IO[bytes]) -> None:
         self._hook, self._inbox, self._out = hook, inbox, out
         self._pending = bytearray()
         self._address = self._size = 0
@@ -134,8 +146,10 @@ class _Board:
         image = self._image
         engine = _new_engine(image["core"])
         perms = unicorn_const
-        for region, rights in (("flash", perms.UC_PROT_READ | perms.UC_PROT_EXEC),
-                               ("sram", perms.UC_PROT_READ | perms.UC_PROT_WRITE)):
+        for region, rights in (
+            ("flash", perms.UC_PROT_READ | perms.UC_PROT_EXEC),
+            ("sram", perms.UC_PROT_READ | perms.UC_PROT_WRITE),
+        ):
             base, size = image[region]
             first = base // _PAGE * _PAGE
             engine.mem_map(first, -(-(base + size - first) // _PAGE) * _PAGE, rights)
@@ -143,7 +157,7 @@ class _Board:
         engine.mmio_map(_DEVICE_BASE, _PAGE, self._device_read, None, self._device_write, None)
         offset = 0
         for address, size in image["segments"]:
-            engine.mem_write(address, self._segments[offset:offset + size])
+            engine.mem_write(address, self._segments[offset : offset + size])
             offset += size
         invalid = perms.UC_HOOK_MEM_INVALID
         engine.hook_add(invalid, self._bad_access)
@@ -182,8 +196,12 @@ class _Board:
     @staticmethod
     def _describe(engine: Uc, kind: str, text: str, address: int) -> dict[str, Any]:
         return {
-            "kind": kind, "text": text, "address": address, "pc": engine.reg_read(arm_const.UC_ARM_REG_PC),
-            "lr": engine.reg_read(arm_const.UC_ARM_REG_LR), "sp": engine.reg_read(arm_const.UC_ARM_REG_SP),
+            "kind": kind,
+            "text": text,
+            "address": address,
+            "pc": engine.reg_read(arm_const.UC_ARM_REG_PC),
+            "lr": engine.reg_read(arm_const.UC_ARM_REG_LR),
+            "sp": engine.reg_read(arm_const.UC_ARM_REG_SP),
         }
 
     def _bad_access(self, engine: Uc, access: int, address: int, size: int, value: int, _: object) -> bool:
@@ -230,7 +248,7 @@ class _Board:
                 engine.emu_stop()
 
 
-def _pump(stream: BinaryIO, inbox: queue.SimpleQueue[Message]) -> None:
+def _pump(stream: IO[bytes], inbox: queue.SimpleQueue[Message]) -> None:
     while (message := read_message(stream)) is not None:
         inbox.put(message)
     os._exit(0)  # the parent is gone

@@ -1,4 +1,4 @@
-"""Cycles of Cortex-M0+ instructions (Cortex-M0+ Technical Reference Manual), single-cycle multiplier, memory without waits."""
+"""Cycles of Cortex-M0+ instructions (its Technical Reference Manual), fast multiplier, memory without waits."""
 
 from __future__ import annotations
 

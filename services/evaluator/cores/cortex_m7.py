@@ -16,13 +16,31 @@ _ISSUES_PER_CYCLE = 2
 _SLOTS: dict[str, int] = {"alu": 2, "shift": 1, "multiply": 1, "load": 2, "store": 1, "branch": 1, "float": 1}
 
 _RESOURCE: dict[Unit, str] = {
-    Unit.ALU: "alu", Unit.SHIFT: "shift", Unit.MULTIPLY: "multiply", Unit.LONG_MULTIPLY: "multiply", Unit.DIVIDE: "alu",
-    Unit.LOAD: "load", Unit.LOAD_MANY: "load", Unit.STORE: "store", Unit.STORE_MANY: "store", Unit.BRANCH: "branch",
-    Unit.CALL: "branch", Unit.FLOAT: "float", Unit.FLOAT_MAC: "float", Unit.FLOAT_DIVIDE: "float", Unit.BARRIER: "alu",
+    Unit.ALU: "alu",
+    Unit.SHIFT: "shift",
+    Unit.MULTIPLY: "multiply",
+    Unit.LONG_MULTIPLY: "multiply",
+    Unit.DIVIDE: "alu",
+    Unit.LOAD: "load",
+    Unit.LOAD_MANY: "load",
+    Unit.STORE: "store",
+    Unit.STORE_MANY: "store",
+    Unit.BRANCH: "branch",
+    Unit.CALL: "branch",
+    Unit.FLOAT: "float",
+    Unit.FLOAT_MAC: "float",
+    Unit.FLOAT_DIVIDE: "float",
+    Unit.BARRIER: "alu",
 }
 _LATENCY: dict[Unit, int] = {
-    Unit.LOAD: 2, Unit.LOAD_MANY: 2, Unit.MULTIPLY: 2, Unit.LONG_MULTIPLY: 2, Unit.DIVIDE: 8, Unit.FLOAT: 3,
-    Unit.FLOAT_MAC: 5, Unit.FLOAT_DIVIDE: 16,
+    Unit.LOAD: 2,
+    Unit.LOAD_MANY: 2,
+    Unit.MULTIPLY: 2,
+    Unit.LONG_MULTIPLY: 2,
+    Unit.DIVIDE: 8,
+    Unit.FLOAT: 3,
+    Unit.FLOAT_MAC: 5,
+    Unit.FLOAT_DIVIDE: 16,
 }
 
 
@@ -43,7 +61,9 @@ class _Scoreboard:
         if instruction.unit is Unit.IT:
             return  # folded
         resource = _RESOURCE[instruction.unit]
-        self._advance(max((self._ready_for(register, instruction) for register in instruction.reads), default=self.cycle))
+        self._advance(
+            max((self._ready_for(register, instruction) for register in instruction.reads), default=self.cycle)
+        )
         while self.issued >= _ISSUES_PER_CYCLE or self.used.get(resource, 0) >= _SLOTS[resource]:
             self._advance(self.cycle + 1)
         self.issued += 1
@@ -58,7 +78,9 @@ class _Scoreboard:
     def _ready_for(self, register: int, instruction: Instruction) -> int:
         at = self.ready.get(register, 0)
         # A multiply-accumulate takes the previous one's sum a cycle early.
-        forwarded = instruction.unit is Unit.MULTIPLY and register in self.from_multiplier and register in instruction.writes
+        forwarded = (
+            instruction.unit is Unit.MULTIPLY and register in self.from_multiplier and register in instruction.writes
+        )
         return at - 1 if forwarded else at
 
     def _publish(self, instruction: Instruction, at: int) -> None:

@@ -44,8 +44,40 @@ class Instruction:
     text: str
 
 
-_SHIFTS = frozenset({"lsl", "lsls", "lsr", "lsrs", "asr", "asrs", "ror", "rors", "uxtb", "uxth", "sxtb", "sxth", "uxtab", "sxtab", "uxtah",
-                     "sxtah", "sxtb16", "uxtb16", "sxtab16", "uxtab16", "ubfx", "sbfx", "bfi", "bfc", "rev", "rev16", "ssat", "usat", "pkhbt", "pkhtb"})
+_SHIFTS = frozenset(
+    {
+        "lsl",
+        "lsls",
+        "lsr",
+        "lsrs",
+        "asr",
+        "asrs",
+        "ror",
+        "rors",
+        "uxtb",
+        "uxth",
+        "sxtb",
+        "sxth",
+        "uxtab",
+        "sxtab",
+        "uxtah",
+        "sxtah",
+        "sxtb16",
+        "uxtb16",
+        "sxtab16",
+        "uxtab16",
+        "ubfx",
+        "sbfx",
+        "bfi",
+        "bfc",
+        "rev",
+        "rev16",
+        "ssat",
+        "usat",
+        "pkhbt",
+        "pkhtb",
+    }
+)
 _LONG = ("umull", "smull", "umlal", "smlal", "umaal")
 _MULTIPLIES = ("mul", "mla", "mls", "smul", "smla", "smmul", "smmla", "smmls", "smuad", "smusd", "smlsd", "usad")
 _LOAD_MANY = ("ldm", "pop", "vldm", "vpop", "ldrd")
@@ -74,9 +106,11 @@ def _classify(instruction: Any) -> Instruction:
     if unit in (Unit.LOAD_MANY, Unit.STORE_MANY):
         registers = [o for o in instruction.operands if o.type == arm_const.ARM_OP_REG]
         based = mnemonic.startswith(("ldm", "stm", "vldm", "vstm"))
-        words = sum(2 if instruction.reg_name(o.reg).startswith("d") else 1 for o in registers[int(based):])
+        words = sum(2 if instruction.reg_name(o.reg).startswith("d") else 1 for o in registers[int(based) :])
         transfers = 2 if mnemonic in ("ldrd", "strd") else max(1, words)
-    return Instruction(unit, transfers, frozenset(reads), frozenset(writes), f"{instruction.mnemonic} {instruction.op_str}".strip())
+    return Instruction(
+        unit, transfers, frozenset(reads), frozenset(writes), f"{instruction.mnemonic} {instruction.op_str}".strip()
+    )
 
 
 def _unit(instruction: Any, mnemonic: str) -> Unit:

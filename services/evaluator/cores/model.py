@@ -15,7 +15,7 @@ from services.evaluator.cores.decode import Instruction
 
 @dataclass(frozen=True, slots=True)
 class CycleModel:
-    """Cycles of a block for each time it runs, and what a taken branch at its end adds; memory answers without waiting."""
+    """Cycles of a block each time it runs, and what a taken branch at its end adds; memory never waits."""
 
     block_cycles: Callable[[tuple[Instruction, ...]], float]
     taken_cycles: float

@@ -27,11 +27,19 @@ def top1(outputs: Array, labels: Array) -> Accuracy:
     flat = outputs.reshape(len(outputs), -1)
     classes = flat.shape[1]
     if classes == 1:
-        raise ArraysError("accuracy needs one output for each class, the model has one output", subject="output", value=1, allowed="2 or more")
+        raise ArraysError(
+            "accuracy needs one output for each class, the model has one output",
+            subject="output",
+            value=1,
+            allowed="2 or more",
+        )
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise ArraysError(
-            f"labels run from {low} to {high}, the model has {classes} classes", subject="y", value=f"{low}..{high}", allowed=f"0..{classes - 1}",
+            f"labels run from {low} to {high}, the model has {classes} classes",
+            subject="y",
+            value=f"{low}..{high}",
+            allowed=f"0..{classes - 1}",
         )
     correct = int(np.count_nonzero(flat.argmax(axis=1) == labels))
     return Accuracy(correct / len(labels), correct, len(labels))

@@ -55,10 +55,14 @@ class Counter:
         return self._costs[key]
 
 
-def _price(image: Image, block: BlockCount, block_cycles: Callable[[tuple[Instruction, ...]], float]) -> tuple[int, float]:
+def _price(
+    image: Image, block: BlockCount, block_cycles: Callable[[tuple[Instruction, ...]], float]
+) -> tuple[int, float]:
     for segment in image.segments:
         start = block.address - segment.address
-        if 0 <= start and start + block.size_bytes <= len(segment.data):
-            found = decode(segment.data[start:start + block.size_bytes], block.address)
+        if start >= 0 and start + block.size_bytes <= len(segment.data):
+            found = decode(segment.data[start : start + block.size_bytes], block.address)
             return len(found), block_cycles(found)
-    raise BoardError(f"a block ran at {block.address:#010x}, outside the image", subject="block", value=hex(block.address))
+    raise BoardError(
+        f"a block ran at {block.address:#010x}, outside the image", subject="block", value=hex(block.address)
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.evaluator.image import MIN_STACK_BYTES, Image
-from services.evaluator.library import LayerSpec, Manifest
+from services.evaluator.manifest import LayerSpec, Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,13 @@ def sram_split(manifest: Manifest, image: Image, stack_bytes: int | None) -> Sra
     """Return the manifest's arena split with the image's static data and the stack that was seen."""
     memory = manifest.memory
     return SramSplit(
-        input=memory.input, activations=memory.activations, line_buffers=memory.line_buffers, scratch=memory.scratch,
-        arena=memory.arena, static=image.sizes.static, stack=stack_bytes,
+        input=memory.input,
+        activations=memory.activations,
+        line_buffers=memory.line_buffers,
+        scratch=memory.scratch,
+        arena=memory.arena,
+        static=image.sizes.static,
+        stack=stack_bytes,
         total=memory.arena + image.sizes.static + (stack_bytes or 0),
     )
 

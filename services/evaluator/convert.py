@@ -1,0 +1,167 @@
+"""Between the evaluator's values and the messages of EvaluatorService."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from services.common.targets import Target
+from services.evaluator.evaluate import Evaluation, Performance
+from services.evaluator.farm import BoardConfig
+from tinyfarm.v1 import compile_pb2, evaluation_pb2, metric_pb2
+
+SCHEMA_VERSION = 1
+_PROVENANCE = {"modelled": metric_pb2.PROVENANCE_MODELLED, "measured": metric_pb2.PROVENANCE_MEASURED}
+# Simulators and hardware have queues of their own.
+QUEUE_KINDS = {"unicorn": "sim", "qemu": "sim"}
+
+
+def queue_of(board: BoardConfig) -> str:
+    """Return the queue of a board's jobs: evaluate.<target>.<sim or hardware>."""
+    return f"evaluate.{board.target}.{QUEUE_KINDS[board.kind]}"
+
+
+def board_to_proto(board: BoardConfig) -> evaluation_pb2.Board:
+    """Return the message of a board."""
+    simulated = QUEUE_KINDS[board.kind] == "sim"
+    return evaluation_pb2.Board(
+        name=board.name,
+        target=board.target,
+        kind=evaluation_pb2.BOARD_KIND_SIM if simulated else evaluation_pb2.BOARD_KIND_HARDWARE,
+        driver=board.kind,
+        description=board.facts.description,
+    )
+
+
+def target_to_proto(target: Target) -> evaluation_pb2.Target:
+    """Return the message of a target."""
+    energy = target.energy
+    return evaluation_pb2.Target(
+        name=target.name,
+        chip=target.chip,
+        core=target.core,
+        has_fpu=target.fpu != "none",
+        has_dsp=target.dsp,
+        clock_hz=target.clock_hz,
+        flash_bytes=target.flash.size_bytes,
+        sram_bytes=target.sram.size_bytes,
+        regions=[
+            evaluation_pb2.MemoryRegion(name="flash", origin=target.flash.base, size_bytes=target.flash.size_bytes),
+            evaluation_pb2.MemoryRegion(
+                name="sram", origin=target.sram.base, size_bytes=target.sram.size_bytes, writable=True
+            ),
+        ],
+        energy_nj_per_cycle=energy.nj_per_cycle if energy else None,
+        energy_source=energy.source if energy else "",
+    )
+
+
+def result_to_proto(evaluation: Evaluation) -> evaluation_pb2.EvaluationResult:
+    """Return the message of an evaluation, without its artifacts."""
+    sram, flash = evaluation.sram, evaluation.flash
+    result = evaluation_pb2.EvaluationResult(
+        model_name=evaluation.model_name,
+        board=evaluation.board,
+        target=evaluation.target,
+        schedule=evaluation.schedule,
+        interface=compile_pb2.INTERFACE_FLOAT if evaluation.interface == "float" else compile_pb2.INTERFACE_INT8,
+        macs=evaluation.macs,
+        sram=metric_pb2.SramBytes(
+            input=sram.input,
+            activations=sram.activations,
+            line_buffers=sram.line_buffers,
+            scratch=sram.scratch,
+            arena=sram.arena,
+            static=sram.static,
+            stack=sram.stack or 0,
+            total=sram.total,
+        ),
+        flash=metric_pb2.FlashBytes(code=flash.code, weights=flash.weights, tables=flash.tables, total=flash.total),
+        fits=evaluation.fitting,
+        misfits=[
+            metric_pb2.Misfit(
+                memory=fit.memory, needed_bytes=fit.needed, available_bytes=fit.available, layer=fit.layer or ""
+            )
+            for fit in evaluation.fits
+            if not fit.ok
+        ],
+        twin_equal=evaluation.twin_equal,
+        samples_on_board=evaluation.board_samples,
+        samples_on_twin=evaluation.samples,
+        firmware_flash_bytes=next(fit.needed for fit in evaluation.fits if fit.memory == "flash"),
+        schema_version=SCHEMA_VERSION,
+    )
+    if evaluation.accuracy is not None:
+        result.accuracy.CopyFrom(
+            metric_pb2.Metric(
+                name="accuracy",
+                value=evaluation.accuracy.value,
+                unit="ratio",
+                provenance=metric_pb2.PROVENANCE_EXACT,
+                source=f"host twin on {evaluation.accuracy.samples} samples",
+            )
+        )
+    if evaluation.performance is not None:
+        _add_performance(result, evaluation.performance)
+    return result
+
+
+def _add_performance(result: evaluation_pb2.EvaluationResult, performance: Performance) -> None:
+    result.instructions.CopyFrom(
+        metric_pb2.Metric(
+            name="instructions",
+            value=performance.instructions,
+            unit="count",
+            provenance=metric_pb2.PROVENANCE_EXACT,
+        )
+    )
+    result.cycles.CopyFrom(_timed(performance, "cycles", performance.cycles, "count", performance.band))
+    result.latency.CopyFrom(_timed(performance, "latency", performance.latency_us, "us", performance.band))
+    if performance.energy is not None:
+        energy = performance.energy
+        result.energy.CopyFrom(_timed(performance, "energy", energy.energy_uj, "uJ", energy.source))
+    result.simulator_speed.CopyFrom(
+        metric_pb2.Metric(
+            name="simulator_speed",
+            value=performance.simulated_mips,
+            unit="MIPS",
+            provenance=metric_pb2.PROVENANCE_MEASURED,
+        )
+    )
+    result.layers.extend(
+        evaluation_pb2.LayerProfile(
+            index=layer.index,
+            name=layer.name,
+            op=layer.op,
+            macs=layer.macs,
+            output_shape=layer.output_shape,
+            live_bytes=layer.live_bytes,
+            instructions=layer.instructions,
+            cycles=layer.cycles,
+        )
+        for layer in performance.layers
+    )
+
+
+def _timed(performance: Performance, name: str, value: float, unit: str, source: str) -> metric_pb2.Metric:
+    """Return a figure that follows from the cycles, with their band."""
+    metric = metric_pb2.Metric(
+        name=name, value=value, unit=unit, provenance=_PROVENANCE[performance.cycles_kind], source=source
+    )
+    if performance.cycles_low is not None and performance.cycles_high is not None:
+        low, high = performance.cycles_low / performance.cycles, performance.cycles_high / performance.cycles
+        metric.band_low, metric.band_high = low, high
+        metric.band = max(abs(low - 1), abs(high - 1))
+    return metric
+
+
+def outputs_to_npz(evaluation: Evaluation) -> bytes:
+    """Return the outputs as .npz, one array a tensor by its name; a second array of one name gets its number."""
+    arrays = {}
+    for number, (name, array) in enumerate(evaluation.outputs):
+        key = name.replace("/", "_") or "output"
+        arrays[key if key not in arrays else f"{key}_{number}"] = array
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
