@@ -60,7 +60,14 @@ def test_budgets_decide(case):
 def test_exact_figures_have_no_band_and_modelled_ones_do():
     document = check(job_of(), Budgets()).document
     assert document["instructions"] == {"value": 1_000_000, "kind": "exact"}
-    assert document["cycles"] == {"value": 1_500_000, "kind": "modelled", "band": 0.1, "source": "test"}
+    assert document["cycles"] == {
+        "value": 1_500_000,
+        "kind": "modelled",
+        "band": 0.1,
+        "band_low": None,
+        "band_high": None,
+        "source": "test",
+    }
     assert document["energy_uj"] is None
 
 

@@ -13,8 +13,10 @@ def describe(metric: metric_pb2.Metric) -> str:
 
 def kind_of(metric: metric_pb2.Metric) -> str:
     """Exact, modelled with its band, or measured."""
-    band = f" ±{metric.band:.0%}" if metric.HasField("band") else ""
-    return f"{enum_name(metric, 'provenance')}{band}"
+    kind = enum_name(metric, "provenance")
+    if metric.HasField("band_low") and metric.HasField("band_high"):
+        return f"{kind}, x{metric.band_low:.2f} to x{metric.band_high:.2f}"
+    return kind if kind == "exact" else f"{kind}, error unknown"
 
 
 def amount(metric: metric_pb2.Metric) -> str:

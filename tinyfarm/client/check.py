@@ -82,7 +82,8 @@ def _figure(metric: metric_pb2.Metric) -> dict[str, Any]:
     whole = metric.unit == "count" and metric.value.is_integer()
     figure: dict[str, Any] = {"value": int(metric.value) if whole else metric.value, "kind": kind}
     if kind != "exact":
-        figure["band"] = metric.band if metric.HasField("band") else None
+        for field in ("band", "band_low", "band_high"):
+            figure[field] = getattr(metric, field) if metric.HasField(field) else None
         figure["source"] = metric.source or None
     return figure
 
