@@ -9,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+from onnx import version_converter
 from onnxruntime.quantization import CalibrationMethod as OrtMethod
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from services.compiler.errors import InvalidModelError
-from services.compiler.importers.onnx.proto import parse, read_model, set_batch_to_one
+from services.compiler.importers.onnx.proto import opset, parse, read_model, set_batch_to_one
 from services.compiler.quantize.calibration import Array, SampleReader, check_calibration
 from services.compiler.quantize.options import CalibrationMethod, QuantizeOptions
 
 _ORT_METHODS = {CalibrationMethod.MINMAX: OrtMethod.MinMax, CalibrationMethod.PERCENTILE: OrtMethod.Percentile}
+MIN_OPSET = 13
 # What the importer compiles and onnxruntime can surround with QuantizeLinear and DequantizeLinear.
 QUANTIZED_OPS = (
     "Add",
@@ -68,11 +71,23 @@ def quantize_onnx(
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.nodes):
         raise InvalidModelError("the model is already quantized: quantize takes float models")
     arrays = check_calibration(model.inputs, calibration, chosen.max_samples)
-    proto = parse(model_bytes)
+    proto = _at_least_opset(parse(model_bytes))
     set_batch_to_one(proto)
     with tempfile.TemporaryDirectory(prefix="tinyfarm-quantize-") as folder:
         prepared = _prepare(proto, Path(folder))
         return _quantize(prepared, arrays, chosen, Path(folder))
+
+
+def _at_least_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Per-channel DequantizeLinear exists from opset 13 on; older models are brought there."""
+    if opset(proto) >= MIN_OPSET:
+        return proto
+    try:
+        return version_converter.convert_version(proto, MIN_OPSET)
+    except Exception as error:  # the converter raises what its C++ code does
+        raise InvalidModelError(
+            f"the model's opset {opset(proto)} cannot be brought to {MIN_OPSET}: {error}"
+        ) from error
 
 
 def _prepare(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
@@ -84,9 +99,11 @@ def _prepare(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     session_options.log_severity_level = 4
     try:
         onnxruntime.InferenceSession(proto.SerializeToString(), session_options, providers=["CPUExecutionProvider"])
-        return onnx.shape_inference.infer_shapes(onnx.load(str(optimized)))
+        prepared = onnx.shape_inference.infer_shapes(onnx.load(str(optimized)))
     except Exception as error:  # onnxruntime raises a dozen classes of its own without a common root
         raise InvalidModelError(f"onnxruntime cannot run the model: {error}") from error
+    add_pre_process_metadata(prepared)
+    return prepared
 
 
 def _quantize(proto: onnx.ModelProto, arrays: Mapping[str, Array], options: QuantizeOptions, folder: Path) -> bytes:

@@ -1,0 +1,149 @@
+"""Float ONNX to int8: refused inputs, the form of the result, determinism and what it costs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from services.common.errors import FarmError, InvalidArgumentError
+from services.compiler.errors import InvalidModelError
+from services.compiler.importers.onnx import import_onnx
+from services.compiler.quantize import CalibrationMethod, QuantizeOptions, accuracy_drop, quantize_onnx
+from tests.compiler.quantize.float_models import FloatBuilder, small_cnn
+
+SAMPLES = np.random.default_rng(0).normal(size=(16, 3, 12, 12)).astype(np.float32)
+
+
+def _with_nan() -> np.ndarray:  # type: ignore[type-arg]
+    samples = SAMPLES.copy()
+    samples[3, 1, 2, 2] = np.nan
+    return samples
+
+
+REFUSALS: dict[str, tuple[Callable[[], object], type[FarmError], str]] = {
+    "wrong shape": (
+        lambda: quantize_onnx(small_cnn(), SAMPLES[:, :2]),
+        InvalidArgumentError,
+        "calibration of input 'x' is [16, 2, 12, 12]: must be [samples, 3, 12, 12]",
+    ),
+    "no samples": (
+        lambda: quantize_onnx(small_cnn(), SAMPLES[:0]),
+        InvalidArgumentError,
+        "is empty: must hold at least 1",
+    ),
+    "NaN": (lambda: quantize_onnx(small_cnn(), _with_nan()), InvalidArgumentError, "must be finite"),
+    "text": (
+        lambda: quantize_onnx(small_cnn(), np.full((2, 3, 12, 12), "a")),
+        InvalidArgumentError,
+        "must be numbers",
+    ),
+    "input of another name": (
+        lambda: quantize_onnx(small_cnn(), {"image": SAMPLES}),
+        InvalidArgumentError,
+        "the calibration data is without input 'x': must hold ['x']",
+    ),
+    "input too many": (
+        lambda: quantize_onnx(small_cnn(), {"x": SAMPLES, "z": SAMPLES}),
+        InvalidArgumentError,
+        "for 'z': the model's inputs are ['x']",
+    ),
+    "not ONNX": (lambda: quantize_onnx(b"\xff\xff\xff", SAMPLES), InvalidModelError, "do not parse"),
+    "quantized already": (
+        lambda: quantize_onnx(quantize_onnx(small_cnn(), SAMPLES), SAMPLES),
+        InvalidModelError,
+        "already quantized",
+    ),
+    "cannot run": (
+        lambda: quantize_onnx(FloatBuilder(0, (1, 3, 12, 12)).build("x"), SAMPLES),
+        InvalidModelError,
+        "the number of nodes",
+    ),
+    "percentile": (lambda: QuantizeOptions(percentile=20), InvalidArgumentError, "percentile is 20: must be above 50"),
+    "max_samples": (
+        lambda: QuantizeOptions(max_samples=0),
+        InvalidArgumentError,
+        "max_samples is 0: must be at least 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refusal_names_the_input_and_what_is_allowed(case: str) -> None:
+    call, kind, message = REFUSALS[case]
+    with pytest.raises(kind) as caught:
+        call()
+    assert message in str(caught.value)
+
+
+def test_weights_are_symmetric_a_channel_and_activations_int8() -> None:
+    proto = onnx.load_model_from_string(quantize_onnx(small_cnn(), SAMPLES))
+    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
+    weights = [n for n in proto.graph.node if n.op_type == "DequantizeLinear" and n.input[0] in arrays]
+    zeros = [arrays[n.input[2]] for n in weights if arrays[n.input[0]].ndim > 1]
+    assert [z.shape for z in zeros] == [(8,), (8,), (8,), (5,)]
+    assert not any(z.any() for z in zeros)
+    quantized = [n for n in proto.graph.node if n.op_type == "QuantizeLinear"]
+    assert {arrays[n.input[2]].dtype for n in quantized} == {np.dtype(np.int8)}
+
+
+def test_same_input_gives_the_same_bytes() -> None:
+    assert quantize_onnx(small_cnn(), SAMPLES) == quantize_onnx(small_cnn(), {"x": SAMPLES})
+
+
+def test_no_temporary_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    quantize_onnx(small_cnn(), SAMPLES)
+    with pytest.raises(InvalidArgumentError):
+        quantize_onnx(small_cnn(), SAMPLES[:0])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_percentile_ignores_outliers() -> None:
+    samples = SAMPLES.copy()
+    samples[0, 0, 0, 0] = 1000.0
+
+    def input_scale(method: CalibrationMethod) -> float:
+        options = QuantizeOptions(method=method, percentile=99.0)
+        graph = import_onnx(quantize_onnx(small_cnn(), samples, options), "net")
+        quant = graph.tensors[graph.ops[0].output].quant
+        assert quant is not None
+        return quant.scale[0]
+
+    assert input_scale(CalibrationMethod.MINMAX) > 3.5
+    assert input_scale(CalibrationMethod.PERCENTILE) < 0.1
+
+
+def test_only_the_first_samples_are_used() -> None:
+    samples = SAMPLES.copy()
+    samples[8:] *= 100
+    few = QuantizeOptions(max_samples=8)
+    assert quantize_onnx(small_cnn(), samples, few) == quantize_onnx(small_cnn(), SAMPLES[:8])
+
+
+def test_softmax_is_written_in_256ths_as_tflite_fixes_it() -> None:
+    graph = import_onnx(quantize_onnx(small_cnn(), SAMPLES), "net")
+    assert [op.kind for op in graph.ops][-2:] == ["Softmax", "Dequantize"]
+
+
+def test_old_opset_is_brought_to_one_with_channel_scales() -> None:
+    b = FloatBuilder(0, ("n", 3, 12, 12), opset=11)
+    pooled = b.node("GlobalAveragePool", [b.conv("x", 3, 8, 3)])
+    quantized = quantize_onnx(b.build(b.dense(b.node("Flatten", [pooled]), 8, 5)), SAMPLES)
+    assert [op.kind for op in import_onnx(quantized, "net").ops][2:5] == ["Conv2D", "Mean", "FullyConnected"]
+
+
+def test_accuracy_drop_compares_both_models() -> None:
+    model = small_cnn()
+    quantized = quantize_onnx(model, SAMPLES)
+    labels = np.zeros(len(SAMPLES), np.int64)
+    drop = accuracy_drop(model, quantized, SAMPLES, labels)
+    assert drop.agreement >= 0.8
+    assert 0 <= drop.quantized_accuracy <= 1
+    with pytest.raises(InvalidArgumentError, match="16 samples and 3 labels"):
+        accuracy_drop(model, quantized, SAMPLES, labels[:3])
