@@ -1,0 +1,1 @@
+"""The search report: one self-contained HTML page."""

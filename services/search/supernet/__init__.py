@@ -1,0 +1,1 @@
+"""The one-shot supernet: shared weights, slices of them, and networks cut out of it."""
