@@ -55,8 +55,11 @@ class Stack:
 
     def start_valkey(self) -> None:
         self.valkey = subprocess.Popen(
-            [str(get_binary_path()), "--port", str(self.valkey_port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
-            + ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--daemonize", "no"],
+            [
+                *(str(get_binary_path()), "--port", str(self.valkey_port), "--bind", "127.0.0.1"),
+                *("--dir", str(self.folder), "--save", "", "--daemonize", "no"),
+                *("--appendonly", "yes", "--appendfsync", "everysec"),
+            ],
             stdout=subprocess.DEVNULL,
         )
         client = redis.Redis(port=self.valkey_port, protocol=2)

@@ -98,7 +98,9 @@ CASES: dict[str, Case] = {
     "conv 1x1 odd channels": one(lambda m, x: m.conv2d(x, 7, (1, 1)), 1, 5, 4, 9),
     "conv 1x1 one output channel": one(lambda m, x: m.conv2d(x, 1, (1, 1)), 1, 5, 4, 6),
     "conv valid stride 2": one(lambda m, x: m.conv2d(x, 4, stride=(2, 2), padding=NO_PADDING), 1, 9, 8, 3),
-    "conv same stride 2 relu6": one(lambda m, x: m.conv2d(x, 4, stride=(2, 2), activation=Activation.RELU6), 1, 8, 8, 3),
+    "conv same stride 2 relu6": one(
+        lambda m, x: m.conv2d(x, 4, stride=(2, 2), activation=Activation.RELU6), 1, 8, 8, 3
+    ),
     "conv 10x4 stride 2": one(lambda m, x: m.conv2d(x, 6, (10, 4), (2, 2)), 1, 25, 10, 1),
     "conv 1x5 (1-D)": one(lambda m, x: m.conv2d(x, 6, (1, 5)), 1, 1, 16, 4),
     "conv 3x1 stride 3x1": one(lambda m, x: m.conv2d(x, 4, (3, 1), (3, 1)), 1, 10, 3, 5),
