@@ -17,7 +17,7 @@ ABSENT = -1
 
 _IDENTIFIER = b"TFL3"
 _SCHEMA_VERSION = 3
-_MAX_OPERATORS = 10_000
+_MAX_OPERATORS = 2_000
 _MAX_TENSORS = 100_000
 _MAX_RANK = 8
 _MAX_TENSOR_BYTES = 64 << 20  # far beyond any microcontroller; keeps a corrupt shape from eating the memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from services.compiler.ir.graph import Graph
@@ -13,24 +14,25 @@ def hoist_quantize(graph: Graph) -> Graph:
 
     The same bits, a quarter of the bytes, and the edge becomes strippable.
     """
-    while (pair := next(filter(None, (_pair(graph, op) for op in graph.ops)), None)) is not None:
+    while (pair := next(_pairs(graph), None)) is not None:
         graph = _swap(graph, *pair)
     return graph
 
 
-def _pair(graph: Graph, second: Op) -> tuple[Op, Op] | None:
-    """Return (first, second) if the second reads the first's result alone and the two can change places."""
-    first = graph.producers().get(second.input)
-    alone = first is not None and len(graph.consumers()[second.input]) == 1 and second.input not in graph.outputs
-    if first is None or not alone:
-        return None
-    match first, second:
-        case Reshape(), Quantize() if graph.tensors[first.input].dtype.is_float:
-            return first, second
-        case Dequantize(), Reshape():
-            return first, second
-        case _:
-            return None
+def _pairs(graph: Graph) -> Iterator[tuple[Op, Op]]:
+    """Yield (first, second) where the second reads the first's result alone and the two can change places."""
+    producers, consumers = graph.producers(), graph.consumers()
+    for second in graph.ops:
+        first = producers.get(second.input)
+        if first is None or len(consumers[second.input]) > 1 or second.input in graph.outputs:
+            continue
+        match first, second:
+            case Reshape(), Quantize() if graph.tensors[first.input].dtype.is_float:
+                yield first, second
+            case Dequantize(), Reshape():
+                yield first, second
+            case _:
+                pass
 
 
 def _swap(graph: Graph, first: Op, second: Op) -> Graph:
