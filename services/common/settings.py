@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     queues: tuple[str, ...] = ()
     # Boards file of the evaluator; empty is one simulated board for each known target.
     boards: Path | None = None
+    # Folder of what tools compile once: firmware harness, simulator, host twins.
+    cache: Path = Path("~/.cache/tinyfarm")
     # Processes that compute estimates beside the compiler's server.
     estimate_processes: Annotated[int, Field(ge=1, le=256)] = 2
 

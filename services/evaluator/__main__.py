@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from services.common.process import run_service
 from services.common.jobs.worker import WorkerPlan
+from services.common.process import run_service
 from services.common.server.serve import ServicePlan
 from services.common.settings import Settings
 

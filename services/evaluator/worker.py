@@ -46,9 +46,7 @@ def evaluate_task(spec: bytes, context: TaskContext) -> TaskResult:
     return TaskResult(result.SerializeToString(), tuple(names))
 
 
-def _library(
-    wanted: evaluation_pb2.EvaluationSpec, board: BoardConfig, context: TaskContext
-) -> CompiledLibrary:
+def _library(wanted: evaluation_pb2.EvaluationSpec, board: BoardConfig, context: TaskContext) -> CompiledLibrary:
     if wanted.HasField("library"):
         return CompiledLibrary(wanted.library, False, compile_pb2.KERNELS_UNSPECIFIED, 0)
     context.progress(0.05, "compile")

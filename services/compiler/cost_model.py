@@ -1,0 +1,205 @@
+"""Modelled costs of kernel calls: bytes of code, instructions and cycles, linear in counts known from shapes.
+
+The coefficients are measured, a table a core in cost_tables/, made by `python -m benchmarks.cost_table`, which also
+writes each table's error. Latency is linear in the operations of one family of layers (MicroNets, MLSys 2021).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from services.compiler.codegen.program import ArenaRef, KernelCall, Program
+from services.compiler.codegen.shapes import nhwc
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool2D, Mean, Op
+from services.compiler.options import Core
+from services.compiler.planned import Planned
+
+_FOLDER = Path(__file__).parent / "cost_tables"
+
+Counts = dict[str, float]
+Quantity = Literal["instructions", "cycles"]
+
+
+@dataclass(frozen=True, slots=True)
+class CostTable:
+    """What was measured on one core. `function_bytes` and `needs` (functions a kernel links) are exact for the
+    compiler named in `source`; `glue_bytes`, `instructions` and `cycles` are fitted coefficients by count.
+    """
+
+    source: str
+    function_bytes: Mapping[str, int]
+    needs: Mapping[str, tuple[str, ...]]
+    glue_bytes: Mapping[str, float]
+    instructions: Mapping[str, float]
+    cycles: Mapping[str, float]
+    error: Mapping[str, float]
+
+
+@cache
+def load_cost_table(core: Core) -> CostTable:
+    """Return the table of a core."""
+    raw = json.loads((_FOLDER / f"{core.value}.json").read_text(encoding="utf-8"))
+    return CostTable(**{**raw, "needs": {kernel: tuple(names) for kernel, names in raw["needs"].items()}})
+
+
+def code_bytes(planned: Planned, core: Core) -> int:
+    """Return the bytes of the library's code and the runtime routines that it pulls in."""
+    table = load_cost_table(core)
+    functions = {name for kernel in ("", *planned.program.functions()) for name in table.needs[kernel]}
+    glue = _priced(table.glue_bytes, glue_counts(planned.program))
+    return sum(table.function_bytes[name] for name in functions) + round(glue)
+
+
+def instructions(planned: Planned, core: Core) -> float:
+    """Return the instructions of one inference."""
+    return _total(planned, core, "instructions")
+
+
+def cycles(planned: Planned, core: Core) -> float:
+    """Return the core's cycles of one inference, without waiting for memory."""
+    return _total(planned, core, "cycles")
+
+
+def glue_counts(program: Program) -> Counts:
+    """Return what the code around the kernels grows with: layers, calls and pointers into the arena."""
+    calls = [call for layer in program.layers for call in layer.calls]
+    pointers = sum(isinstance(p, ArenaRef) for call in calls for p in call.pointers)
+    return {"network": 1, "layers": len(program.layers), "calls": len(calls), "pointers": pointers}
+
+
+def layer_counts(graph: Graph, op: Op, calls: tuple[KernelCall, ...]) -> Counts:
+    """Return the counts that a layer's time is linear in, by names such as `tf_conv2d_s8 macs`."""
+    counts: Counts = {}
+    for call in calls:
+        for name, count in _call_counts(graph, op, call):
+            key = f"{call.function} {name}"
+            counts[key] = counts.get(key, 0.0) + count
+    return counts
+
+
+def _total(planned: Planned, core: Core, quantity: Quantity) -> float:
+    table = load_cost_table(core)
+    prices = table.instructions if quantity == "instructions" else table.cycles
+    graph = planned.graph
+    return sum(
+        _priced(prices, layer_counts(graph, graph.ops[layer.op_index], layer.calls)) for layer in planned.program.layers
+    )
+
+
+def _priced(prices: Mapping[str, float], counts: Counts) -> float:
+    return sum(prices[name] * count for name, count in counts.items())
+
+
+def _call_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, float]]:
+    yield "calls", 1
+    match op:
+        case Conv2D():
+            yield from _conv_counts(graph, op)
+        case DepthwiseConv2D():
+            yield from _depthwise_counts(graph, op, call)
+        case FullyConnected():
+            outputs, weights = graph.tensors[op.output].elements, graph.tensors[op.weights]
+            yield "outputs", outputs
+            yield "macs", outputs * (weights.elements // weights.shape[0])
+        case AveragePool2D() | MaxPool2D():
+            outputs = graph.tensors[op.output].elements
+            yield "pixels", outputs // graph.tensors[op.output].shape[3]
+            yield "outputs", outputs
+            yield "rows", outputs * op.kernel_hw[0]
+            yield "taps", outputs * op.kernel_hw[0] * op.kernel_hw[1]
+        case Mean():
+            yield "outputs", graph.tensors[op.output].elements
+            yield "inputs", graph.tensors[op.input].elements
+            yield "rows", graph.tensors[op.input].elements // _reduced_run(graph, op)
+        case _:
+            yield from _movement_counts(graph, op, call)
+
+
+def _conv_counts(graph: Graph, op: Conv2D) -> Iterator[tuple[str, float]]:
+    """Windows that lie inside the image run two filters at once; those that reach over its border do not."""
+    channels, kernel_h, kernel_w, in_c = graph.tensors[op.weights].shape
+    inside, border = _inside_and_border(graph, op)
+    pairs = (channels + 1) // 2
+    runs, length = (1, kernel_w * in_c) if op.dilation_hw[1] == 1 else (kernel_w, in_c)
+    yield "pixels", inside + border
+    yield "pairs", inside * pairs
+    yield "rows", inside * pairs * kernel_h
+    yield "runs", inside * pairs * kernel_h * runs
+    yield "quads", inside * pairs * kernel_h * runs * (length // 4)
+    yield "rest", inside * pairs * kernel_h * runs * (length % 4)
+    yield "border outputs", border * channels
+    yield "border runs", border * channels * kernel_h * runs
+    yield "border macs", border * channels * kernel_h * runs * length
+
+
+def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> Iterator[tuple[str, float]]:
+    _, kernel_h, kernel_w, _ = graph.tensors[op.weights].shape
+    _, out_h, out_w, out_c = graph.tensors[op.output].shape
+    outputs = out_h * out_w * out_c
+    if call.function == "tf_depthwise_conv2d_s8":
+        inside, border = _inside_and_border(graph, op)
+        for name, pixels in (("", inside), ("border ", border)):
+            yield f"{name}pixels", pixels
+            yield f"{name}outputs", pixels * out_c
+            yield f"{name}rows", pixels * out_c * kernel_h
+            yield f"{name}macs", pixels * out_c * kernel_h * kernel_w
+        return
+    in_c = graph.tensors[op.input].shape[3]
+    plane_h = (out_h - 1) * op.stride_hw[0] + (kernel_h - 1) * op.dilation_hw[0] + 1
+    plane_w = (out_w - 1) * op.stride_hw[1] + (kernel_w - 1) * op.dilation_hw[1] + 1
+    yield "channels", out_c
+    yield "plane rows", in_c * plane_h
+    yield "plane", in_c * plane_h * plane_w
+    yield "output rows", out_c * out_h
+    if (kernel_h, kernel_w) == (3, 3) and op.dilation_hw == (1, 1):
+        yield "outputs 3x3", outputs
+        return
+    yield "outputs", outputs
+    yield "rows", outputs * kernel_h
+    yield "macs", outputs * kernel_h * kernel_w
+
+
+def _inside_and_border(graph: Graph, op: Conv2D | DepthwiseConv2D) -> tuple[int, int]:
+    """Return how many output pixels see only the image, and how many see padding too."""
+    _, in_h, in_w, _ = graph.tensors[op.input].shape
+    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    _, kernel_h, kernel_w, _ = graph.tensors[op.weights].shape
+    starts = (op.padding.top, op.padding.left)
+    sizes = ((in_h, out_h, kernel_h), (in_w, out_w, kernel_w))
+    inside = 1
+    for (size, out, kernel), start, stride, dilation in zip(sizes, starts, op.stride_hw, op.dilation_hw, strict=True):
+        last = size - (kernel - 1) * dilation - 1
+        inside *= sum(0 <= i * stride - start <= last for i in range(out))
+    return inside, out_h * out_w - inside
+
+
+def _reduced_run(graph: Graph, op: Mean) -> int:
+    shape = graph.tensors[op.input].shape
+    return shape[-1] if len(shape) - 1 in op.axes else 1
+
+
+def _movement_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, float]]:
+    """Element-wise kernels and copies: rows of runs of bytes. A copy's own box tells its runs."""
+    if call.function == "tf_copy_s8":
+        fields = dict(call.fields())
+        size, in_stride, out_stride = fields["size"], fields["in_stride"], fields["out_stride"]
+        n, h, w, c = (v for v in size if isinstance(v, int))  # type: ignore[union-attr]
+        dense = in_stride[3] == out_stride[3] == 1  # type: ignore[index]
+        aligned = dense and c % 4 == 0
+        yield "runs", n * h * w
+        yield ("aligned bytes" if aligned else "bytes" if dense else "strided bytes"), n * h * w * c
+        return
+    tensor = graph.tensors[op.output]
+    n, h, w, c = nhwc(tensor.shape)
+    yield "rows", n * h
+    if call.function in ("tf_add_s8", "tf_mul_s8", "tf_resize_nearest_s8", "tf_softmax_s8"):
+        same = len({graph.tensors[t].shape for t in (*op.inputs, op.output)}) == 1
+        folded = same and call.function in ("tf_add_s8", "tf_mul_s8")
+        yield "runs", n * h * (1 if folded else w)
+    yield "elements", tensor.elements

@@ -1,0 +1,123 @@
+"""CompilerService: unpack, check what can be checked at once, queue, answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc.aio
+
+from services.common.convert import artifact_name_from_proto, artifact_to_proto, job_to_proto
+from services.common.errors import InvalidArgumentError
+from services.common.identity import tool_version
+from services.common.jobs.record import JobKind, parse_project
+from services.common.server.serve import Plumbing, ServicePlan
+from services.common.server.submit import Submission, call_metadata
+from services.compiler.convert import options_from_proto, supported_ops_to_proto
+from services.compiler.process_pool import ProcessPool
+from services.compiler.worker import QUEUE, estimate_batch
+from tinyfarm.v1 import artifact_pb2, compiler_pb2, compiler_pb2_grpc, job_options_pb2, job_pb2
+
+# Networks that one process estimates before another call has its turn.
+_CHUNK = 8
+_MOST_NETWORKS = 1024
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class CompilerServicer(compiler_pb2_grpc.CompilerServiceServicer):
+    """Submits compile and quantize jobs; estimates in a pool of processes."""
+
+    def __init__(self, plumbing: Plumbing, pool: ProcessPool) -> None:
+        self._plumbing = plumbing
+        self._pool = pool
+
+    async def SubmitCompile(  # noqa: N802
+        self, request: compiler_pb2.SubmitCompileRequest, context: Context
+    ) -> compiler_pb2.SubmitCompileResponse:
+        """Queue a compilation."""
+        project, spec = parse_project(request.project), request.spec
+        options_from_proto(spec.target, spec.options)
+        spec.model.CopyFrom(await self._artifact(spec.model, project, "spec.model"))
+        job = await self._submit(request, project, JobKind.COMPILE, spec.SerializeToString(deterministic=True), context)
+        return compiler_pb2.SubmitCompileResponse(job=job)
+
+    async def SubmitQuantize(  # noqa: N802
+        self, request: compiler_pb2.SubmitQuantizeRequest, context: Context
+    ) -> compiler_pb2.SubmitQuantizeResponse:
+        """Queue a quantization."""
+        project, spec = parse_project(request.project), request.spec
+        spec.model.CopyFrom(await self._artifact(spec.model, project, "spec.model"))
+        spec.calibration.CopyFrom(await self._artifact(spec.calibration, project, "spec.calibration"))
+        job = await self._submit(
+            request, project, JobKind.QUANTIZE, spec.SerializeToString(deterministic=True), context
+        )
+        return compiler_pb2.SubmitQuantizeResponse(job=job)
+
+    async def Estimate(  # noqa: N802
+        self, request: compiler_pb2.EstimateRequest, context: Context
+    ) -> compiler_pb2.EstimateResponse:
+        """Estimate a batch of networks beside the event loop."""
+        options_from_proto(request.target, request.options)
+        count = len(request.networks)
+        if count > _MOST_NETWORKS:
+            raise InvalidArgumentError(
+                f"{count} networks in one call: at most {_MOST_NETWORKS} are allowed",
+                subject="networks",
+                value=count,
+                allowed=f"at most {_MOST_NETWORKS}",
+            )
+        parts = [
+            compiler_pb2.EstimateRequest(
+                networks=request.networks[start : start + _CHUNK], target=request.target, options=request.options
+            ).SerializeToString()
+            for start in range(0, count, _CHUNK)
+        ]
+        answers = [compiler_pb2.EstimateResponse.FromString(part) for part in await self._pool.map(parts)]
+        return compiler_pb2.EstimateResponse(estimates=[e for answer in answers for e in answer.estimates])
+
+    async def ListSupportedOps(  # noqa: N802
+        self, request: compiler_pb2.ListSupportedOpsRequest, context: Context
+    ) -> compiler_pb2.ListSupportedOpsResponse:
+        """Return every operator with its rules."""
+        return compiler_pb2.ListSupportedOpsResponse(ops=supported_ops_to_proto())
+
+    async def _artifact(self, artifact: artifact_pb2.Artifact, project: str, field: str) -> artifact_pb2.Artifact:
+        name = artifact_name_from_proto(artifact, project, field)
+        return artifact_to_proto(await asyncio.to_thread(self._plumbing.artifacts.stat, name))
+
+    async def _submit(
+        self,
+        request: compiler_pb2.SubmitCompileRequest | compiler_pb2.SubmitQuantizeRequest,
+        project: str,
+        kind: JobKind,
+        spec: bytes,
+        context: Context,
+    ) -> job_pb2.Job:
+        limit_ms = int(self._plumbing.settings.compile_time_limit_s * 1000)
+        record = await self._plumbing.submitter.submit(
+            Submission(
+                project=project,
+                kind=kind,
+                queue=QUEUE,
+                spec=spec,
+                time_limit_ms=request.options.time_limit_ms or limit_ms,
+                request_id=request.request_id,
+                is_high=request.options.priority == job_options_pb2.JOB_PRIORITY_HIGH,
+                ignore_cache=request.options.ignore_cache,
+                identity=tool_version(),
+                metadata=call_metadata(context),
+            )
+        )
+        return job_to_proto(record)
+
+
+def service_plan() -> ServicePlan:
+    """Return how the compiler's server is built."""
+
+    def add(server: grpc.aio.Server, plumbing: Plumbing) -> Callable[[], Awaitable[None]]:
+        pool = ProcessPool(plumbing.settings.estimate_processes, estimate_batch)
+        compiler_pb2_grpc.add_CompilerServiceServicer_to_server(CompilerServicer(plumbing, pool), server)
+        return pool.close
+
+    return ServicePlan("compiler", "tinyfarm.v1.CompilerService", "127.0.0.1:50052", add)

@@ -1,0 +1,74 @@
+"""The compiler's jobs, as its child processes run them."""
+
+from __future__ import annotations
+
+from services.common.convert import artifact_to_proto, error_to_proto
+from services.common.errors import FarmError
+from services.common.identity import tool_version
+from services.common.jobs.record import JobKind
+from services.common.jobs.task import TaskContext, TaskResult
+from services.common.jobs.worker import WorkerPlan
+from services.common.npz import read_npz
+from services.common.settings import Settings
+from services.common.targets import load_target
+from services.compiler.convert import estimate_to_proto, network_from_proto, options_from_proto, result_to_proto
+from services.compiler.estimate import estimate
+from services.compiler.options import CompileOptions
+from services.compiler.pipeline import compile_model
+from services.compiler.quantize import QuantizeOptions, quantize_onnx
+from tinyfarm.v1 import compile_pb2, compiler_pb2, network_pb2
+
+QUEUE = "compile"
+
+
+def compile_task(spec: bytes, context: TaskContext) -> TaskResult:
+    """Compile a model to a C library."""
+    wanted = compile_pb2.CompileSpec.FromString(spec)
+    context.progress(0.05, "import the model")
+    model = context.artifacts.get_bytes(wanted.model.name)
+    options = options_from_proto(wanted.target, wanted.options)
+    compiled = compile_model(model, wanted.model_name or "model", options)
+    context.progress(0.9, "store the library")
+    library = context.artifacts.put_bytes(context.project, compiled.library_zip)
+    result = result_to_proto(compiled.manifest, compiled.graph, load_target(wanted.target), tool_version())
+    result.library.CopyFrom(artifact_to_proto(library))
+    return TaskResult(result.SerializeToString(), (library.name,))
+
+
+def quantize_task(spec: bytes, context: TaskContext) -> TaskResult:
+    """Quantize a float ONNX model; `x`, `input` or the only array of the calibration data feeds a single input."""
+    wanted = compile_pb2.QuantizeSpec.FromString(spec)
+    context.progress(0.05, "read model and calibration data")
+    model = context.artifacts.get_bytes(wanted.model.name)
+    arrays = read_npz(context.artifacts.get_bytes(wanted.calibration.name))
+    options = QuantizeOptions(max_samples=wanted.max_samples) if wanted.max_samples else QuantizeOptions()
+    context.progress(0.1, "calibrate and quantize")
+    single = next((arrays[key] for key in ("input", "x") if key in arrays), None)
+    if single is None and len(arrays) == 1:
+        single = next(iter(arrays.values()))
+    quantized = quantize_onnx(model, arrays if single is None else single, options)
+    stored = context.artifacts.put_bytes(context.project, quantized)
+    result = compile_pb2.QuantizeResult(model=artifact_to_proto(stored), tool_version=tool_version())
+    return TaskResult(result.SerializeToString(), (stored.name,))
+
+
+def estimate_batch(request: bytes) -> bytes:
+    """Answer a serialized EstimateRequest; a network that cannot be compiled gets its error, the others their costs."""
+    wanted = compiler_pb2.EstimateRequest.FromString(request)
+    options = options_from_proto(wanted.target, wanted.options)
+    estimates = [_estimate(network, options) for network in wanted.networks]
+    return compiler_pb2.EstimateResponse(estimates=estimates).SerializeToString()
+
+
+def _estimate(network: network_pb2.Network, options: CompileOptions) -> compile_pb2.NetworkEstimate:
+    try:
+        return estimate_to_proto(estimate(network_from_proto(network), options), load_target(options.target))
+    except FarmError as error:
+        return compile_pb2.NetworkEstimate(error=error_to_proto(error))
+
+
+def worker_plan(settings: Settings) -> WorkerPlan:
+    """Return what the compiler's workers do."""
+    module = "services.compiler.worker"
+    handlers = {JobKind.COMPILE: f"{module}:compile_task", JobKind.QUANTIZE: f"{module}:quantize_task"}
+    return WorkerPlan("compiler", handlers, (QUEUE,))
