@@ -17,6 +17,7 @@ from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.onnx.proto import opset, parse, read_model, set_batch_to_one
 from services.compiler.quantize.calibration import Array, SampleReader, check_calibration
+from services.compiler.quantize.fold_batch_norm import fold_batch_norm
 from services.compiler.quantize.options import CalibrationMethod, QuantizeOptions
 
 _ORT_METHODS = {CalibrationMethod.MINMAX: OrtMethod.MinMax, CalibrationMethod.PERCENTILE: OrtMethod.Percentile}
@@ -25,6 +26,7 @@ MIN_OPSET = 13
 QUANTIZED_OPS = (
     "Add",
     "AveragePool",
+    "BatchNormalization",
     "Clip",
     "Concat",
     "Conv",
@@ -99,7 +101,9 @@ def _prepare(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     session_options.log_severity_level = 4
     try:
         onnxruntime.InferenceSession(proto.SerializeToString(), session_options, providers=["CPUExecutionProvider"])
-        prepared = onnx.shape_inference.infer_shapes(onnx.load(str(optimized)))
+        prepared = onnx.load(str(optimized))
+        fold_batch_norm(prepared)
+        prepared = onnx.shape_inference.infer_shapes(prepared)
     except Exception as error:  # onnxruntime raises a dozen classes of its own without a common root
         raise InvalidModelError(f"onnxruntime cannot run the model: {error}") from error
     add_pre_process_metadata(prepared)

@@ -30,8 +30,7 @@ def lower_quantize(lowering: Lowering, node: Node) -> None:
     if written == PROBABILITY and _nearly_probability(type_) and not lowering.lookahead.is_output(node.output):
         lowering.bind(node.output, value)
         return
-    view = lowering.requantized(value, type_, node.output)
-    lowering.bind(node.output, lowering.stored_as_image(view) if value.tensor in lowering.image_inputs else view)
+    lowering.bind(node.output, lowering.quantized_input(value, type_, node.output))
 
 
 def _nearly_probability(type_: QuantType) -> bool:

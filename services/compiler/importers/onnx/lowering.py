@@ -128,6 +128,11 @@ class Lowering:
         self.builder.emit(Quantize(name=name, inputs=(view.tensor,), outputs=(output,)))
         return View(output, view.factors, view.order, view.shape)
 
+    def quantized_input(self, view: View, type_: QuantType, name: str) -> View:
+        """As `requantized`; a float model input that is an image is stored channels-last behind its Quantize."""
+        result = self.requantized(view, type_, name)
+        return self.stored_as_image(result) if view.tensor in self.image_inputs else result
+
     def stored_as_image(self, view: View) -> View:
         """Return the same value stored channels-last; only the Transpose moves bytes, a Reshape adds the unit axis."""
         layout = image_layout(len(view.shape))
