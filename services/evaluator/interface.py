@@ -11,6 +11,9 @@ from services.evaluator.manifest import TensorSpec
 
 Array = npt.NDArray[Any]
 
+# Far outside every integer type here, and exact in float32.
+_LOWEST, _HIGHEST = np.float32(-(2.0**30)), np.float32(2.0**30)
+
 
 def to_c(spec: TensorSpec, array: Array) -> Array:
     """Return samples [N, ...] in the C code's type.
@@ -38,7 +41,8 @@ def from_c(spec: TensorSpec, array: Array) -> Array:
 
 def quantize(array: Array, scale: np.float32, zero_point: int, dtype: np.dtype[Any]) -> Array:
     """Quantize as TFLM's AffineQuantize does, bit for bit."""
-    divided = array.astype(np.float32) / scale
+    with np.errstate(over="ignore"):  # infinity is clamped like any large number
+        divided = np.clip(array.astype(np.float32) / scale, _LOWEST, _HIGHEST)
     whole = np.trunc(divided)
     # divided - whole is exact, where adding 0.5 first would round 0.49999997 up.
     rounded = whole + np.where(np.abs(divided - whole) >= np.float32(0.5), np.sign(divided), np.float32(0.0))

@@ -67,6 +67,16 @@ class LayerSpec(_Part):
     buffers: Annotated[tuple[BufferSpec, ...], Field(strict=False)] = ()
 
 
+class TwinSpec(_Part):
+    """The same network with portable kernels, for this machine: its files and where its inputs and outputs lie."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    header: str
+    sources: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    inputs: Annotated[tuple[TensorSpec, ...], Field(strict=False, min_length=1)]
+    outputs: Annotated[tuple[TensorSpec, ...], Field(strict=False, min_length=1)]
+
+
 class Manifest(_Part):
     """manifest.json of a C library, schema tinyfarm.library/1."""
 
@@ -89,3 +99,11 @@ class Manifest(_Part):
     weights_bytes: _Bytes
     tables_bytes: _Bytes
     layers: Annotated[tuple[LayerSpec, ...], Field(strict=False)]
+    twin: TwinSpec | None = None
+
+    def for_host(self) -> Manifest:
+        """Return the manifest of what this machine can run: the twin's files, if the library has a twin."""
+        if self.twin is None:
+            return self
+        part = {field: getattr(self.twin, field) for field in TwinSpec.model_fields}
+        return self.model_copy(update={**part, "twin": None})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +27,7 @@ class Twin:
     """A library built for the host. A crash of the model's code ends its own process only."""
 
     def __init__(self, library: CLibrary, cache: Path, time_limit_seconds: float = 600.0) -> None:
+        library = replace(library, manifest=library.manifest.for_host())
         self._manifest = library.manifest
         self._limit = time_limit_seconds
         self._folder = tempfile.TemporaryDirectory(prefix="tinyfarm-twin-")

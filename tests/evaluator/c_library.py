@@ -55,7 +55,7 @@ BODIES: dict[str, str] = {
     "static __attribute__((noinline)) void tiny_layer_000(const signed char *in, signed char *out)"
     "{ out[0] = (signed char)deep(in[0]); }",
     "wild": "static __attribute__((noinline)) void tiny_layer_000(const signed char *in, signed char *out)"
-    "{ out[0] = *(volatile signed char *)0x60000000; (void)in; }",
+    "{ out[0] = *(volatile signed char *)0xB0000000; (void)in; }",
     "flash_write": "static __attribute__((noinline)) void tiny_layer_000(const signed char *in, signed char *out)"
     "{ ((volatile signed char *)tiny_weights_fc)[0] = in[0]; (void)out; }",
     "undefined": "static __attribute__((noinline)) void tiny_layer_000(const signed char *in, signed char *out)"
