@@ -35,9 +35,9 @@ def import_tflite(data: bytes, name: str) -> Graph:
     try:
         return check_supported(_build(data, name))
     except InvalidGraphError as error:
-        raise InvalidModelError(f"model {quoted(name)} is inconsistent: {error}") from error
+        raise InvalidModelError(f"model {quoted(name)} is inconsistent: {error}", subject=name) from error
     except _BROKEN_FILE as error:
-        raise InvalidModelError(f"model {quoted(name)} is truncated or corrupt: {error}") from error
+        raise InvalidModelError(f"model {quoted(name)} is truncated or corrupt: {error}", subject=name) from error
 
 
 def _build(data: bytes, name: str) -> Graph:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import tflite
 
 from services.compiler.errors import InvalidModelError, UnsupportedModelError
-from services.compiler.importers.padding import Window, same_padding
 from services.compiler.importers.tflite_file import FileOperator
 from services.compiler.importers.tflite_graph_builder import GraphBuilder
 from services.compiler.importers.tflite_slice import convert_strided_slice
+from services.compiler.importers.tflite_windows import Converter, convolution, fully_connected, fused_activation, pool
 from services.compiler.ir.ops import (
     Activation,
     Add,
@@ -21,7 +21,6 @@ from services.compiler.ir.ops import (
     Conv2D,
     DepthwiseConv2D,
     Dequantize,
-    FullyConnected,
     HardSwish,
     LeakyRelu,
     Logistic,
@@ -30,7 +29,6 @@ from services.compiler.ir.ops import (
     Mul,
     Op,
     Pad,
-    Padding,
     Quantize,
     Relu,
     Reshape,
@@ -41,19 +39,10 @@ from services.compiler.ir.ops import (
     Tanh,
     Transpose,
 )
-from services.compiler.ir.tensor import TensorId, quoted
+from services.compiler.ir.tensor import TensorId
 
-Converter = Callable[[GraphBuilder, FileOperator], tuple[Op, ...]]
-Pool = TypeVar("Pool", AveragePool2D, MaxPool2D)
 Binary = TypeVar("Binary", Add, Sub, Mul)
 Unary = TypeVar("Unary", Logistic, Tanh, HardSwish, Quantize, Dequantize, Reshape)
-
-_ACTIVATIONS = {
-    tflite.ActivationFunctionType.NONE: Activation.NONE,
-    tflite.ActivationFunctionType.RELU: Activation.RELU,
-    tflite.ActivationFunctionType.RELU6: Activation.RELU6,
-    tflite.ActivationFunctionType.RELU_N1_TO_1: Activation.RELU_N1_TO_1,
-}
 
 
 def convert(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
@@ -64,121 +53,13 @@ def convert(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
     return converter(builder, operator)
 
 
-def _activation(operator: FileOperator, options: Any) -> Activation:
-    code = options.FusedActivationFunction()
-    if code not in _ACTIVATIONS:
-        allowed = ", ".join(a.value for a in Activation)
-        raise UnsupportedModelError(f"{operator} has fused activation {code}: must be one of {allowed}")
-    return _ACTIVATIONS[code]
-
-
-def _padding(builder: GraphBuilder, operator: FileOperator, options: Any, window: Window, image: TensorId) -> Padding:
-    if options.Padding() == tflite.Padding.VALID:
-        return Padding()
-    shape = builder.tensors[image].shape
-    _check_rank(builder, operator, image, 4)
-    return same_padding(window, (shape[1], shape[2]))
-
-
-def _check_rank(builder: GraphBuilder, operator: FileOperator, tensor_id: TensorId, rank: int) -> None:
-    tensor = builder.tensors[tensor_id]
-    if len(tensor.shape) != rank:
-        raise InvalidModelError(
-            f"{operator}: tensor {quoted(tensor.name)} has shape {tensor.shape}: must have rank {rank}"
-        )
-
-
-def _conv2d(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
-    options = operator.options(tflite.Conv2DOptions)
-    image, weights = builder.inputs(operator, 2)
-    window = _kernel_window(builder, operator, options, weights)
-    return (
-        Conv2D(
-            name=builder.name(operator),
-            inputs=_with_bias(builder, operator),
-            outputs=(builder.output(operator),),
-            stride_hw=window.stride_hw,
-            dilation_hw=window.dilation_hw,
-            padding=_padding(builder, operator, options, window, image),
-            activation=_activation(operator, options),
-        ),
-    )
-
-
-def _depthwise_conv2d(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
-    """The file's depth multiplier is ignored, as TFLM does: the shapes tell it."""
-    options = operator.options(tflite.DepthwiseConv2DOptions)
-    image, weights = builder.inputs(operator, 2)
-    window = _kernel_window(builder, operator, options, weights)
-    return (
-        DepthwiseConv2D(
-            name=builder.name(operator),
-            inputs=_with_bias(builder, operator),
-            outputs=(builder.output(operator),),
-            stride_hw=window.stride_hw,
-            dilation_hw=window.dilation_hw,
-            padding=_padding(builder, operator, options, window, image),
-            activation=_activation(operator, options),
-        ),
-    )
-
-
-def _kernel_window(builder: GraphBuilder, operator: FileOperator, options: Any, weights: TensorId) -> Window:
-    _check_rank(builder, operator, weights, 4)
-    _, kernel_h, kernel_w, _ = builder.tensors[weights].shape
-    return Window(
-        (kernel_h, kernel_w),
-        (options.StrideH(), options.StrideW()),
-        (options.DilationHFactor(), options.DilationWFactor()),
-    )
-
-
-def _with_bias(builder: GraphBuilder, operator: FileOperator) -> tuple[TensorId, ...]:
-    bias = builder.optional(operator, 2)
-    return (*builder.inputs(operator, 2), *(() if bias is None else (bias,)))
-
-
-def _fully_connected(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
-    options = operator.options(tflite.FullyConnectedOptions)
-    if options.WeightsFormat() != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT:
-        raise UnsupportedModelError(f"{operator} has shuffled weights: must be in the default format")
-    return (
-        FullyConnected(
-            name=builder.name(operator),
-            inputs=_with_bias(builder, operator),
-            outputs=(builder.output(operator),),
-            activation=_activation(operator, options),
-        ),
-    )
-
-
 def _binary(op_type: type[Binary], options_type: type[Any]) -> Converter:
     def convert_binary(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
-        activation = _activation(operator, operator.options(options_type))
+        activation = fused_activation(operator, operator.options(options_type))
         inputs, outputs = builder.inputs(operator, 2), (builder.output(operator),)
         return (op_type(name=builder.name(operator), inputs=inputs, outputs=outputs, activation=activation),)
 
     return convert_binary
-
-
-def _pool(op_type: type[Pool]) -> Converter:
-    def convert_pool(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
-        options = operator.options(tflite.Pool2DOptions)
-        (image,) = builder.inputs(operator, 1)
-        window = Window((options.FilterHeight(), options.FilterWidth()), (options.StrideH(), options.StrideW()))
-        return (
-            op_type(
-                name=builder.name(operator),
-                inputs=(image,),
-                outputs=(builder.output(operator),),
-                kernel_hw=window.kernel_hw,
-                stride_hw=window.stride_hw,
-                padding=_padding(builder, operator, options, window, image),
-                activation=_activation(operator, options),
-            ),
-        )
-
-    return convert_pool
 
 
 def _unary(op_type: type[Unary]) -> Converter:
@@ -267,7 +148,7 @@ def _concatenation(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, .
     output = builder.output(operator)
     inputs = builder.inputs(operator, max(1, len(operator.inputs)))
     axis = _axis(operator, options.Axis(), len(builder.tensors[output].shape))
-    activation = _activation(operator, options)
+    activation = fused_activation(operator, options)
     name = builder.name(operator)
     return (Concatenation(name=name, inputs=inputs, outputs=(output,), axis=axis, activation=activation),)
 
@@ -310,17 +191,17 @@ def _resize_nearest(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, 
 
 _CONVERTERS: Mapping[str, Converter] = {
     "ADD": _binary(Add, tflite.AddOptions),
-    "AVERAGE_POOL_2D": _pool(AveragePool2D),
+    "AVERAGE_POOL_2D": pool(AveragePool2D),
     "CONCATENATION": _concatenation,
-    "CONV_2D": _conv2d,
-    "DEPTHWISE_CONV_2D": _depthwise_conv2d,
+    "CONV_2D": convolution(Conv2D, tflite.Conv2DOptions),
+    "DEPTHWISE_CONV_2D": convolution(DepthwiseConv2D, tflite.DepthwiseConv2DOptions),
     "DEQUANTIZE": _unary(Dequantize),
     "EXPAND_DIMS": _unary(Reshape),
-    "FULLY_CONNECTED": _fully_connected,
+    "FULLY_CONNECTED": fully_connected,
     "HARD_SWISH": _unary(HardSwish),
     "LEAKY_RELU": _leaky_relu,
     "LOGISTIC": _unary(Logistic),
-    "MAX_POOL_2D": _pool(MaxPool2D),
+    "MAX_POOL_2D": pool(MaxPool2D),
     "MEAN": _mean,
     "MUL": _binary(Mul, tflite.MulOptions),
     "PAD": _pad,

@@ -286,7 +286,7 @@ def test_random_binary(
 ) -> None:
     """The output's scale is anywhere the file format allows: TFLM asks for a multiplier below 1 in ADD and SUB."""
     scale = left.scale * right.scale * ratio if kind == "MUL" else max(left.scale, right.scale) * ratio
-    result = Quant(float(np.float32(scale)), zero_point)
+    result = Quant(float(np.float32(max(scale, 1e-8))), zero_point)
     assert_equal_to_tflm(m.binary(kind, *shapes, left=left, right=right, result=result, activation=activation), 1, seed)
 
 
