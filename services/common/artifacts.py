@@ -1,7 +1,7 @@
 """Content-addressed bytes in a local folder or an S3-compatible store; nothing is ever overwritten.
 
 Keys are projects/{project}/artifacts/{sha256}. Checkpoints of running jobs, which are overwritten, live beside
-them under projects/{project}/checkpoints/{job id}.
+them under projects/{project}/checkpoints/{job id}/{name}.
 """
 
 from __future__ import annotations
@@ -216,23 +216,21 @@ class ArtifactStore:
             for chunk in cut(bytes(part)):
                 yield chunk
 
-    def save_checkpoint(self, project: str, job_id: str, data: bytes) -> None:
-        """Keep the state of a running job for its next attempt, in place of an earlier one."""
-        obstore.put(self._store, _checkpoint_key(project, job_id), data)
+    def save_checkpoint(self, project: str, job_id: str, name: str, data: bytes) -> None:
+        """Keep state of a running job for its next attempt, in place of what it saved under the name before."""
+        obstore.put(self._store, f"{_checkpoints(project, job_id)}/{name}", data)
 
-    def load_checkpoint(self, project: str, job_id: str) -> bytes | None:
-        """Return the state an earlier attempt of the job saved."""
+    def load_checkpoint(self, project: str, job_id: str, name: str) -> bytes | None:
+        """Return the state an earlier attempt of the job saved under the name."""
         try:
-            return bytes(obstore.get(self._store, _checkpoint_key(project, job_id)).bytes())
+            return bytes(obstore.get(self._store, f"{_checkpoints(project, job_id)}/{name}").bytes())
         except FileNotFoundError:
             return None
 
-    def drop_checkpoint(self, project: str, job_id: str) -> None:
+    def drop_checkpoints(self, project: str, job_id: str) -> None:
         """Forget the state of a job that has ended."""
-        try:
-            obstore.delete(self._store, _checkpoint_key(project, job_id))
-        except FileNotFoundError:
-            return
+        for batch in obstore.list(self._store, prefix=_checkpoints(project, job_id)):
+            obstore.delete(self._store, [meta["path"] for meta in batch])
 
 
 def cut(data: bytes) -> Iterator[bytes]:
@@ -241,7 +239,7 @@ def cut(data: bytes) -> Iterator[bytes]:
         yield data[start : start + CHUNK_BYTES]
 
 
-def _checkpoint_key(project: str, job_id: str) -> str:
+def _checkpoints(project: str, job_id: str) -> str:
     return f"projects/{project}/checkpoints/{job_id}"
 
 

@@ -7,7 +7,6 @@ from typing import assert_never
 
 from services.common.errors import InvalidArgumentError, UnsupportedError
 from services.common.targets import Target, load_target
-from services.compiler.cost_model import COST_BAND
 from services.compiler.estimate import Estimate, LayerEstimate
 from services.compiler.importers.supported import support_table
 from services.compiler.ir import ops
@@ -156,7 +155,7 @@ def estimate_to_proto(found: Estimate, target: Target) -> compile_pb2.NetworkEst
     peak = planned.memory.peak_step
     arena = planned.memory.split.arena
     wrong = misfits(target, arena, flash.total, found.layers[peak] if found.layers else None)
-    cycles = found.instructions * found.cycles_per_instruction
+    cycles = found.cycles
     answer = compile_pb2.NetworkEstimate(
         sram=sram_to_proto(planned.memory.split),
         flash=flash,
@@ -185,8 +184,7 @@ def _modelled(name: str, value: float, unit: str) -> metric_pb2.Metric:
         value=value,
         unit=unit,
         provenance=metric_pb2.PROVENANCE_MODELLED,
-        band=COST_BAND,
-        source="instruction model of the compiler",
+        source="cost model of the compiler",
     )
 
 

@@ -1,14 +1,14 @@
-"""What a weight-free network would cost: the compiler's own plan, and models of code size and instructions.
+"""What a weight-free network would cost: the compiler's own plan, and models of code size and time.
 
 Arena, weights and tables come from the very plan that code would be generated from, so they are those of the
-compiled network. Code bytes and instructions are modelled (cost_model.py).
+compiled network. Code bytes, instructions and cycles are modelled (cost_model.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from services.compiler.cost_model import CYCLES_PER_INSTRUCTION, code_bytes, instructions
+from services.compiler.cost_model import code_bytes, cycles, instructions
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.rules.types import weight_channel_axis
 from services.compiler.importers.supported import check_supported
@@ -40,13 +40,13 @@ class LayerEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Costs of a network: what the plan says is exact, code bytes and instructions are modelled."""
+    """Costs of a network: what the plan says is exact, code bytes, instructions and cycles are modelled."""
 
     planned: Planned
     macs: int
     code_bytes: int
     instructions: float
-    cycles_per_instruction: float
+    cycles: float
     layers: tuple[LayerEstimate, ...]
 
 
@@ -65,7 +65,7 @@ def estimate(network: Graph, options: CompileOptions) -> Estimate:
         macs=graph_macs(graph),
         code_bytes=code_bytes(planned, options.core),
         instructions=instructions(planned, options.core),
-        cycles_per_instruction=CYCLES_PER_INSTRUCTION[options.core],
+        cycles=cycles(planned, options.core),
         layers=_layers(planned),
     )
 

@@ -45,9 +45,9 @@ def run(spec: bytes, context: TaskContext) -> TaskResult:
                 time.sleep(600)
             time.sleep(600)
         case "crash between checkpoints":
-            done = int(context.load_checkpoint() or b"0")
+            done = int(context.load_checkpoint("done") or b"0")
             if done < order["times"]:
-                context.save_checkpoint(str(done + 1).encode())
+                context.save_checkpoint("done", str(done + 1).encode())
                 time.sleep(0.1)
                 os.kill(os.getpid(), signal.SIGKILL)
             return _result(str(done))

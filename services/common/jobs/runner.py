@@ -181,7 +181,7 @@ class _Supervision:
         else:
             change = self._insist(lambda: self._store.fail(self._record.id, self._owner, error_from_dict(report.error)))
             how = "failed"
-        self._runner.artifacts.drop_checkpoint(self._record.project, self._record.id)
+        self._runner.artifacts.drop_checkpoints(self._record.project, self._record.id)
         return "lost" if change.lost else how
 
     def _hand_back(self) -> str:

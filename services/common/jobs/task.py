@@ -115,18 +115,18 @@ class TaskContext:
             raise KeyError(f"counter {name!r} is not one of {', '.join(CHILD_COUNTERS)}")
         self._send(Counted(name, amount))
 
-    def save_checkpoint(self, data: bytes) -> None:
+    def save_checkpoint(self, name: str, data: bytes) -> None:
         """Keep state for a next attempt; crashes are counted from here on anew."""
-        self.artifacts.save_checkpoint(self.project, self.job_id, data)
+        self.artifacts.save_checkpoint(self.project, self.job_id, name, data)
         self._send(Checkpointed())
 
     def publish(self, result: bytes) -> None:
         """Show the result as far as it is known, for clients that do not want to wait."""
         self._send(Published(result))
 
-    def load_checkpoint(self) -> bytes | None:
-        """Return the state an earlier attempt saved."""
-        return self.artifacts.load_checkpoint(self.project, self.job_id)
+    def load_checkpoint(self, name: str) -> bytes | None:
+        """Return the state an earlier attempt saved under the name."""
+        return self.artifacts.load_checkpoint(self.project, self.job_id, name)
 
     def _send(self, report: Report) -> None:
         with self._lock:
