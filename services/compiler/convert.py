@@ -160,9 +160,9 @@ def estimate_to_proto(found: Estimate, target: Target) -> compile_pb2.NetworkEst
         sram=sram_to_proto(planned.memory.split),
         flash=flash,
         macs=found.macs,
-        instructions=_modelled("instructions", found.instructions, "count"),
-        cycles=_modelled("cycles", cycles, "count"),
-        latency=_modelled("latency", cycles * 1e6 / target.clock_hz, "us"),
+        instructions=_modelled("instructions", found.instructions, "count", found.instructions_band),
+        cycles=_modelled("cycles", cycles, "count", found.cycles_band),
+        latency=_modelled("latency", cycles * 1e6 / target.clock_hz, "us", found.cycles_band),
         schedule=schedule_to_proto(planned.schedule, planned.plan.offsets),
         fits=not wrong,
         misfits=wrong,
@@ -172,18 +172,19 @@ def estimate_to_proto(found: Estimate, target: Target) -> compile_pb2.NetworkEst
         layers=layers_to_proto(found.layers),
     )
     if target.energy is not None:
-        energy = _modelled("energy", cycles * target.energy.nj_per_cycle * 1e-3, "uJ")
+        energy = _modelled("energy", cycles * target.energy.nj_per_cycle * 1e-3, "uJ", found.cycles_band)
         energy.source = target.energy.source
         answer.energy.CopyFrom(energy)
     return answer
 
 
-def _modelled(name: str, value: float, unit: str) -> metric_pb2.Metric:
+def _modelled(name: str, value: float, unit: str, band: float) -> metric_pb2.Metric:
     return metric_pb2.Metric(
         name=name,
         value=value,
         unit=unit,
         provenance=metric_pb2.PROVENANCE_MODELLED,
+        band=band,
         source="cost model of the compiler",
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from services.compiler.cost_model import code_bytes, cycles, instructions
+from services.compiler.cost_model import code_bytes, cycles, instructions, load_cost_table
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.rules.types import weight_channel_axis
 from services.compiler.importers.supported import check_supported
@@ -40,13 +40,18 @@ class LayerEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Costs of a network: what the plan says is exact, code bytes, instructions and cycles are modelled."""
+    """Costs of a network: what the plan says is exact, code bytes, instructions and cycles are modelled.
+
+    The bands are the model's largest relative error on whole networks.
+    """
 
     planned: Planned
     macs: int
     code_bytes: int
     instructions: float
     cycles: float
+    instructions_band: float
+    cycles_band: float
     layers: tuple[LayerEstimate, ...]
 
 
@@ -60,12 +65,15 @@ def estimate(network: Graph, options: CompileOptions) -> Estimate:
     except InvalidGraphError as error:
         raise InvalidModelError(f"network {network.name!r}: {error}", subject=network.name) from None
     planned = plan_network(graph)
+    errors = load_cost_table(options.core).error
     return Estimate(
         planned=planned,
         macs=graph_macs(graph),
         code_bytes=code_bytes(planned, options.core),
         instructions=instructions(planned, options.core),
         cycles=cycles(planned, options.core),
+        instructions_band=errors["models instructions worst"],
+        cycles_band=errors["models cycles worst"],
         layers=_layers(planned),
     )
 
