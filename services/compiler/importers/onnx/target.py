@@ -12,6 +12,7 @@ from services.compiler.ir.ops import Activation
 
 # Operators that change neither a value nor its type.
 SHAPE_OPS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout"})
+_TYPE_KEEPING = SHAPE_OPS | {"Relu", "Clip"}
 _NAMED = {
     (-inf, inf): Activation.NONE,
     (0.0, inf): Activation.RELU,
@@ -48,12 +49,15 @@ class Lookahead:
         return Target(value, self.type_of(value))
 
     def type_of(self, value: str) -> QuantType | None:
-        """Return the type in which a float value is quantized, None if it is not."""
+        """Return the type in which a float value is quantized, None if it is not.
+
+        A clamp in between does no harm: what the type cannot hold, the clamped value cannot be either.
+        """
         consumers = self._consumers.get(value, ())
         for node in consumers:
             if node.op_type == "QuantizeLinear":
                 return read_type(node, self._constants, None, None)
-        through = (self.type_of(n.output) for n in consumers if n.op_type in SHAPE_OPS and n.inputs[0] == value)
+        through = (self.type_of(n.output) for n in consumers if n.op_type in _TYPE_KEEPING and n.inputs[0] == value)
         return next((t for t in through if t is not None), None)
 
     def dequantized_type(self, value: str, element: str) -> QuantType | None:
