@@ -85,7 +85,7 @@ class GraphMaker:
                 dilation_hw=dilation,
                 padding=padding,
                 activation=activation,
-            )  # fmt: skip
+            )
         )
 
     def depthwise(
@@ -106,7 +106,7 @@ class GraphMaker:
                 dilation_hw=dilation,
                 padding=padding,
                 activation=activation,
-            )  # fmt: skip
+            )
         )
 
     def dense(
@@ -157,7 +157,7 @@ class GraphMaker:
                 stride_hw=stride,
                 padding=padding,
                 activation=activation,
-            )  # fmt: skip
+            )
         )
 
     def unary(self, kind: str, x: TensorId, **attributes: float | Activation) -> TensorId:
@@ -199,7 +199,7 @@ class GraphMaker:
                 before=before,
                 after=after,
                 value=quant.zero_point[0],
-            )  # fmt: skip
+            )
         )
 
     def reshape(self, x: TensorId, *shape: int) -> TensorId:

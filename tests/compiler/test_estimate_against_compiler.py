@@ -1,0 +1,131 @@
+"""Estimates of weight-free networks beside what the compiler and the linker then make of them."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.common.targets import load_target
+from services.compiler.cost_model import load_cost_table
+from services.compiler.estimate import Estimate, estimate
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Activation
+from services.compiler.options import CompileOptions, Core
+from services.compiler.pipeline import compile_graph
+from services.evaluator.image import build_image
+from services.evaluator.library import read_library
+from services.evaluator.toolchain import Toolchain
+from tests.compiler.graph_maker import GraphMaker
+
+TARGETS = {
+    Core.CORTEX_M0PLUS: "rp2040",
+    Core.CORTEX_M4: "nucleo-l4r5zi",
+    Core.CORTEX_M7: "stm32h743",
+    Core.CORTEX_M33: "nucleo-u575zi",
+}
+
+
+def inverted_bottlenecks(m: GraphMaker) -> Graph:
+    x = m.conv2d(m.input(1, 32, 32, 3), 8, stride=(2, 2), activation=Activation.RELU6)
+    for channels, kernel, stride in ((8, 3, 1), (16, 5, 2), (16, 3, 1), (24, 7, 2), (24, 3, 1)):
+        wide = m.conv2d(x, 4 * m.shape(x)[3], (1, 1), activation=Activation.RELU6)
+        deep = m.depthwise(wide, kernel=(kernel, kernel), stride=(stride, stride), activation=Activation.RELU6)
+        y = m.conv2d(deep, channels, (1, 1))
+        x = m.binary("add", x, y) if m.shape(x) == m.shape(y) else y
+    flat = m.mean(m.conv2d(x, 96, (1, 1)), (1, 2), keep=False)
+    return m.build(m.dense(flat, 10, per_channel=True))
+
+
+def separable_audio(m: GraphMaker) -> Graph:
+    x = m.conv2d(m.input(1, 49, 10, 1), 64, (10, 4), (2, 2), activation=Activation.RELU)
+    for _ in range(4):
+        x = m.conv2d(m.depthwise(x, activation=Activation.RELU), 64, (1, 1), activation=Activation.RELU)
+    pooled = m.pool("average", x, m.shape(x)[1:3], m.shape(x)[1:3])  # type: ignore[arg-type]
+    return m.build(m.unary("softmax", m.dense(m.reshape(pooled, 1, m.tensors[pooled].elements), 12)))
+
+
+def autoencoder(m: GraphMaker) -> Graph:
+    x = m.input(1, 320)
+    for features in (96, 96, 8, 96, 320):
+        x = m.dense(x, features, activation=Activation.RELU)
+    return m.build(x)
+
+
+def detector(m: GraphMaker) -> Graph:
+    x = m.conv2d(m.input(1, 24, 32, 3), 12, stride=(2, 2))
+    low = m.conv2d(m.pool("max", x, (2, 2), (2, 2)), 12)
+    joined = m.binary("add", m.conv2d(x, 12, (1, 1)), m.resize(low, 12, 16))
+    return m.build(m.unary("logistic", m.conv2d(joined, 6)), m.unary("hard_swish", m.conv2d(low, 6)))
+
+
+NETWORKS = {
+    "inverted bottlenecks": inverted_bottlenecks,
+    "separable audio": separable_audio,
+    "autoencoder": autoencoder,
+    "detector": detector,
+}
+
+
+def network(name: str) -> Graph:
+    return NETWORKS[name](GraphMaker(seed=5, name=name))
+
+
+def without_weights(graph: Graph) -> Graph:
+    return replace(graph, tensors={t: replace(v, data=None) for t, v in graph.tensors.items()})
+
+
+def estimated(name: str, core: Core) -> Estimate:
+    return estimate(without_weights(network(name)), CompileOptions(TARGETS[core], core))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_sram_and_constants_equal_the_compilers_to_the_byte(name: str) -> None:
+    found = estimated(name, Core.CORTEX_M4)
+    graph = network(name)
+    manifest = compile_graph(graph, graph, CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4)).manifest
+    split = found.planned.memory.split
+    memory = manifest.memory
+    assert (split.input, split.activations, split.scratch, split.arena) == (
+        memory.input,
+        memory.activations,
+        memory.scratch,
+        memory.arena,
+    )
+    assert (found.planned.weights_bytes, found.planned.tables_bytes) == (manifest.weights_bytes, manifest.tables_bytes)
+    assert found.macs == manifest.macs
+
+
+@pytest.mark.parametrize("core", TARGETS, ids=lambda c: c.value)
+@pytest.mark.parametrize("name", ["inverted bottlenecks", "detector"])
+def test_flash_is_within_two_percent_of_the_linked_image(name: str, core: Core, tmp_path: Path) -> None:
+    graph = network(name)
+    target = load_target(TARGETS[core])
+    library = read_library(compile_graph(graph, graph, CompileOptions(target.name, core)).library_zip)
+    sizes = build_image(library, target, Toolchain("zig", tmp_path)).sizes
+    found = estimated(name, core)
+    assert found.planned.weights_bytes == sizes.weights
+    assert found.planned.tables_bytes == pytest.approx(sizes.tables, abs=64)  # the linker's alignment
+    total = found.code_bytes + found.planned.weights_bytes + found.planned.tables_bytes
+    assert total == pytest.approx(sizes.flash, rel=0.02)
+
+
+def test_larger_networks_cost_more() -> None:
+    small, large = (estimated(name, Core.CORTEX_M4) for name in ("autoencoder", "inverted bottlenecks"))
+    assert 0 < small.instructions < large.instructions
+    assert 0 < small.cycles < large.cycles
+
+
+def test_estimate_travels_between_processes() -> None:
+    graph = without_weights(network("detector"))
+    assert pickle.loads(pickle.dumps(graph)) == graph
+
+
+@pytest.mark.parametrize("core", Core, ids=lambda c: c.value)
+def test_tables_state_their_source_and_error(core: Core) -> None:
+    table = load_cost_table(core)
+    assert "benchmarks.cost_table" in table.source
+    assert table.error["held-out networks flash worst"] < 0.02
+    assert all(value >= 0 for value in (*table.instructions.values(), *table.cycles.values()))
