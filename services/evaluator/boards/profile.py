@@ -25,7 +25,7 @@ class BlockCount:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """All blocks of one invoke; `seconds` is the host's time for them."""
+    """All blocks of one invoke; `seconds` is the CPU time that simulating them took."""
 
     seconds: float
     blocks: tuple[BlockCount, ...]
