@@ -14,7 +14,8 @@ from services.common.identity import tool_version
 from services.common.jobs.record import JobKind, parse_project
 from services.common.server.serve import Plumbing, ServicePlan
 from services.common.server.submit import Submission, call_metadata
-from services.compiler.convert import options_from_proto, supported_ops_to_proto
+from services.compiler.convert.options import options_from_proto
+from services.compiler.convert.results import supported_ops_to_proto
 from services.compiler.process_pool import ProcessPool
 from services.compiler.worker import QUEUE, estimate_batch
 from tinyfarm.v1 import artifact_pb2, compiler_pb2, compiler_pb2_grpc, job_options_pb2, job_pb2

@@ -11,7 +11,9 @@ from services.common.jobs.worker import WorkerPlan
 from services.common.npz import read_npz
 from services.common.settings import Settings
 from services.common.targets import load_target
-from services.compiler.convert import estimate_to_proto, network_from_proto, options_from_proto, result_to_proto
+from services.compiler.convert.network import network_from_proto
+from services.compiler.convert.options import options_from_proto
+from services.compiler.convert.results import estimate_to_proto, result_to_proto
 from services.compiler.estimate import estimate
 from services.compiler.options import CompileOptions
 from services.compiler.pipeline import compile_model

@@ -1,29 +1,16 @@
-"""Between the compiler's values and the messages of CompilerService."""
+"""Weight-free networks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import assert_never
 
-from services.common.errors import InvalidArgumentError, UnsupportedError
-from services.common.targets import Target, load_target
-from services.compiler.estimate import Estimate, LayerEstimate
-from services.compiler.importers.supported import support_table
+from services.common.errors import InvalidArgumentError
 from services.compiler.ir import ops
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.tensor import DType, QuantParams, Tensor
-from services.compiler.library import LayerFacts, LibraryManifest, MemoryBytes
-from services.compiler.memory.report import ArenaSplit
-from services.compiler.options import CompileOptions, Interface, parse_core
-from services.compiler.schedule.schedule import BufferKind, Schedule, StageKind
-from tinyfarm.v1 import compile_pb2, metric_pb2, network_pb2, schedule_pb2
+from tinyfarm.v1 import network_pb2
 
 SCHEMA_VERSION = 1
-_INTERFACES = {
-    compile_pb2.INTERFACE_UNSPECIFIED: Interface.INT8,
-    compile_pb2.INTERFACE_INT8: Interface.INT8,
-    compile_pb2.INTERFACE_FLOAT: Interface.FLOAT,
-}
 _ACTIVATIONS = {
     network_pb2.ACTIVATION_UNSPECIFIED: ops.Activation.NONE,
     network_pb2.ACTIVATION_RELU: ops.Activation.RELU,
@@ -31,223 +18,6 @@ _ACTIVATIONS = {
     network_pb2.ACTIVATION_RELU_N1_TO_1: ops.Activation.RELU_N1_TO_1,
 }
 _TO_ACTIVATION = {ours: theirs for theirs, ours in _ACTIVATIONS.items()}
-
-
-def options_from_proto(target: str, options: compile_pb2.CompileOptions) -> CompileOptions:
-    """Return the options; raises the error tree for an unknown target, schedule or set of kernels."""
-    if options.kernels == compile_pb2.KERNELS_CORE:
-        raise UnsupportedError(
-            "kernels 'core' do not exist in this version: use 'portable'",
-            reason="UNSUPPORTED_KERNELS",
-            subject="kernels",
-            value="core",
-            allowed="portable",
-        )
-    return CompileOptions(
-        target=target,
-        core=parse_core(load_target(target).core),
-        schedule=schedule_name(options.schedule),
-        interface=_INTERFACES[options.interface],
-    )
-
-
-def schedule_name(request: schedule_pb2.ScheduleRequest) -> str:
-    """Return what was asked for in a word: auto, per-layer, patch, patch:HxW or streaming."""
-    match request.kind:
-        case schedule_pb2.STAGE_KIND_PER_LAYER:
-            return "per-layer"
-        case schedule_pb2.STAGE_KIND_PATCH:
-            grid = f":{request.patch_rows}x{request.patch_cols}" if request.patch_rows or request.patch_cols else ""
-            return f"patch{grid}"
-        case schedule_pb2.STAGE_KIND_STREAMING:
-            return "streaming"
-        case _:
-            return "auto"
-
-
-def sram_to_proto(memory: MemoryBytes | ArenaSplit) -> metric_pb2.SramBytes:
-    """Return the arena's split; static data and stack are known after linking only."""
-    return metric_pb2.SramBytes(
-        input=memory.input,
-        activations=memory.activations,
-        line_buffers=memory.line_buffers,
-        scratch=memory.scratch,
-        arena=memory.arena,
-        total=memory.arena,
-    )
-
-
-def misfits(
-    target: Target, arena_bytes: int, flash_bytes: int, peak: LayerFacts | LayerEstimate | None
-) -> list[metric_pb2.Misfit]:
-    """Return what cannot fit the chip, whatever the firmware around it."""
-    found = []
-    if arena_bytes > target.sram.size_bytes:
-        found.append(
-            metric_pb2.Misfit(
-                memory="sram",
-                needed_bytes=arena_bytes,
-                available_bytes=target.sram.size_bytes,
-                layer=peak.name if peak else "",
-                layer_index=peak.index if peak else None,
-            )
-        )
-    if flash_bytes > target.flash.size_bytes:
-        found.append(
-            metric_pb2.Misfit(memory="flash", needed_bytes=flash_bytes, available_bytes=target.flash.size_bytes)
-        )
-    return found
-
-
-def layers_to_proto(layers: Iterable[LayerFacts | LayerEstimate]) -> list[compile_pb2.LayerMemory]:
-    """Return the layers' memory."""
-    return [
-        compile_pb2.LayerMemory(
-            index=layer.index,
-            name=layer.name,
-            op=layer.op,
-            macs=layer.macs,
-            output_shape=layer.output_shape,
-            live_bytes=layer.live_bytes,
-        )
-        for layer in layers
-    ]
-
-
-def result_to_proto(manifest: LibraryManifest, graph: Graph, target: Target, tool: str) -> compile_pb2.CompileResult:
-    """Return the message of a compile result, without its artifact."""
-    flash = metric_pb2.FlashBytes(
-        weights=manifest.weights_bytes,
-        tables=manifest.tables_bytes,
-        total=manifest.weights_bytes + manifest.tables_bytes,
-    )
-    peak = next((layer for layer in manifest.layers if layer.index == manifest.peak_layer), None)
-    wrong = misfits(target, manifest.memory.arena, flash.total, peak)
-    return compile_pb2.CompileResult(
-        name=manifest.name,
-        target=manifest.target,
-        interface=compile_pb2.INTERFACE_FLOAT if manifest.interface == "float" else compile_pb2.INTERFACE_INT8,
-        kernels=compile_pb2.KERNELS_PORTABLE,
-        schedule=manifest.schedule,
-        macs=manifest.macs,
-        sram=sram_to_proto(manifest.memory),
-        flash=flash,
-        fits=not wrong,
-        misfits=wrong,
-        peak_layer=manifest.peak_layer,
-        layers=layers_to_proto(manifest.layers),
-        network=network_to_proto(graph),
-        tool_version=tool,
-        manifest_json=manifest.to_json(),
-        lower_bound_bytes=manifest.plan.lower_bound_bytes,
-    )
-
-
-def estimate_to_proto(found: Estimate, target: Target) -> compile_pb2.NetworkEstimate:
-    """Return the message of an estimate for a target."""
-    planned = found.planned
-    flash = metric_pb2.FlashBytes(
-        code=found.code_bytes,
-        weights=planned.weights_bytes,
-        tables=planned.tables_bytes,
-        total=found.code_bytes + planned.weights_bytes + planned.tables_bytes,
-    )
-    peak = planned.memory.peak_step
-    arena = planned.memory.split.arena
-    wrong = misfits(target, arena, flash.total, found.layers[peak] if found.layers else None)
-    cycles = found.cycles
-    answer = compile_pb2.NetworkEstimate(
-        sram=sram_to_proto(planned.memory.split),
-        flash=flash,
-        macs=found.macs,
-        instructions=_modelled("instructions", found.instructions, "count", found.instructions_band),
-        cycles=_modelled("cycles", cycles, "count", found.cycles_band),
-        latency=_modelled("latency", cycles * 1e6 / target.clock_hz, "us", found.cycles_band),
-        schedule=schedule_to_proto(planned.schedule, planned.plan.offsets),
-        fits=not wrong,
-        misfits=wrong,
-        peak_layer=peak,
-        has_gap=planned.plan.gap_bytes > 0,
-        gap_bytes=planned.plan.gap_bytes,
-        layers=layers_to_proto(found.layers),
-    )
-    if target.energy is not None:
-        energy = _modelled("energy", cycles * target.energy.nj_per_cycle * 1e-3, "uJ", found.cycles_band)
-        energy.source = target.energy.source
-        answer.energy.CopyFrom(energy)
-    return answer
-
-
-def _modelled(name: str, value: float, unit: str, band: float) -> metric_pb2.Metric:
-    return metric_pb2.Metric(
-        name=name,
-        value=value,
-        unit=unit,
-        provenance=metric_pb2.PROVENANCE_MODELLED,
-        band=band,
-        source="cost model of the compiler",
-    )
-
-
-def supported_ops_to_proto() -> list[compile_pb2.SupportedOp]:
-    """Return every operator with its rules."""
-    return [compile_pb2.SupportedOp(name=row.operator, restrictions=row.rules) for row in support_table()]
-
-
-def schedule_to_proto(schedule: Schedule, offsets: Mapping[int, int]) -> schedule_pb2.Schedule:
-    """Return the message of a planned schedule; `offsets` are the buffers' places in the arena."""
-    return schedule_pb2.Schedule(
-        name=schedule.name,
-        schema_version=SCHEMA_VERSION,
-        buffers=[
-            schedule_pb2.Buffer(
-                id=b.id,
-                name=b.name,
-                kind=_BUFFER_KINDS[b.kind],
-                size_bytes=b.size_bytes,
-                tensors=b.tensors,
-                rows=b.rows,
-                offset_bytes=offsets.get(b.id),
-            )
-            for b in schedule.buffers
-        ],
-        stages=[
-            schedule_pb2.Stage(
-                kind=_STAGE_KINDS[stage.kind],
-                steps=[
-                    schedule_pb2.Step(
-                        op_index=s.op_index,
-                        reads=s.reads,
-                        writes=s.writes,
-                        scratch=s.scratch,
-                        region=schedule_pb2.Region(
-                            row_start=s.region.row_start,
-                            row_stop=s.region.row_stop,
-                            col_start=s.region.col_start,
-                            col_stop=s.region.col_stop,
-                        )
-                        if s.region
-                        else None,
-                    )
-                    for s in stage.steps
-                ],
-            )
-            for stage in schedule.stages
-        ],
-    )
-
-
-_BUFFER_KINDS = {
-    BufferKind.INPUT: schedule_pb2.BUFFER_KIND_INPUT,
-    BufferKind.ACTIVATION: schedule_pb2.BUFFER_KIND_ACTIVATION,
-    BufferKind.LINE_BUFFER: schedule_pb2.BUFFER_KIND_LINE_BUFFER,
-    BufferKind.SCRATCH: schedule_pb2.BUFFER_KIND_SCRATCH,
-}
-_STAGE_KINDS = {
-    StageKind.PER_LAYER: schedule_pb2.STAGE_KIND_PER_LAYER,
-    StageKind.PATCH: schedule_pb2.STAGE_KIND_PATCH,
-    StageKind.STREAMING: schedule_pb2.STAGE_KIND_STREAMING,
-}
 
 
 def network_to_proto(graph: Graph) -> network_pb2.Network:
@@ -304,7 +74,7 @@ def _tensor_from_proto(tensor: network_pb2.Tensor) -> Tensor:
     return Tensor(tensor.name, tuple(tensor.shape), dtype, quant, None, tensor.is_constant)
 
 
-def _op_to_proto(op: ops.Op) -> network_pb2.Op:
+def _op_to_proto(op: ops.Op) -> network_pb2.Op:  # noqa: PLR0915 - one case an operator
     common = network_pb2.Op(name=op.name, inputs=op.inputs, outputs=op.outputs)
     match op:
         case ops.Conv2D():

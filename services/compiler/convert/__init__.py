@@ -1,0 +1,1 @@
+"""Between the compiler's values and the messages of CompilerService."""

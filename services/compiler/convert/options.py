@@ -1,0 +1,46 @@
+"""What a compilation is asked for."""
+
+from __future__ import annotations
+
+from services.common.errors import UnsupportedError
+from services.common.targets import load_target
+from services.compiler.options import CompileOptions, Interface, parse_core
+from tinyfarm.v1 import compile_pb2, schedule_pb2
+
+_INTERFACES = {
+    compile_pb2.INTERFACE_UNSPECIFIED: Interface.INT8,
+    compile_pb2.INTERFACE_INT8: Interface.INT8,
+    compile_pb2.INTERFACE_FLOAT: Interface.FLOAT,
+}
+
+
+def options_from_proto(target: str, options: compile_pb2.CompileOptions) -> CompileOptions:
+    """Return the options; raises the error tree for an unknown target, schedule or set of kernels."""
+    if options.kernels == compile_pb2.KERNELS_CORE:
+        raise UnsupportedError(
+            "kernels 'core' do not exist in this version: use 'portable'",
+            reason="UNSUPPORTED_KERNELS",
+            subject="kernels",
+            value="core",
+            allowed="portable",
+        )
+    return CompileOptions(
+        target=target,
+        core=parse_core(load_target(target).core),
+        schedule=schedule_name(options.schedule),
+        interface=_INTERFACES[options.interface],
+    )
+
+
+def schedule_name(request: schedule_pb2.ScheduleRequest) -> str:
+    """Return what was asked for in a word: auto, per-layer, patch, patch:HxW or streaming."""
+    match request.kind:
+        case schedule_pb2.STAGE_KIND_PER_LAYER:
+            return "per-layer"
+        case schedule_pb2.STAGE_KIND_PATCH:
+            grid = f":{request.patch_rows}x{request.patch_cols}" if request.patch_rows or request.patch_cols else ""
+            return f"patch{grid}"
+        case schedule_pb2.STAGE_KIND_STREAMING:
+            return "streaming"
+        case _:
+            return "auto"

@@ -1,0 +1,144 @@
+"""What a compilation or an estimate found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from services.common.targets import Target
+from services.compiler.convert.network import network_to_proto
+from services.compiler.convert.schedule import schedule_to_proto
+from services.compiler.estimate import Estimate, LayerEstimate
+from services.compiler.importers.supported import support_table
+from services.compiler.ir.graph import Graph
+from services.compiler.library import LayerFacts, LibraryManifest, MemoryBytes
+from services.compiler.memory.report import ArenaSplit
+from tinyfarm.v1 import compile_pb2, metric_pb2
+
+
+def sram_to_proto(memory: MemoryBytes | ArenaSplit) -> metric_pb2.SramBytes:
+    """Return the arena's split; static data and stack are known after linking only."""
+    return metric_pb2.SramBytes(
+        input=memory.input,
+        activations=memory.activations,
+        line_buffers=memory.line_buffers,
+        scratch=memory.scratch,
+        arena=memory.arena,
+        total=memory.arena,
+    )
+
+
+def misfits(
+    target: Target, arena_bytes: int, flash_bytes: int, peak: LayerFacts | LayerEstimate | None
+) -> list[metric_pb2.Misfit]:
+    """Return what cannot fit the chip, whatever the firmware around it."""
+    found = []
+    if arena_bytes > target.sram.size_bytes:
+        found.append(
+            metric_pb2.Misfit(
+                memory="sram",
+                needed_bytes=arena_bytes,
+                available_bytes=target.sram.size_bytes,
+                layer=peak.name if peak else "",
+                layer_index=peak.index if peak else None,
+            )
+        )
+    if flash_bytes > target.flash.size_bytes:
+        found.append(
+            metric_pb2.Misfit(memory="flash", needed_bytes=flash_bytes, available_bytes=target.flash.size_bytes)
+        )
+    return found
+
+
+def layers_to_proto(layers: Iterable[LayerFacts | LayerEstimate]) -> list[compile_pb2.LayerMemory]:
+    """Return the layers' memory."""
+    return [
+        compile_pb2.LayerMemory(
+            index=layer.index,
+            name=layer.name,
+            op=layer.op,
+            macs=layer.macs,
+            output_shape=layer.output_shape,
+            live_bytes=layer.live_bytes,
+        )
+        for layer in layers
+    ]
+
+
+def result_to_proto(manifest: LibraryManifest, graph: Graph, target: Target, tool: str) -> compile_pb2.CompileResult:
+    """Return the message of a compile result, without its artifact."""
+    flash = metric_pb2.FlashBytes(
+        weights=manifest.weights_bytes,
+        tables=manifest.tables_bytes,
+        total=manifest.weights_bytes + manifest.tables_bytes,
+    )
+    peak = next((layer for layer in manifest.layers if layer.index == manifest.peak_layer), None)
+    wrong = misfits(target, manifest.memory.arena, flash.total, peak)
+    return compile_pb2.CompileResult(
+        name=manifest.name,
+        target=manifest.target,
+        interface=compile_pb2.INTERFACE_FLOAT if manifest.interface == "float" else compile_pb2.INTERFACE_INT8,
+        kernels=compile_pb2.KERNELS_PORTABLE,
+        schedule=manifest.schedule,
+        macs=manifest.macs,
+        sram=sram_to_proto(manifest.memory),
+        flash=flash,
+        fits=not wrong,
+        misfits=wrong,
+        peak_layer=manifest.peak_layer,
+        layers=layers_to_proto(manifest.layers),
+        network=network_to_proto(graph),
+        tool_version=tool,
+        manifest_json=manifest.to_json(),
+        lower_bound_bytes=manifest.plan.lower_bound_bytes,
+    )
+
+
+def estimate_to_proto(found: Estimate, target: Target) -> compile_pb2.NetworkEstimate:
+    """Return the message of an estimate for a target."""
+    planned = found.planned
+    flash = metric_pb2.FlashBytes(
+        code=found.code_bytes,
+        weights=planned.weights_bytes,
+        tables=planned.tables_bytes,
+        total=found.code_bytes + planned.weights_bytes + planned.tables_bytes,
+    )
+    peak = planned.memory.peak_step
+    arena = planned.memory.split.arena
+    wrong = misfits(target, arena, flash.total, found.layers[peak] if found.layers else None)
+    cycles = found.cycles
+    answer = compile_pb2.NetworkEstimate(
+        sram=sram_to_proto(planned.memory.split),
+        flash=flash,
+        macs=found.macs,
+        instructions=_modelled("instructions", found.instructions, "count", found.instructions_band),
+        cycles=_modelled("cycles", cycles, "count", found.cycles_band),
+        latency=_modelled("latency", cycles * 1e6 / target.clock_hz, "us", found.cycles_band),
+        schedule=schedule_to_proto(planned.schedule, planned.plan.offsets),
+        fits=not wrong,
+        misfits=wrong,
+        peak_layer=peak,
+        has_gap=planned.plan.gap_bytes > 0,
+        gap_bytes=planned.plan.gap_bytes,
+        layers=layers_to_proto(found.layers),
+    )
+    if target.energy is not None:
+        energy = _modelled("energy", cycles * target.energy.nj_per_cycle * 1e-3, "uJ", found.cycles_band)
+        energy.source = target.energy.source
+        answer.energy.CopyFrom(energy)
+    return answer
+
+
+def _modelled(name: str, value: float, unit: str, band: float) -> metric_pb2.Metric:
+    return metric_pb2.Metric(
+        name=name,
+        value=value,
+        unit=unit,
+        provenance=metric_pb2.PROVENANCE_MODELLED,
+        band=band,
+        source="cost model of the compiler",
+    )
+
+
+def supported_ops_to_proto() -> list[compile_pb2.SupportedOp]:
+    """Return every operator with its rules."""
+    return [compile_pb2.SupportedOp(name=row.operator, restrictions=row.rules) for row in support_table()]
