@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -33,8 +33,8 @@ class Settings(BaseSettings):
     evaluator_address: str = "127.0.0.1:50053"
     # Jobs a worker process runs at a time.
     slots: Annotated[int, Field(ge=1, le=256)] = 1
-    # Queues of this worker; empty is all queues of its service.
-    queues: tuple[str, ...] = ()
+    # Queues of this worker, separated by commas; empty is all queues of its service.
+    queues: Annotated[tuple[str, ...], NoDecode] = ()
     # Boards file of the evaluator; empty is one simulated board for each known target.
     boards: Path | None = None
     # Folder of what tools compile once: firmware harness, simulator, host twins.
@@ -55,3 +55,8 @@ class Settings(BaseSettings):
     drain_s: Seconds = 10.0
     max_artifact_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     log_level: str = "INFO"
+
+    @field_validator("queues", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value

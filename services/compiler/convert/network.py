@@ -74,7 +74,7 @@ def _tensor_from_proto(tensor: network_pb2.Tensor) -> Tensor:
     return Tensor(tensor.name, tuple(tensor.shape), dtype, quant, None, tensor.is_constant)
 
 
-def _op_to_proto(op: ops.Op) -> network_pb2.Op:  # noqa: PLR0915 - one case an operator
+def _op_to_proto(op: ops.Op) -> network_pb2.Op:
     common = network_pb2.Op(name=op.name, inputs=op.inputs, outputs=op.outputs)
     match op:
         case ops.Conv2D():
