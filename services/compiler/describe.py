@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from services.compiler.codegen.kernel_files import kernel_sources
 from services.compiler.codegen.names import c_identifier
 from services.compiler.codegen.network import IoSlot, layer_symbol
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.tensor import DType, TensorId
-from services.compiler.kernels.portable_set import kernel_files
-from services.compiler.library import BufferFacts, IoTensor, LayerFacts, LibraryManifest, MemoryBytes, PlanFacts
+from services.compiler.library import (
+    BufferFacts,
+    IoTensor,
+    LayerFacts,
+    LibraryManifest,
+    MemoryBytes,
+    PlanFacts,
+    TwinFacts,
+)
 from services.compiler.macs import graph_macs, op_macs
 from services.compiler.options import CompileOptions
 from services.compiler.planned import Planned
 from tinyfarm import __version__
 
 
-def describe(planned: Planned, model: Graph, options: CompileOptions) -> LibraryManifest:
+def describe(planned: Planned, model: Graph, options: CompileOptions, twin: Planned | None = None) -> LibraryManifest:
     """Return the manifest; `model` is the graph as imported, whose inputs and outputs have the file's own types."""
     graph, name = planned.graph, c_identifier(model.name)
     split = planned.memory.split
@@ -24,12 +32,12 @@ def describe(planned: Planned, model: Graph, options: CompileOptions) -> Library
         tool_version=__version__,
         target=options.target,
         core=options.core.value,
-        kernels="portable",
+        kernels=planned.kernels.value,
         interface=options.interface.value,
         schedule="per-layer",
         macs=graph_macs(graph),
         header=f"{name}.h",
-        sources=(f"{name}.c", f"{name}_weights.c", *kernel_files(planned.program.functions())),
+        sources=(f"{name}.c", f"{name}_weights.c", *kernel_sources(planned.program, planned.kernels)),
         inputs=_tensors(planned, graph.inputs, model, model.inputs),
         outputs=_tensors(planned, graph.outputs, model, model.outputs),
         memory=MemoryBytes(split.input, split.activations, split.line_buffers, split.scratch, split.arena),
@@ -38,6 +46,17 @@ def describe(planned: Planned, model: Graph, options: CompileOptions) -> Library
         weights_bytes=planned.weights_bytes,
         tables_bytes=planned.tables_bytes,
         layers=_layers(planned, name),
+        twin=None if twin is None else _twin(twin, model, f"{name}_twin"),
+    )
+
+
+def _twin(twin: Planned, model: Graph, name: str) -> TwinFacts:
+    return TwinFacts(
+        name=name,
+        header=f"{name}.h",
+        sources=(f"{name}.c", f"{name}_weights.c", *kernel_sources(twin.program, twin.kernels)),
+        inputs=_tensors(twin, twin.graph.inputs, model, model.inputs),
+        outputs=_tensors(twin, twin.graph.outputs, model, model.outputs),
     )
 
 

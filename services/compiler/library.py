@@ -71,6 +71,17 @@ class LayerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class TwinFacts:
+    """The same network with portable kernels, for machines that cannot run the target's: files and interface."""
+
+    name: str
+    header: str
+    sources: tuple[str, ...]
+    inputs: tuple[IoTensor, ...]
+    outputs: tuple[IoTensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LibraryManifest:
     """What is in the library, as `manifest.json` says it."""
 
@@ -93,6 +104,7 @@ class LibraryManifest:
     weights_bytes: int
     tables_bytes: int
     layers: tuple[LayerFacts, ...]
+    twin: TwinFacts | None = None
     schema: str = SCHEMA
 
     def to_json(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from services.common.errors import InvalidArgumentError, UnsupportedError
+from services.compiler.kernels.kernel_set import KernelSet
 
 
 class Interface(Enum):
@@ -24,14 +25,30 @@ class Core(Enum):
     CORTEX_M33 = "cortex-m33"
 
 
+class Kernels(Enum):
+    """Portable C99, or the fastest that there is for the core."""
+
+    PORTABLE = "portable"
+    CORE = "core"
+
+
+_CORE_KERNELS = {
+    Core.CORTEX_M0PLUS: KernelSet.PORTABLE,
+    Core.CORTEX_M4: KernelSet.THUMB2,
+    Core.CORTEX_M7: KernelSet.THUMB2,
+    Core.CORTEX_M33: KernelSet.THUMB2,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
-    """Target (a chip's name, told in the library), its core, the schedule asked for and the interface."""
+    """Target (a chip's name, told in the library), its core, the schedule asked for, the interface, the kernels."""
 
     target: str
     core: Core
     schedule: str = "auto"
     interface: Interface = Interface.INT8
+    kernels: Kernels = Kernels.PORTABLE
 
     def __post_init__(self) -> None:
         if self.schedule == "streaming" or self.schedule.split(":")[0] == "patch":
@@ -49,6 +66,11 @@ class CompileOptions:
                 value=self.schedule,
                 allowed="auto, per-layer",
             )
+
+
+def kernel_set(options: CompileOptions) -> KernelSet:
+    """Return the kernels that the options come to."""
+    return _CORE_KERNELS[options.core] if options.kernels is Kernels.CORE else KernelSet.PORTABLE
 
 
 def parse_core(name: str) -> Core:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.compiler.codegen.kernel_files import kernel_headers, kernel_texts
 from services.compiler.codegen.network import NetworkText, header_text, source_text, weights_text
 from services.compiler.describe import describe, io_slot
 from services.compiler.errors import InvalidModelError
@@ -11,9 +12,9 @@ from services.compiler.importers.onnx import import_onnx
 from services.compiler.importers.tflite import import_tflite
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.verify import verify
-from services.compiler.kernels.portable_set import KERNEL_HEADER, kernel_files, kernel_text
+from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.library import LibraryManifest, pack_library
-from services.compiler.options import CompileOptions
+from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.passes.optimize import optimize
 from services.compiler.planned import Planned, plan_network
 
@@ -46,25 +47,31 @@ def import_model(model: bytes, model_name: str) -> Graph:
 
 def compile_graph(graph: Graph, model: Graph, options: CompileOptions) -> Compiled:
     """Return the C library of an optimized graph; `model` is the graph before optimization."""
-    planned = plan_network(verify(graph))
-    manifest = describe(planned, model, options)
-    return Compiled(pack_library(manifest, c_files(planned, manifest)), manifest, graph)
+    planned = plan_network(verify(graph), kernel_set(options))
+    twin = None if planned.kernels is KernelSet.PORTABLE else plan_network(graph)
+    manifest = describe(planned, model, options, twin)
+    files = c_files(planned, manifest.name, manifest.memory.arena, _facts(manifest))
+    if twin is not None and manifest.twin is not None:
+        facts = (f"{manifest.model_name} by tinyfarm {manifest.tool_version}: portable twin of {manifest.name}",)
+        files = {**c_files(twin, manifest.twin.name, twin.memory.split.arena, facts), **files}
+    return Compiled(pack_library(manifest, files), manifest, graph)
 
 
-def c_files(planned: Planned, manifest: LibraryManifest) -> dict[str, str]:
-    """Return every C file of the library by name."""
+def c_files(planned: Planned, name: str, arena_bytes: int, facts: tuple[str, ...]) -> dict[str, str]:
+    """Return every C file of a library by name."""
     network = NetworkText(
-        name=manifest.name,
-        facts=_facts(manifest),
-        arena_bytes=manifest.memory.arena,
+        name=name,
+        facts=facts,
+        arena_bytes=arena_bytes,
+        headers=kernel_headers(planned.kernels),
         inputs=tuple(io_slot(planned, t) for t in planned.graph.inputs),
         outputs=tuple(io_slot(planned, t) for t in planned.graph.outputs),
     )
     return {
-        f"{manifest.name}.h": header_text(network),
-        f"{manifest.name}.c": source_text(network, planned.program, planned.graph),
-        f"{manifest.name}_weights.c": weights_text(network, planned.program),
-        **{file: kernel_text(file) for file in (KERNEL_HEADER, *kernel_files(planned.program.functions()))},
+        f"{name}.h": header_text(network),
+        f"{name}.c": source_text(network, planned.program, planned.graph),
+        f"{name}_weights.c": weights_text(network, planned.program),
+        **kernel_texts(planned.program, planned.kernels),
     }
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from services.compiler.codegen.calls import lower
 from services.compiler.codegen.program import Program, Section
 from services.compiler.ir.graph import Graph
+from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.portable_set import PARAMS_BYTES
+from services.compiler.kernels.thumb2 import files as thumb2_files
 from services.compiler.memory.arena import ArenaPlan, plan_arena
 from services.compiler.memory.live_range import LiveRange, live_ranges
 from services.compiler.memory.overlap import overlap_rules
@@ -27,6 +29,7 @@ class Planned:
     plan: ArenaPlan
     memory: MemoryReport
     program: Program
+    kernels: KernelSet
 
     @property
     def weights_bytes(self) -> int:
@@ -41,13 +44,18 @@ class Planned:
         arrays = sum(
             a.size_bytes for layer in self.program.layers for a in layer.arrays() if a.section is Section.TABLE
         )
-        params = sum(PARAMS_BYTES[call.params_type] for layer in self.program.layers for call in layer.calls)
+        params = sum(_params_bytes(call.params_type) for layer in self.program.layers for call in layer.calls)
         return arrays + params + PARAMS_BYTES["tf_region"] * len(self.program.regions())
 
 
-def plan_network(graph: Graph) -> Planned:
+def plan_network(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE) -> Planned:
     """Return the graph's per-layer schedule with offsets and calls; needs no weights."""
-    schedule = per_layer_schedule(graph)
+    schedule = per_layer_schedule(graph, kernels)
     ranges = live_ranges(schedule)
-    plan = plan_arena(ranges, overlap_rules(graph, schedule))
-    return Planned(graph, schedule, ranges, plan, memory_report(schedule, ranges, plan), lower(graph, schedule, plan))
+    plan = plan_arena(ranges, overlap_rules(graph, schedule, kernels))
+    program = lower(graph, schedule, plan, kernels)
+    return Planned(graph, schedule, ranges, plan, memory_report(schedule, ranges, plan), program, kernels)
+
+
+def _params_bytes(params_type: str) -> int:
+    return PARAMS_BYTES.get(params_type) or thumb2_files.PARAMS_BYTES[params_type]

@@ -24,6 +24,7 @@ from services.compiler.codegen.movement import (
 )
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import KernelCall, Layer, Program
+from services.compiler.codegen.thumb2 import thumb2_calls
 from services.compiler.codegen.weighted import conv2d_call, depthwise_conv2d_call, fully_connected_call
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
@@ -53,23 +54,29 @@ from services.compiler.ir.ops import (
     Tanh,
     Transpose,
 )
+from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan
 from services.compiler.schedule.per_layer import alias_roots
 from services.compiler.schedule.schedule import Schedule
 
 
-def lower(graph: Graph, schedule: Schedule, plan: ArenaPlan) -> Program:
+def lower(graph: Graph, schedule: Schedule, plan: ArenaPlan, kernels: KernelSet = KernelSet.PORTABLE) -> Program:
     """Return the calls of a planned schedule, one layer a step."""
     buffers = {b.id: b for b in schedule.buffers}
     roots = alias_roots(graph)
     layers = []
     for index, step in enumerate(schedule.steps()):
         operands = Operands(graph, step, f"{index:03}", buffers, plan, roots)
-        layers.append(Layer(index, step.op_index, _calls(graph, graph.ops[step.op_index], operands)))
+        layers.append(Layer(index, step.op_index, _calls(graph, graph.ops[step.op_index], operands, kernels)))
     return Program(tuple(layers))
 
 
-def _calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCall, ...]:  # noqa: PLR0912 - one case an operator
+def _calls(graph: Graph, op: Op, operands: Operands, kernels: KernelSet) -> tuple[KernelCall, ...]:
+    special = thumb2_calls(graph, op, operands) if kernels is KernelSet.THUMB2 else None
+    return special or _portable_calls(graph, op, operands)
+
+
+def _portable_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCall, ...]:
     match op:
         case Conv2D():
             return (conv2d_call(graph, op, operands),)

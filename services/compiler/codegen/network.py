@@ -20,6 +20,7 @@ from services.compiler.codegen.program import (
     Program,
     RegionArg,
     Section,
+    Symbol,
 )
 from services.compiler.codegen.writer import Writer
 from services.compiler.ir.graph import Graph
@@ -42,6 +43,7 @@ class NetworkText:
     name: str
     facts: tuple[str, ...]
     arena_bytes: int
+    headers: tuple[str, ...]
     inputs: tuple[IoSlot, ...]
     outputs: tuple[IoSlot, ...]
 
@@ -79,7 +81,8 @@ def source_text(network: NetworkText, program: Program, graph: Graph) -> str:
     """Return `<name>.c`: tables, one function a layer, and invoke."""
     writer = Writer()
     _head(writer, network)
-    writer.lines((f'#include "{network.name}.h"', '#include "tinyfarm_kernels.h"', ""))
+    writer.lines((*(f'#include "{header}"' for header in (f"{network.name}.h", *network.headers)), ""))
+    writer.lines(declaration for source in program.sources() for declaration in source.declarations)
     for number, region in enumerate(program.regions()):
         writer.line(f"static const tf_region {network.name}_table_region_{number} = {_region(region)};")
     regions = {region: number for number, region in enumerate(program.regions())}
@@ -184,6 +187,8 @@ def _value(network: NetworkText, value: FieldValue) -> str:
             return _float(value)
         case ArrayRef():
             return _symbol(network, value.array)
+        case Symbol():
+            return value.name
         case tuple():
             items = (f".{v[0]} = {_value(network, v[1])}" if isinstance(v, tuple) else str(v) for v in value)
             return f"{{{', '.join(items)}}}"

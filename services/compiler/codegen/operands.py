@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.compiler.codegen.program import ArenaRef, ArrayRef, ConstArray, CType, Section
-from services.compiler.codegen.weights import constant_data
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.tensor import TensorId
 from services.compiler.memory.arena import ArenaPlan
+from services.compiler.quant.folding import constant_data
 from services.compiler.schedule.schedule import Buffer, BufferId, Step
 
 
@@ -39,6 +39,12 @@ class Operands:
         """Return the pointer to the step's scratch, if it has one."""
         return None if self.step.scratch is None else ArenaRef(self.plan.offsets[self.step.scratch])
 
+    def needed_scratch(self, ctype: CType = CType.INT8) -> ArenaRef:
+        """Return the pointer to the scratch that the schedule must have given the step."""
+        if self.step.scratch is None:
+            raise AssertionError(f"step of operator {self.step.op_index} has no scratch")
+        return ArenaRef(self.plan.offsets[self.step.scratch], ctype)
+
     def _arena(self, tensor: TensorId, among: tuple[BufferId, ...]) -> ArenaRef:
         buffer = next(b for b in among if tensor in self.buffers[b].tensors)
         is_float = self.graph.tensors[tensor].dtype.is_float
@@ -58,4 +64,4 @@ class Operands:
 
 def ctype_numpy(ctype: CType) -> str:
     """Return numpy's name of an element type."""
-    return {CType.INT8: "int8", CType.UINT16: "uint16", CType.INT32: "int32", CType.FLOAT32: "float32"}[ctype]
+    return "float32" if ctype is CType.FLOAT32 else ctype.value.removesuffix("_t")

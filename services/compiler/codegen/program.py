@@ -12,6 +12,8 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
+from services.compiler.kernels.source import KernelSource
+
 Values = npt.NDArray[np.generic]
 
 
@@ -26,14 +28,16 @@ class CType(Enum):
     """Element type of a constant array."""
 
     INT8 = "int8_t"
+    INT16 = "int16_t"
     UINT16 = "uint16_t"
     INT32 = "int32_t"
+    UINT32 = "uint32_t"
     FLOAT32 = "float"
 
     @property
     def size_bytes(self) -> int:
         """Bytes of one element."""
-        return {CType.INT8: 1, CType.UINT16: 2, CType.INT32: 4, CType.FLOAT32: 4}[self]
+        return {CType.INT8: 1, CType.INT16: 2, CType.UINT16: 2}.get(self, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +71,15 @@ class ArenaRef:
     ctype: CType = CType.INT8
 
 
-FieldValue = int | float | ArrayRef | tuple[int, ...] | tuple[tuple[str, "FieldValue"], ...]
-Fields = tuple[tuple[str, FieldValue], ...]
-
-
 @dataclass(frozen=True, slots=True)
-class KernelSource:
-    """A kernel's C file and the further files that it needs."""
+class Symbol:
+    """A function's name."""
 
-    file: str
-    text: str
+    name: str
+
+
+FieldValue = int | float | ArrayRef | Symbol | tuple[int, ...] | tuple[tuple[str, "FieldValue"], ...]
+Fields = tuple[tuple[str, FieldValue], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,10 @@ class RegionArg:
 
 @dataclass(frozen=True, slots=True)
 class KernelCall:
-    """`function(&params, &region, pointers...)`; `fields` computes the parameter struct's initializer."""
+    """`function(&params, &region, pointers...)`; `fields` computes the parameter struct's initializer.
+
+    `sources` are the generated files of the routines that the parameters name.
+    """
 
     function: str
     params_type: str
@@ -97,6 +103,7 @@ class KernelCall:
     arrays: tuple[ConstArray, ...]
     pointers: tuple[ArenaRef | ArrayRef, ...]
     region: RegionArg
+    sources: tuple[KernelSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,11 @@ class Program:
     def functions(self) -> tuple[str, ...]:
         """The kernels used, sorted."""
         return tuple(sorted({call.function for layer in self.layers for call in layer.calls}))
+
+    def sources(self) -> tuple[KernelSource, ...]:
+        """Every generated kernel file once, sorted by name."""
+        found = {source.file: source for layer in self.layers for call in layer.calls for source in call.sources}
+        return tuple(found[file] for file in sorted(found))
 
     def regions(self) -> tuple[RegionArg, ...]:
         """Every region once, in order of first use."""

@@ -6,15 +6,14 @@ from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import ArrayRef, ConstArray, Fields, KernelCall, RegionArg
 from services.compiler.codegen.shapes import output_fields, row_stride, whole
 from services.compiler.codegen.weights import (
-    Weighted,
     bias_array,
     filter_array,
     multiplier_arrays,
-    output_channels,
     per_channel,
 )
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool2D
+from services.compiler.quant.folding import Weighted, output_channels
 from services.compiler.quant.requantize import activation_range
 from services.compiler.quant.values import output_zero_point, quant_of
 

@@ -91,7 +91,7 @@ def run_op(graph: Graph, op: Op, arguments: Sequence[Array]) -> tuple[Array, ...
     return (_run_single(graph, op, arguments),)
 
 
-def _run_single(graph: Graph, op: Op, arguments: Sequence[Array]) -> Array:  # noqa: PLR0912 - one case an operator
+def _run_single(graph: Graph, op: Op, arguments: Sequence[Array]) -> Array:
     x = arguments[0]
     match op:
         case Conv2D():

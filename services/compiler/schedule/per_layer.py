@@ -5,10 +5,12 @@ from __future__ import annotations
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import DepthwiseConv2D, Op, Reshape
 from services.compiler.ir.tensor import TensorId
+from services.compiler.kernels.kernel_set import KernelSet
+from services.compiler.schedule import thumb2
 from services.compiler.schedule.schedule import Buffer, BufferId, BufferKind, Schedule, Stage, StageKind, Step
 
 
-def per_layer_schedule(graph: Graph) -> Schedule:
+def per_layer_schedule(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE) -> Schedule:
     """Return the schedule in which a reshape costs nothing: both sides of it name the same buffer."""
     roots = alias_roots(graph)
     tensor_buffers = _tensor_buffers(graph, roots)
@@ -18,7 +20,7 @@ def per_layer_schedule(graph: Graph) -> Schedule:
     for index, op in enumerate(graph.ops):
         if isinstance(op, Reshape):
             continue
-        scratch_bytes = _scratch_bytes(graph, op, index, roots)
+        scratch_bytes = _scratch_bytes(graph, op, index, roots, kernels)
         if scratch_bytes:
             scratch_id = len(tensor_buffers) + len(scratches)
             scratches.append(Buffer(scratch_id, f"scratch of {op.name}", BufferKind.SCRATCH, scratch_bytes))
@@ -66,7 +68,13 @@ def _tensor_buffers(graph: Graph, roots: dict[TensorId, TensorId]) -> tuple[Buff
     )
 
 
-def _scratch_bytes(graph: Graph, op: Op, index: int, roots: dict[TensorId, TensorId]) -> int:
+def _scratch_bytes(graph: Graph, op: Op, index: int, roots: dict[TensorId, TensorId], kernels: KernelSet) -> int:
+    """Return the scratch of the operator's kernel; 0 where it needs none."""
+    special = thumb2.scratch_bytes(graph, op) if kernels is KernelSet.THUMB2 else 0
+    return special or _plane_bytes(graph, op, index, roots)
+
+
+def _plane_bytes(graph: Graph, op: Op, index: int, roots: dict[TensorId, TensorId]) -> int:
     """Return the scratch of the in-place depthwise convolution where it is possible and saves memory.
 
     Channel by channel, an output of any height and width may take the input's place: element i of either belongs

@@ -44,7 +44,7 @@ class Routine:
 
 def c_file(comment: str, routines: Iterable[Routine], code: str = "") -> str:
     """Return a C file with the routines, for cores with the DSP extension only, then `code`."""
-    text = [f"/* {comment} */", '#include "tinyfarm_kernels.h"', "", "__asm__("]
+    text = [f"/* {comment} */", '#include "tinyfarm_thumb2.h"', "", "__asm__("]
     text += ['    ".syntax unified\\n"', '    ".thumb\\n"']
     routines = tuple(routines)
     for routine in routines:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.compiler.kernels.thumb2.assembly import Routine
-from services.compiler.kernels.thumb2.requantize import Requantize
+from services.compiler.kernels.thumb2.requantize import Requantize, offset
 
-# the stack frame: multiplier, addend, shift, bias, rows left, end of the row, then the filter's pairs
-_MULTIPLIER, _SHIFT, _BIAS, _ROWS, _ROW_END, _PAIRS = 0, 8, 12, 16, 20, 24
+# the stack frame: multiplier, shift, addend, bias, rows left, end of the row, then the filter's pairs
+_MULTIPLIER, _SHIFT, _ADDEND, _BIAS, _ROWS, _ROW_END, _PAIRS = 0, 4, 8, 12, 16, 20, 24
 _POOL = ("r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r12", "lr")
 _RESIDENT = ("r4", "r5", "r6", "r7", "r8", "r9")
 _MAX_POST_INDEX = 255
@@ -32,6 +32,7 @@ class DepthwiseShape:
     out_w: int
     channels: int
     plane_w: int
+    zero_point: int
     relu: bool
 
     @property
@@ -69,12 +70,24 @@ class Tile:
         code = [line for row in range(shape.kernel_hw[0]) for line in self._row(row)]
         code.append(f"add r10, r10, #{2 * self.outputs * shape.stride_hw[1]}")
         pool = [r for r in _POOL if r not in self.sums and not (shape.resident and r in _RESIDENT)]
-        multiplier, addend, shift = pool[:3]
-        code += [f"ldrd {multiplier}, {addend}, [sp, #{_MULTIPLIER}]", f"ldr {shift}, [sp, #{_SHIFT}]"]
+        multiplier, shift, addend = pool[:3]
+        code.append(f"ldrd {multiplier}, {shift}, [sp, #{_MULTIPLIER}]")
+        if shape.relu:
+            code.append(f"ldr {addend}, [sp, #{_ADDEND}]")
         for register in self.sums:
-            code += Requantize(shape.relu).lines(register, multiplier, addend, shift)
+            code += self._requantize(register, multiplier, shift, addend)
             code += _store(register, shape.channels)
         return tuple(code)
+
+    def _requantize(self, register: str, multiplier: str, shift: str, addend: str) -> tuple[str, ...]:
+        """Return the requantization; with a ReLU half and zero point, shifted for the channel, ride on SMMLAR."""
+        if self.shape.relu:
+            return (
+                f"smmlar {register}, {register}, {multiplier}, {addend}",
+                f"asr {register}, {register}, {shift}",
+                f"ssat {register}, #8, {register}, asr #1",
+            )
+        return Requantize(relu=False).lines(register, multiplier, shift, f"#{offset(self.shape.zero_point)}")
 
     def _row(self, row: int) -> list[str]:
         code = _load_words(self.data, "r10", row * self.shape.row_bytes)
@@ -163,7 +176,8 @@ def supported(shape: DepthwiseShape) -> bool:
 def depthwise(name: str, shape: DepthwiseShape) -> Routine:
     """Return `name(plane, out, channel, rows)`: `rows` output rows of one channel from row 0 of the plane.
 
-    `channel` is multiplier, addend, shift, doubled bias (int32 each), then the filter's int8 values by rows.
+    `channel` is the multiplier and the doubled bias (int32 each, at any address), the right shift less 1, then the
+    filter's values by rows (int8 each).
     """
     tiles = _tiles(shape)
     filter_words = 0 if shape.resident else shape.kernel_hw[0] * len(shape.pairs)
@@ -172,9 +186,12 @@ def depthwise(name: str, shape: DepthwiseShape) -> Routine:
         "mov r10, r0",
         "mov r11, r1",
         f"str r3, [sp, #{_ROWS}]",
-        "ldm r2!, {r0, r1, r3, r4}",
-        f"strd r0, r1, [sp, #{_MULTIPLIER}]",
-        f"strd r3, r4, [sp, #{_SHIFT}]",
+        "ldr r0, [r2], #4",
+        "ldr r1, [r2], #4",
+        "ldrb r3, [r2], #1",
+        f"strd r0, r3, [sp, #{_MULTIPLIER}]",
+        f"str r1, [sp, #{_BIAS}]",
+        *_addend(shape),
         *_unpack_filter(shape),
         "1:",
         *_row_of_tiles(shape, tiles),
@@ -184,8 +201,16 @@ def depthwise(name: str, shape: DepthwiseShape) -> Routine:
         f"str r0, [sp, #{_ROWS}]",
         "bne 1b",
     )
-    prototype = f"void {name}(const int16_t *plane, int8_t *out, const int32_t *channel, int32_t rows)"
+    prototype = f"void {name}(const int16_t *plane, int8_t *out, const int8_t *channel, int32_t rows)"
     return Routine(name, prototype, body, frame)
+
+
+def _addend(shape: DepthwiseShape) -> tuple[str, ...]:
+    if not shape.relu:
+        return ()
+    value = offset(shape.zero_point)
+    load = f"mov r0, #{value}" if value >= 0 else f"mvn r0, #{-value - 1}"
+    return load, "lsl r0, r0, r3", f"str r0, [sp, #{_ADDEND}]"
 
 
 def _tiles(shape: DepthwiseShape) -> tuple[Tile, int, Tile | None]:
@@ -223,7 +248,11 @@ def _row_of_tiles(shape: DepthwiseShape, tiles: tuple[Tile, int, Tile | None]) -
 def _unpack_filter(shape: DepthwiseShape) -> list[str]:
     """Return the code that makes doubled int16 pairs of the int8 filter at r2, in registers or on the stack."""
     code: list[str] = []
-    taps = ("r0", "r1", "r3") if shape.resident else ("r0", "r1", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "lr")
+    taps = (
+        ("r0", "r1", "r3", "r12", "lr")
+        if shape.resident
+        else ("r0", "r1", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "lr")
+    )
     for row in range(shape.kernel_hw[0]):
         code += [f"ldrsb {r}, [r2], #1" for r in taps[: shape.kernel_hw[1]]]
         for number, (first, second) in enumerate(shape.pairs):

@@ -9,8 +9,8 @@ from services.compiler.kernels.thumb2.requantize import Requantize
 # steps (of 4 k each) in the unrolled loop
 STEPS = 4
 STEP_BYTES = 56
-_X, _ENTRY, _OUT_END = 0, 4, 8
-_FRAME = 12
+_X, _ENTRY, _OUT_END, _OFFSET = 0, 4, 8, 12
+_FRAME = 16
 
 _STEP = (
     "ldrd r0, r1, [r12], #8",
@@ -55,7 +55,8 @@ def dot(relu: bool, tail: int) -> Routine:
     name, requantize = dot_name(relu, tail), Requantize(relu)
     prototype = f"void {name}(const int16_t *x, const uint32_t *weights, int8_t *out, const tf_gemm_shape *shape)"
     body = (
-        "ldm r3, {r5, r6, r7}",
+        "ldm r3, {r5, r6, r7, r8}",
+        f"str r8, [sp, #{_OFFSET}]",
         "mov r10, r2",
         "add r11, r0, r5",
         "add r2, r2, r7",
@@ -91,7 +92,7 @@ def _quad(requantize: Requantize) -> tuple[str, ...]:
         "bne 2b",
         *_split(4, 5),
         *_split(6, 7),
-        *(line for channel in range(4) for line in _store(requantize, 4 + channel)),
+        *_stores(requantize, 4),
         f"ldr r0, [sp, #{_OUT_END}]",
         "cmp r10, r0",
         "bne 1b",
@@ -107,7 +108,7 @@ def _pair(requantize: Requantize, label: str, stores: int) -> tuple[str, ...]:
         "cmp r12, r11",
         f"bne {label}b",
         *_split(4, 5),
-        *(line for channel in range(stores) for line in _store(requantize, 4 + channel)),
+        *_stores(requantize, stores),
     )
 
 
@@ -115,6 +116,11 @@ def _split(low: int, high: int) -> tuple[str, ...]:
     return f"sub r{high}, r{high}, r{low}", f"asr r{high}, r{high}, #7", f"lsl r{low}, r{low}, #1"
 
 
-def _store(requantize: Requantize, register: int) -> tuple[str, ...]:
-    name = f"r{register}"
-    return ("ldm lr!, {r0, r1, r2}", *requantize.lines(name, "r0", "r1", "r2"), f"strb {name}, [r10], #1")
+def _stores(requantize: Requantize, channels: int) -> tuple[str, ...]:
+    code = [f"ldr r2, [sp, #{_OFFSET}]", "ldm lr!, {r0, r1}"]
+    for channel in range(channels):
+        if channel:
+            code += ["ldr r1, [lr], #4", "lsr r0, r0, #8"]
+        register = f"r{4 + channel}"
+        code += [*requantize.lines(register, "r1", "r0", "r2"), f"strb {register}, [r10], #1"]
+    return tuple(code)

@@ -14,9 +14,10 @@ from services.compiler.kernels.thumb2.requantize import Requantize
 # steps (of 2 k each) in the unrolled loop: 384 bytes, so that loop and end fit the STM32L4's 1 KiB cache
 STEPS = 8
 STEP_BYTES = 48
-# the stack frame: both output pointers, the buffer, its end, the entry into the loop, the end of the first output
-_OUT0, _X, _X_END, _ENTRY, _OUT_END = 0, 8, 12, 16, 20
-_FRAME = 24
+# the stack frame: both output pointers, the buffer, its end, the entry into the loop, the end of the first output,
+# the requantization offset
+_OUT0, _X, _X_END, _ENTRY, _OUT_END, _OFFSET = 0, 8, 12, 16, 20, 24
+_FRAME = 32
 # channels that each pair after the last four stores, by the number of channels modulo 4
 TAIL_STORES: dict[int, tuple[int, ...]] = {0: (), 1: (1,), 2: (2,), 3: (2, 1)}
 
@@ -66,7 +67,8 @@ def gemm(relu: bool, tail: int) -> Routine:
     body = (
         f"strd r2, r3, [sp, #{_OUT0}]",
         f"ldr r4, [sp, #{_FRAME + SAVED_BYTES}]",
-        "ldm r4, {r5, r6, r7}",
+        "ldm r4, {r5, r6, r7, r8}",
+        f"str r8, [sp, #{_OFFSET}]",
         "add r5, r0, r5",
         "add r7, r2, r7",
         f"strd r0, r5, [sp, #{_X}]",
@@ -106,7 +108,7 @@ def _quad(requantize: Requantize) -> tuple[str, ...]:
         "bne 2b",
         *(line for low, high in ((4, 5), (6, 7), (8, 9), (10, 11)) for line in _split(low, high)),
         f"ldrd r12, r3, [sp, #{_OUT0}]",
-        *(line for channel in range(4) for line in _store(requantize, 4 + channel, 8 + channel)),
+        *_stores(requantize, 4),
         f"strd r12, r3, [sp, #{_OUT0}]",
         f"ldr r0, [sp, #{_OUT_END}]",
         "cmp r12, r0",
@@ -128,7 +130,7 @@ def _pair(requantize: Requantize, label: str, stores: int) -> tuple[str, ...]:
         f"bne {label}b",
         *(line for low, high in ((4, 5), (8, 9)) for line in _split(low, high)),
         f"ldrd r12, r3, [sp, #{_OUT0}]",
-        *(line for channel in range(stores) for line in _store(requantize, 4 + channel, 8 + channel)),
+        *_stores(requantize, stores),
         f"strd r12, r3, [sp, #{_OUT0}]",
     )
 
@@ -138,12 +140,12 @@ def _split(low: int, high: int) -> tuple[str, ...]:
     return f"sub r{high}, r{high}, r{low}", f"asr r{high}, r{high}, #7", f"lsl r{low}, r{low}, #1"
 
 
-def _store(requantize: Requantize, first: int, second: int) -> tuple[str, ...]:
-    """Return one channel's requantization and stores for both pixels."""
-    return (
-        "ldm lr!, {r0, r1, r2}",
-        *requantize.lines(f"r{first}", "r0", "r1", "r2"),
-        f"strb r{first}, [r12], #1",
-        *requantize.lines(f"r{second}", "r0", "r1", "r2"),
-        f"strb r{second}, [r3], #1",
-    )
+def _stores(requantize: Requantize, channels: int) -> tuple[str, ...]:
+    """Return requantization and stores of some channels of both pixels: first their shifts, one a byte."""
+    code = [f"ldr r2, [sp, #{_OFFSET}]", "ldm lr!, {r0, r1}"]
+    for channel in range(channels):
+        if channel:
+            code += ["ldr r1, [lr], #4", "lsr r0, r0, #8"]
+        for register, pointer in ((f"r{4 + channel}", "r12"), (f"r{8 + channel}", "r3")):
+            code += [*requantize.lines(register, "r1", "r0", "r2"), f"strb {register}, [{pointer}], #1"]
+    return tuple(code)

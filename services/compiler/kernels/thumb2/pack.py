@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from services.compiler.kernels.thumb2.requantize import addend
+from services.compiler.kernels.thumb2.requantize import MAX_RIGHT_SHIFT
 
 Words = npt.NDArray[np.uint32]
 # int16 positions of four values x0..x3 after SXTB16 of a word and of the word rotated by 8 bits
@@ -13,9 +13,9 @@ _LANES = ((0, 2), (1, 3))
 
 
 def packed_words(channels: int, depth: int) -> int:
-    """Return the number of words of `pack_gemm`: starts, weights and requantization of every pair of channels."""
+    """Return the number of words of `pack_gemm`: starts, weights, multipliers and shifts of every group."""
     pairs = -(-channels // 2)
-    return pairs * (2 + padded_depth(depth) // 2) + 3 * channels
+    return pairs * (2 + padded_depth(depth) // 2) + channels + channels // 4 + -(-(channels % 4) // 2)
 
 
 def padded_depth(depth: int) -> int:
@@ -24,15 +24,17 @@ def padded_depth(depth: int) -> int:
 
 
 def separable(weights: npt.NDArray[np.int8], bias: npt.NDArray[np.int32]) -> bool:
-    """Whether every second channel's sum stays in 24 bits whatever the input, and every pair fits a halfword.
+    """Whether every second channel's sum stays in 24 bits whatever the input, the others' doubled sums in 32 bits.
 
     `weights` is [channels, depth], `bias` [channels] as added to the sum of raw inputs.
     """
     wide = weights.astype(np.int64)
     reach = np.maximum(wide * -128, wide * 127).sum(axis=1), np.minimum(wide * -128, wide * 127).sum(axis=1)
-    high = slice(1, None, 2)
-    largest = max((reach[0][high] + bias[high]).max(initial=0), -(reach[1][high] + bias[high]).min(initial=0))
-    return bool(largest < 1 << 23) and not bool((weights[high] == -128).any())
+    largest = np.maximum(np.abs(reach[0] + bias), np.abs(reach[1] + bias))
+    low, high = slice(0, None, 2), slice(1, None, 2)
+    # 256 * high + low must fit a halfword, which only a high of -128 prevents
+    fits = not bool((weights[high] == -128).any())
+    return fits and bool(largest[high].max(initial=0) < 1 << 23) and bool(largest[low].max(initial=0) < 1 << 30)
 
 
 def pack_gemm(
@@ -40,21 +42,20 @@ def pack_gemm(
     bias: npt.NDArray[np.int32],
     multiplier: npt.NDArray[np.int32],
     right_shift: npt.NDArray[np.int32],
-    zero_point: int,
 ) -> Words:
     """Return the stream of a matrix kernel: groups of 4 channels, then pairs of what is left.
 
-    A group holds its accumulators' start values, its weights by k, and (multiplier, addend, shift) a channel.
-    `weights` is [channels, depth] int8; the others are [channels].
+    A group holds its accumulators' start values, its weights by k, a word of shifts less 1 (a byte a channel) and
+    its multipliers. `weights` is [channels, depth] int8; the others are [channels], shifts 1 to 31.
     """
     channels, depth = weights.shape
-    even = channels + channels % 2
-    padded = np.zeros((even, padded_depth(depth)), np.int64)
+    if not ((right_shift >= 1) & (right_shift <= MAX_RIGHT_SHIFT)).all():
+        raise ValueError(f"right shifts are {right_shift.min()} to {right_shift.max()}: must be 1 to {MAX_RIGHT_SHIFT}")
+    padded = np.zeros((channels + channels % 2, padded_depth(depth)), np.int64)
     padded[:channels, :depth] = weights
-    starts = np.zeros(even, np.int64)
+    starts = np.zeros(len(padded), np.int64)
     starts[:channels] = bias
     halves = padded[0::2] + 256 * padded[1::2]  # [pairs, depth]
-    ends = [(int(m), addend(zero_point, int(s)), int(s)) for m, s in zip(multiplier, right_shift, strict=True)]
     words: list[int] = []
     first = 0
     while first < channels:
@@ -65,11 +66,34 @@ def pack_gemm(
             words += [low, low + 256 * high]
         for k in range(0, padded.shape[1], 4):
             words += [_word(halves[pair, k : k + 4], lanes) for lanes in _LANES for pair in members]
-        for channel in range(first, min(first + 2 * pairs, channels)):
-            words += ends[channel]
+        ends = slice(first, min(first + 2 * pairs, channels))
+        words.append(sum(int(shift - 1) << 8 * number for number, shift in enumerate(right_shift[ends])))
+        words += [int(m) for m in multiplier[ends]]
         first += 2 * pairs
     return np.array([w & 0xFFFFFFFF for w in words], np.uint32)
 
 
 def _word(halves: npt.NDArray[np.int64], lanes: tuple[int, int]) -> int:
     return (int(halves[lanes[0]]) & 0xFFFF) | (int(halves[lanes[1]]) & 0xFFFF) << 16
+
+
+def channel_bytes(taps: int) -> int:
+    """Return the bytes of one channel of `pack_depthwise`."""
+    return 9 + taps
+
+
+def pack_depthwise(
+    weights: npt.NDArray[np.int8],
+    bias: npt.NDArray[np.int32],
+    multiplier: npt.NDArray[np.int32],
+    right_shift: npt.NDArray[np.int32],
+) -> npt.NDArray[np.int8]:
+    """Return the records of a depthwise layer's channels: multiplier, doubled bias, shift less 1, filter.
+
+    `weights` is [channels, taps] int8; the others are [channels], shifts 1 to 31.
+    """
+    records = [
+        np.array([m, 2 * int(b)], np.int64).astype(np.int32).tobytes() + bytes([int(s) - 1]) + w.tobytes()
+        for w, b, m, s in zip(weights, bias, multiplier, right_shift, strict=True)
+    ]
+    return np.frombuffer(b"".join(records), np.int8)

@@ -1,42 +1,42 @@
 """The end of every kernel with weights: doubled accumulator in, int8 out, exactly TensorFlow Lite's double rounding.
 
 SaturatingRoundingDoublingHighMul(x, m) is floor((x * m + 2^30) / 2^31), which is SMMULR of 2x and m.
-RoundingDivideByPOT(y, e) rounds ties away from zero: (y + (y >> 31) + 2^(e-1)) >> e. The output's zero point is
-folded into the constant added before the shift. Where the output is clamped at its zero point from below (a fused
-ReLU), negative values all become the zero point, so ties may round up, and SMMLAR multiplies and adds at once.
-Sources: gemmlowp fixedpoint.h; Armv7-M Architecture Reference Manual, SMMULR and SMMLAR.
+RoundingDivideByPOT(y, e) rounds ties away from zero: (y + (y >> 31) + 2^(e-1)) >> e. Shifting by e - 1 first, the
+half and the zero point z become one constant of the layer: ((y + (y >> 31)) >> (e-1)) + 2z + 1, and a last shift by
+one, which SSAT does on its way. Where the output is clamped at its zero point from below (a fused ReLU), negative
+values all become the zero point, so ties may round up and y >> 31 is left out.
+Sources: gemmlowp fixedpoint.h; Armv7-M Architecture Reference Manual, SMMULR, SMMLAR and SSAT.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# (zero_point << e) + 2^(e-1) and what is added to it stay far inside 32 bits
-MAX_RIGHT_SHIFT = 20
+MAX_RIGHT_SHIFT = 31
+# where (2 * zero point + 1) << (e - 1) is added to a product, both must stay inside 32 bits
+MAX_FUSED_SHIFT = 22
 
 
 @dataclass(frozen=True, slots=True)
 class Requantize:
-    """The instructions that bring one doubled accumulator to int8; `relu` picks the shorter form."""
+    """The instructions that bring one doubled accumulator to int8; `relu` picks the shorter form.
+
+    Registers hold the multiplier, e - 1 in the low byte of `shift`, and `offset` = 2 * zero point + 1.
+    """
 
     relu: bool
 
-    def lines(self, register: str, multiplier: str, addend: str, shift: str) -> tuple[str, ...]:
+    def lines(self, register: str, multiplier: str, shift: str, offset: str) -> tuple[str, ...]:
         """Return the instructions; the result is left in `register`, the other registers are kept."""
-        rounded: tuple[str, ...]
-        if self.relu:
-            rounded = (f"smmlar {register}, {register}, {multiplier}, {addend}",)
-        else:
-            rounded = (
-                f"smmulr {register}, {register}, {multiplier}",
-                f"add {register}, {register}, {register}, asr #31",
-                f"add {register}, {register}, {addend}",
-            )
-        return (*rounded, f"asr {register}, {register}, {shift}", f"ssat {register}, #8, {register}")
+        return (
+            f"smmulr {register}, {register}, {multiplier}",
+            *(() if self.relu else (f"add {register}, {register}, {register}, asr #31",)),
+            f"asr {register}, {register}, {shift}",
+            f"add {register}, {register}, {offset}",
+            f"ssat {register}, #8, {register}, asr #1",
+        )
 
 
-def addend(zero_point: int, right_shift: int) -> int:
-    """Return the constant added before the right shift: half a unit, and the zero point."""
-    if not 1 <= right_shift <= MAX_RIGHT_SHIFT:
-        raise ValueError(f"right shift is {right_shift}: must be 1 to {MAX_RIGHT_SHIFT}")
-    return (1 << (right_shift - 1)) + zero_point * (1 << right_shift)
+def offset(zero_point: int) -> int:
+    """Return the constant added between the two right shifts: the last half, and the zero point."""
+    return 2 * zero_point + 1

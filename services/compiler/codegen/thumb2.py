@@ -1,0 +1,220 @@
+"""Calls of the Thumb-2 DSP kernels. Each gives None where the operator needs the portable kernel."""
+
+from __future__ import annotations
+
+from services.compiler.codegen.operands import Operands
+from services.compiler.codegen.program import (
+    ArrayRef,
+    ConstArray,
+    CType,
+    Fields,
+    KernelCall,
+    RegionArg,
+    Section,
+    Symbol,
+    Values,
+)
+from services.compiler.codegen.shapes import row_stride, whole
+from services.compiler.codegen.weighted import window_fields
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
+from services.compiler.kernels.thumb2 import files
+from services.compiler.kernels.thumb2.add import AddShape
+from services.compiler.kernels.thumb2.dot import dot_entry, dot_name
+from services.compiler.kernels.thumb2.gemm import gemm_entry, gemm_name
+from services.compiler.kernels.thumb2.pack import (
+    channel_bytes,
+    pack_depthwise,
+    pack_gemm,
+    packed_words,
+    padded_depth,
+)
+from services.compiler.kernels.thumb2.requantize import offset
+from services.compiler.quant.channels import channel_arithmetic
+from services.compiler.quant.elementwise import add_params
+from services.compiler.quant.folding import Weighted, output_channels
+from services.compiler.quant.requantize import activation_range
+from services.compiler.quant.values import output_zero_point, quant_of
+from services.compiler.schedule.thumb2 import (
+    add_shape,
+    depthwise_plan,
+    matrix_depth,
+    swapped_operands,
+)
+
+
+def thumb2_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCall, ...] | None:
+    """Return the calls of an operator, or None where these kernels do not cover it."""
+    match op:
+        case Conv2D() if matrix_depth(graph, op) is not None:
+            return (_conv2d_call(graph, op, operands), *_limit(graph, op, operands))
+        case FullyConnected() if matrix_depth(graph, op) is not None:
+            return (_fully_connected_call(graph, op, operands), *_limit(graph, op, operands))
+        case DepthwiseConv2D() if depthwise_plan(graph, op) is not None:
+            return (_depthwise_call(graph, op, operands), *_limit(graph, op, operands))
+        case Add() if (shape := add_shape(graph, op)) is not None:
+            return (_add_call(graph, op, operands, shape), *_limit(graph, op, operands))
+        case _:
+            return None
+
+
+def _conv2d_call(graph: Graph, op: Conv2D, operands: Operands) -> KernelCall:
+    array, relu, channels = _packed(graph, op, operands), is_relu(graph, op), output_channels(graph, op)
+    depth = padded_depth(matrix_depth(graph, op) or 0)
+    routine = gemm_name(relu, channels % 4)
+
+    def fields() -> Fields:
+        return (
+            ("weights", ArrayRef(array)),
+            ("gemm", Symbol(routine)),
+            ("shape", _matrix_shape(graph, op, 4 * depth, gemm_entry(depth))),
+            ("in_row_stride", row_stride(graph, op.input)),
+            ("out_row_stride", row_stride(graph, op.output)),
+            ("in_c", graph.tensors[op.input].shape[3]),
+            ("out_c", channels),
+            ("in_zero_point", quant_of(graph, op.input).zero_point[0]),
+            ("window", window_fields(graph, op)),
+        )
+
+    return KernelCall(
+        "tf_conv2d_thumb2_s8",
+        "tf_conv2d_thumb2_params",
+        fields,
+        (array,),
+        (operands.read(op.input), operands.write(op.output), operands.needed_scratch()),
+        whole(graph.tensors[op.output]),
+        (files.gemm_file(relu, channels % 4), files.expand_pair_file()),
+    )
+
+
+def _fully_connected_call(graph: Graph, op: FullyConnected, operands: Operands) -> KernelCall:
+    array, relu, channels = _packed(graph, op, operands), is_relu(graph, op), output_channels(graph, op)
+    features = matrix_depth(graph, op) or 0
+    depth = padded_depth(features)
+    routine = dot_name(relu, channels % 4)
+
+    def fields() -> Fields:
+        return (
+            ("weights", ArrayRef(array)),
+            ("dot", Symbol(routine)),
+            ("shape", _matrix_shape(graph, op, 2 * depth, dot_entry(depth))),
+            ("in_features", features),
+            ("out_features", channels),
+        )
+
+    return KernelCall(
+        "tf_fully_connected_thumb2_s8",
+        "tf_fully_connected_thumb2_params",
+        fields,
+        (array,),
+        (operands.read(op.input), operands.write(op.output), operands.needed_scratch()),
+        RegionArg((0, 1), (0, graph.tensors[op.output].elements // channels)),
+        (files.dot_file(relu, channels % 4), files.expand_file()),
+    )
+
+
+def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands) -> KernelCall:
+    plan = depthwise_plan(graph, op)
+    if plan is None:
+        raise AssertionError("asked for a plan that does not exist")
+    channels, taps = output_channels(graph, op), plan.kernel_h * plan.kernel_w
+
+    def values() -> Values:
+        found = channel_arithmetic(graph, op)
+        return pack_depthwise(found.weights, found.bias, found.multiplier, found.right_shift)
+
+    record = channel_bytes(taps)
+    array = ConstArray(operands.label, Section.WEIGHTS, CType.INT8, channels * record, values)
+    shape = plan.shape(graph, op, is_relu(graph, op))
+    channel, gather, source = files.depthwise_file(shape, plan.gather_w)
+
+    def fields() -> Fields:
+        return (
+            ("channels", ArrayRef(array)),
+            ("channel", Symbol(channel)),
+            ("gather", Symbol(gather)),
+            ("in_row_stride", row_stride(graph, op.input)),
+            ("out_row_stride", row_stride(graph, op.output)),
+            ("in_c", channels),
+            ("record_bytes", record),
+            ("plane_w", plan.plane_w),
+            ("chunk_rows", plan.chunk_rows),
+            ("in_zero_point", quant_of(graph, op.input).zero_point[0]),
+            ("window", window_fields(graph, op)),
+        )
+
+    return KernelCall(
+        "tf_depthwise_thumb2_s8",
+        "tf_depthwise_thumb2_params",
+        fields,
+        (array,),
+        (operands.read(op.input), operands.write(op.output), operands.needed_scratch(CType.INT16)),
+        whole(graph.tensors[op.output]),
+        (source,),
+    )
+
+
+def _add_call(graph: Graph, op: Add, operands: Operands, shape: AddShape) -> KernelCall:
+    plain, scaled = reversed(op.inputs) if swapped_operands(graph, op) else op.inputs
+    routine, source = files.add_file(shape)
+    row = row_stride(graph, op.output)
+
+    def fields() -> Fields:
+        params = add_params(graph, op)
+        multiplier = params.left if swapped_operands(graph, op) else params.right
+        zero_points = (-quant_of(graph, t).zero_point[0] for t in (plain, scaled))
+        return (
+            ("add", Symbol(routine)),
+            ("values", (*zero_points, multiplier.value, params.output.value, row // 4 * 4)),
+            ("row_stride", row),
+        )
+
+    return KernelCall(
+        "tf_add_thumb2_s8",
+        "tf_add_thumb2_params",
+        fields,
+        (),
+        (operands.read(plain), operands.read(scaled), operands.write(op.output)),
+        whole(graph.tensors[op.output]),
+        (source,),
+    )
+
+
+def _limit(graph: Graph, op: Weighted | Add, operands: Operands) -> tuple[KernelCall, ...]:
+    """Return the call that narrows the output, where a fused activation asks for more than int8's own limits."""
+    tensor = graph.tensors[op.output]
+    low, high = activation_range(op.activation, quant_of(graph, op.output), tensor.dtype)
+    if (low, high) == tensor.dtype.value_range:
+        return ()
+    region = RegionArg((0, 1), (0, tensor.elements))
+
+    def fields() -> Fields:
+        return ("row_stride", tensor.elements), ("col_elements", 1), ("min", low), ("max", high)
+
+    return (KernelCall("tf_limit_s8", "tf_limit_params", fields, (), (operands.write(op.output),), region),)
+
+
+def is_relu(graph: Graph, op: Weighted) -> bool:
+    """Whether the output is clamped from below at its zero point or above, so that negative sums do not matter."""
+    low, _ = activation_range(op.activation, quant_of(graph, op.output), graph.tensors[op.output].dtype)
+    return low >= output_zero_point(graph, op)
+
+
+def _packed(graph: Graph, op: Conv2D | FullyConnected, operands: Operands) -> ConstArray:
+    channels, depth = output_channels(graph, op), matrix_depth(graph, op) or 0
+
+    def values() -> Values:
+        found = channel_arithmetic(graph, op)
+        return pack_gemm(found.weights, found.bias, found.multiplier, found.right_shift)
+
+    return ConstArray(operands.label, Section.WEIGHTS, CType.UINT32, packed_words(channels, depth), values)
+
+
+def _matrix_shape(graph: Graph, op: Weighted, x_bytes: int, entry: int) -> Fields:
+    channels = output_channels(graph, op)
+    return (
+        ("x_bytes", x_bytes),
+        ("entry", entry),
+        ("channels", channels // 4 * 4),
+        ("offset", offset(output_zero_point(graph, op))),
+    )

@@ -1,0 +1,95 @@
+"""Generated kernel files by what they are made for: layers of the same shape share one."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from services.compiler.kernels.source import KernelSource
+from services.compiler.kernels.thumb2.add import AddShape, add
+from services.compiler.kernels.thumb2.assembly import c_file
+from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, depthwise, gather
+from services.compiler.kernels.thumb2.dot import dot, dot_name
+from services.compiler.kernels.thumb2.expand import expand, expand_pair
+from services.compiler.kernels.thumb2.gemm import gemm, gemm_name
+
+HEADER = "tinyfarm_thumb2.h"
+_FOLDER = Path(__file__).parent / "sources"
+
+# C files by the functions they define, with the portable files they call
+NEEDS = {
+    "tf_conv2d_thumb2_s8": ("tf_bytes",),
+    "tf_fully_connected_thumb2_s8": (),
+    "tf_depthwise_thumb2_s8": (),
+    "tf_add_thumb2_s8": (),
+    "tf_limit_s8": (),
+}
+
+# bytes of each parameter struct on a 32-bit core; a test compares them with what the C compiler says
+PARAMS_BYTES = {
+    "tf_conv2d_thumb2_params": 60,
+    "tf_fully_connected_thumb2_params": 32,
+    "tf_depthwise_thumb2_params": 52,
+    "tf_add_thumb2_params": 28,
+    "tf_limit_params": 12,
+}
+
+
+@cache
+def source_text(file: str) -> str:
+    """Return the text of a C file of this kernel set."""
+    return (_FOLDER / file).read_text(encoding="utf-8")
+
+
+def gemm_file(relu: bool, tail: int) -> KernelSource:
+    """Return the matrix routine for pairs of pixels."""
+    name = gemm_name(relu, tail)
+    return KernelSource(
+        f"{name}.c",
+        (f"tf_gemm {name};",),
+        lambda: c_file("Two pixels times four packed channels.", (gemm(relu, tail),)),
+    )
+
+
+def dot_file(relu: bool, tail: int) -> KernelSource:
+    """Return the matrix routine for one vector."""
+    name = dot_name(relu, tail)
+    return KernelSource(
+        f"{name}.c", (f"tf_dot {name};",), lambda: c_file("One vector times four packed channels.", (dot(relu, tail),))
+    )
+
+
+def expand_pair_file() -> KernelSource:
+    """Return the routine that widens two pixels."""
+    return KernelSource("tf_expand_pair_s8.c", (), lambda: c_file("Two pixels to int16.", (expand_pair(),)))
+
+
+def expand_file() -> KernelSource:
+    """Return the routine that widens one vector."""
+    return KernelSource("tf_expand_s8.c", (), lambda: c_file("A vector to int16.", (expand(),)))
+
+
+def depthwise_file(shape: DepthwiseShape, gather_w: int) -> tuple[str, str, KernelSource]:
+    """Return the names of the channel and the gather routine of a depthwise shape, and their file."""
+    (kernel_h, kernel_w), (stride_h, stride_w) = shape.kernel_hw, shape.stride_hw
+    tag = (
+        f"{kernel_h}x{kernel_w}_s{stride_h}x{stride_w}_w{shape.out_w}_c{shape.channels}_p{shape.plane_w}"
+        f"_g{gather_w}_z{shape.zero_point + 128}{'_relu' if shape.relu else ''}"
+    )
+    channel, loader = f"tf_depthwise_{tag}", f"tf_gather_{tag}"
+
+    def text() -> str:
+        gap_bytes = 2 * (shape.plane_w - gather_w)
+        routines = depthwise(channel, shape), gather(loader, gather_w, shape.channels, gap_bytes)
+        return c_file(f"Depthwise {kernel_h}x{kernel_w} of one channel, {shape.out_w} columns.", routines)
+
+    declarations = f"tf_depthwise_channel {channel};", f"tf_depthwise_gather {loader};"
+    return channel, loader, KernelSource(f"{channel}.c", declarations, text)
+
+
+def add_file(shape: AddShape) -> tuple[str, KernelSource]:
+    """Return the name of an addition's routine and its file."""
+    name = f"tf_add_i{shape.in_shift}_o{shape.out_shift}_z{shape.out_zero_point + 128}_t{shape.tail}_s8"
+    return name, KernelSource(
+        f"{name}.c", (f"tf_add_row {name};",), lambda: c_file("Sums of four elements a word.", (add(name, shape),))
+    )

@@ -1,0 +1,59 @@
+/* DepthwiseConv2D, channel by channel through an int16 plane that holds some rows at a time. */
+#include "tinyfarm_thumb2.h"
+
+static void fill(int16_t *to, int32_t value, int32_t count)
+{
+    for (; count > 0; --count) {
+        *to++ = (int16_t)value;
+        TF_KEEP_LOOP(to);
+    }
+}
+
+/* Input rows [y, y + rows) into the plane, with rows of padding where they lie outside the image. */
+static void load_rows(const tf_depthwise_thumb2_params *p, const int8_t *input, int32_t y, int32_t rows, int16_t *to)
+{
+    const tf_window *k = &p->window;
+    for (; rows > 0 && y < 0; --rows, ++y, to += p->plane_w) {
+        fill(to, p->in_zero_point, p->plane_w);
+    }
+    if (rows > 0 && y < k->in_h) {
+        const int32_t inside = rows < k->in_h - y ? rows : k->in_h - y;
+        p->gather(to + k->pad_left, input + y * p->in_row_stride, inside);
+        to += inside * p->plane_w;
+        rows -= inside;
+    }
+    for (; rows > 0; --rows, to += p->plane_w) {
+        fill(to, p->in_zero_point, p->plane_w);
+    }
+}
+
+void tf_depthwise_thumb2_s8(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input,
+                            int8_t *output, int16_t *plane)
+{
+    const tf_window *k = &p->window;
+    const int32_t rows_held = (p->chunk_rows - 1) * k->stride_h + k->kernel_h;
+    const int32_t kept = k->kernel_h > k->stride_h ? k->kernel_h - k->stride_h : 0;
+    const int8_t *record = p->channels;
+    int32_t c;
+    fill(plane, p->in_zero_point, rows_held * p->plane_w + 2);
+    for (c = 0; c < p->in_c; ++c, record += p->record_bytes) {
+        int32_t oy = region->row_start, held = 0;
+        while (oy < region->row_stop) {
+            const int32_t rows = region->row_stop - oy < p->chunk_rows ? region->row_stop - oy : p->chunk_rows;
+            const int32_t needed = (rows - 1) * k->stride_h + k->kernel_h;
+            load_rows(p, input + c, oy * k->stride_h - k->pad_top + held, needed - held, plane + held * p->plane_w);
+            p->channel(plane, output + oy * p->out_row_stride + c, record, rows);
+            oy += rows;
+            if (oy < region->row_stop) { /* the next rows' windows begin with the last rows held */
+                const int16_t *from = plane + rows * k->stride_h * p->plane_w;
+                int16_t *to = plane;
+                int32_t left;
+                for (left = kept * p->plane_w; left > 0; --left) {
+                    *to++ = *from++;
+                    TF_KEEP_LOOP(to);
+                }
+                held = kept;
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+/* tinyfarm kernels for cores with the Thumb-2 DSP extension: the same results as the portable kernels, bit for bit. */
+#ifndef TINYFARM_THUMB2_H
+#define TINYFARM_THUMB2_H
+
+#include "tinyfarm_kernels.h"
+
+/* What a matrix routine needs to know: bytes of the expanded input, where in its unrolled loop to start, channels in
+ * groups of four, and 2 * output zero point + 1. */
+typedef struct {
+    int32_t x_bytes, entry, channels, offset;
+} tf_gemm_shape;
+
+/* Two pixels' int16 values, interleaved by words, times a packed filter: [channels] bytes for each pixel. */
+typedef void tf_gemm(const int16_t *x, const uint32_t *weights, int8_t *out0, int8_t *out1,
+                     const tf_gemm_shape *shape);
+/* One vector's int16 values times a packed filter. */
+typedef void tf_dot(const int16_t *x, const uint32_t *weights, int8_t *out, const tf_gemm_shape *shape);
+
+int16_t *tf_expand_pair_s8(int16_t *x, const int8_t *a, const int8_t *b, int32_t count);
+int16_t *tf_expand_s8(int16_t *x, const int8_t *in, int32_t count);
+
+typedef struct {
+    const uint32_t *weights; /* packed */
+    tf_gemm *gemm;
+    tf_gemm_shape shape;
+    int32_t in_row_stride, out_row_stride;
+    uint16_t in_c, out_c;
+    int16_t in_zero_point;
+    tf_window window;
+} tf_conv2d_thumb2_params;
+/* Scratch: 4 * depth bytes for the expanded pixels (depth: kernel_h * kernel_w * in_c rounded up to 4), then out_c
+ * bytes for the missing half of an odd pair, then 2 * depth bytes for assembled windows, which a 1x1 kernel on a
+ * multiple of 4 channels does without. Aligned to 4. */
+void tf_conv2d_thumb2_s8(const tf_conv2d_thumb2_params *p, const tf_region *region, const int8_t *input,
+                         int8_t *output, int8_t *scratch);
+
+typedef struct {
+    const uint32_t *weights; /* packed */
+    tf_dot *dot;
+    tf_gemm_shape shape;
+    int32_t in_features, out_features;
+} tf_fully_connected_thumb2_params;
+/* The region's columns are the batch. Scratch: 2 * in_features rounded up to 4 bytes, aligned to 4. */
+void tf_fully_connected_thumb2_s8(const tf_fully_connected_thumb2_params *p, const tf_region *region,
+                                  const int8_t *input, int8_t *output, int8_t *scratch);
+
+/* One channel from the padded plane: `rows` output rows; see the routine's own comment for the record. */
+typedef void tf_depthwise_channel(const int16_t *plane, int8_t *out, const int8_t *channel, int32_t rows);
+/* One channel's bytes of `rows` input rows into the plane. */
+typedef void tf_depthwise_gather(int16_t *plane, const int8_t *in, int32_t rows);
+
+typedef struct {
+    const int8_t *channels; /* a record a channel */
+    tf_depthwise_channel *channel;
+    tf_depthwise_gather *gather;
+    int32_t in_row_stride, out_row_stride;
+    uint16_t in_c, record_bytes;
+    uint16_t plane_w;    /* columns of a plane row */
+    uint16_t chunk_rows; /* output rows that the plane has room for */
+    int16_t in_zero_point;
+    tf_window window;
+} tf_depthwise_thumb2_params;
+/* Channel by channel through `plane`: ((chunk_rows - 1) * stride_h + kernel_h) * plane_w + 2 int16 values. Writes no
+ * byte of another channel and no row before it was read, so the output may lie on the input. Region: all columns. */
+void tf_depthwise_thumb2_s8(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input,
+                            int8_t *output, int16_t *plane);
+
+/* Sums of one row of elements. */
+typedef void tf_add_row(const int8_t *plain, const int8_t *scaled, int8_t *out, const int32_t *params);
+
+typedef struct {
+    tf_add_row *add;
+    int32_t values[5]; /* see the routine's comment */
+    int32_t row_stride;
+} tf_add_thumb2_params;
+/* Region: all columns of some rows; equal shapes, no broadcast. */
+void tf_add_thumb2_s8(const tf_add_thumb2_params *p, const tf_region *region, const int8_t *plain,
+                      const int8_t *scaled, int8_t *output);
+
+/* Narrower limits than int8 on what a kernel above has just written. */
+typedef struct {
+    int32_t row_stride, col_elements;
+    int8_t min, max;
+} tf_limit_params;
+void tf_limit_s8(const tf_limit_params *p, const tf_region *region, int8_t *output);
+
+#endif

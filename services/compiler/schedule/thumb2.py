@@ -1,0 +1,128 @@
+"""Which operators the Thumb-2 kernels cover, and the scratch they want: known before anything is placed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
+from services.compiler.ir.tensor import DType, TensorId
+from services.compiler.kernels.thumb2 import add as add_kernel
+from services.compiler.kernels.thumb2.add import AddShape
+from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, plane_width, supported
+from services.compiler.kernels.thumb2.pack import padded_depth, separable
+from services.compiler.kernels.thumb2.requantize import MAX_FUSED_SHIFT, MAX_RIGHT_SHIFT
+from services.compiler.quant.channels import ChannelArithmetic, channel_arithmetic
+from services.compiler.quant.elementwise import add_params
+from services.compiler.quant.values import quant_of
+
+# a depthwise plane larger than this is cut in chunks of rows; each chunk costs a few instructions a channel
+_PLANE_BYTES = 2048
+
+
+def scratch_bytes(graph: Graph, op: Op) -> int:
+    """Return the scratch that the operator's kernel needs; 0 where it needs none or the set does not cover it."""
+    match op:
+        case Conv2D() if (depth := matrix_depth(graph, op)) is not None:
+            padded, out_c = padded_depth(depth), graph.tensors[op.output].shape[3]
+            in_place = graph.tensors[op.weights].shape[1:3] == (1, 1) and depth % 4 == 0 and not _padded(op)
+            return 4 * padded + out_c + (0 if in_place else 2 * padded)
+        case FullyConnected() if (depth := matrix_depth(graph, op)) is not None:
+            return 2 * padded_depth(depth)
+        case DepthwiseConv2D() if (plan := depthwise_plan(graph, op)) is not None:
+            return plan.scratch_bytes
+        case _:
+            return 0
+
+
+def _padded(op: Conv2D) -> bool:
+    return op.padding.top + op.padding.bottom + op.padding.left + op.padding.right > 0
+
+
+def matrix_depth(graph: Graph, op: Conv2D | FullyConnected) -> int | None:
+    """Return the values an output sums, or None where the matrix kernels would not be exact."""
+    weights = graph.tensors[op.weights]
+    if not _eight_bits(graph, (op.input, op.weights, op.output)):
+        return None
+    if weights.data is not None:
+        channels = channel_arithmetic(graph, op)
+        if not separable(channels.weights, channels.bias) or not _shifts_right(channels, MAX_RIGHT_SHIFT):
+            return None
+    return prod(weights.shape[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class DepthwisePlan:
+    """How a depthwise convolution goes through its plane."""
+
+    kernel_h: int
+    kernel_w: int
+    plane_w: int
+    gather_w: int
+    chunk_rows: int
+    scratch_bytes: int
+
+    def shape(self, graph: Graph, op: DepthwiseConv2D, relu: bool) -> DepthwiseShape:
+        """Return what the channel's routine is made for."""
+        _, _, out_w, channels = graph.tensors[op.output].shape
+        zero_point = quant_of(graph, op.output).zero_point[0]
+        kernel_hw = self.kernel_h, self.kernel_w
+        return DepthwiseShape(kernel_hw, op.stride_hw, out_w, channels, self.plane_w, zero_point, relu)
+
+
+def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
+    """Return the plan, or None: multiplier 1, no dilation, right shifts and a filter that fits the registers."""
+    _, kernel_h, kernel_w, channels = graph.tensors[op.weights].shape
+    _, _, in_w, in_c = graph.tensors[op.input].shape
+    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    if (
+        not _eight_bits(graph, (op.input, op.weights, op.output))
+        or channels != in_c
+        or op.dilation_hw != (1, 1)
+        or (graph.tensors[op.weights].data is not None and not _exact(channel_arithmetic(graph, op)))
+    ):
+        return None
+    width = plane_width(out_w, kernel_w, op.stride_hw[1])
+    gather_w = min(in_w, width - op.padding.left)
+    shape = DepthwiseShape((kernel_h, kernel_w), op.stride_hw, out_w, channels, width, 0, relu=False)
+    if gather_w < 1 or not supported(shape):
+        return None
+    rows = max(1, min(out_h, (_PLANE_BYTES // (2 * width) - kernel_h) // op.stride_hw[0] + 1))
+    held = (rows - 1) * op.stride_hw[0] + kernel_h
+    return DepthwisePlan(kernel_h, kernel_w, width, gather_w, rows, 2 * (held * width + 2))
+
+
+def add_shape(graph: Graph, op: Add) -> AddShape | None:
+    """Return what an addition's routine is made for, or None: two equal shapes, no constant, 8 bits."""
+    tensors = graph.tensors
+    same = all(tensors[t].shape == tensors[op.output].shape for t in op.inputs)
+    if not same or not _eight_bits(graph, (*op.inputs, op.output)):
+        return None
+    params = add_params(graph, op)
+    scaled = params.left if swapped_operands(graph, op) else params.right
+    zero_point = quant_of(graph, op.output).zero_point[0]
+    row = prod(tensors[op.output].shape[-2:]) if len(tensors[op.output].shape) > 1 else tensors[op.output].elements
+    shape = AddShape(-scaled.shift, -params.output.shift, zero_point, row % 4)
+    return shape if add_kernel.supported(shape) else None
+
+
+def swapped_operands(graph: Graph, op: Add) -> bool:
+    """Whether the second input has the larger scale, which makes it the plain one."""
+    return quant_of(graph, op.inputs[1]).scale[0] > quant_of(graph, op.inputs[0]).scale[0]
+
+
+def _eight_bits(graph: Graph, tensors: tuple[TensorId, ...]) -> bool:
+    return all(graph.tensors[t].dtype is DType.INT8 for t in tensors)
+
+
+def _exact(channels: ChannelArithmetic) -> bool:
+    """Whether doubled sums stay in 32 bits and the shifts are in range."""
+    largest = 128 * np.abs(channels.weights.astype(np.int64)).sum(axis=1) + np.abs(channels.bias.astype(np.int64))
+    return bool(largest.max() < 1 << 30) and _shifts_right(channels, MAX_FUSED_SHIFT)
+
+
+def _shifts_right(channels: ChannelArithmetic, most: int) -> bool:
+    return bool(((channels.right_shift >= 1) & (channels.right_shift <= most)).all())
