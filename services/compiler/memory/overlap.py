@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+import numpy as np
+
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
     Add,
@@ -34,6 +36,7 @@ from services.compiler.ir.ops import (
     Transpose,
 )
 from services.compiler.ir.tensor import TensorId
+from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.schedule.schedule import BufferId, Schedule, Step
 
 
@@ -57,18 +60,21 @@ class OverlapRule:
         return target_offset == limit if self.exact else target_offset <= limit
 
 
-def overlap_rules(graph: Graph, schedule: Schedule) -> tuple[OverlapRule, ...]:
+def overlap_rules(graph: Graph, schedule: Schedule, kernels: KernelSet = KernelSet.PORTABLE) -> tuple[OverlapRule, ...]:
     """Return every permitted overlap of the schedule; whether a source dies there is the planner's to check."""
     return tuple(
         rule
         for step in schedule.steps()
         if step.region is None
-        for rule in _step_rules(graph, graph.ops[step.op_index], step, schedule)
+        for rule in _step_rules(graph, graph.ops[step.op_index], step, schedule, kernels)
     )
 
 
-def _step_rules(graph: Graph, op: Op, step: Step, schedule: Schedule) -> tuple[OverlapRule, ...]:
+def _step_rules(graph: Graph, op: Op, step: Step, schedule: Schedule, kernels: KernelSet) -> tuple[OverlapRule, ...]:
     match op:
+        case Conv2D() if kernels is KernelSet.THUMB2 and step.scratch is not None:
+            # pairs of pixels are widened into the scratch before their outputs are written
+            return _rules(op.inputs[:1], op, schedule, step, distance=_pairwise_distance(graph, op))
         case DepthwiseConv2D():
             # with a scratch plane the kernel reads a channel whole before it writes it
             return _rules(op.inputs[:1], op, schedule, step, exact=True) if step.scratch is not None else ()
@@ -86,6 +92,21 @@ def _step_rules(graph: Graph, op: Op, step: Step, schedule: Schedule) -> tuple[O
             return ()
         case _:
             assert_never(op)
+
+
+def _pairwise_distance(graph: Graph, op: Conv2D) -> int:
+    """Return how far below the input the output must start, so that no pair of pixels overwrites a later window.
+
+    A window's first byte only grows from one output to the next (row by row), so the first window after the pair
+    tells what is still needed; the last pair has none after it.
+    """
+    _, in_h, in_w, in_c = graph.tensors[op.input].shape
+    _, out_h, out_w, out_c = graph.tensors[op.output].shape
+    pixels = np.arange(2, out_h * out_w, 2)  # first pixel of every pair but the first
+    rows = np.clip(pixels // out_w * op.stride_hw[0] - op.padding.top, 0, in_h - 1)
+    columns = np.clip(pixels % out_w * op.stride_hw[1] - op.padding.left, 0, in_w - 1)
+    behind = pixels * out_c - (rows * in_w + columns) * in_c
+    return int(behind.max(initial=-graph.tensors[op.input].size_bytes))
 
 
 def _widening(graph: Graph, op: Dequantize) -> int:
