@@ -23,6 +23,7 @@ def fold_batch_norm(proto: onnx.ModelProto) -> None:
         names = [*gemm.input[1:], *norm.input[1:]]
         if all(name in constants for name in names):
             _fold(graph, gemm, norm, [constants[name].astype(np.float64) for name in names])
+    _drop_unread(graph)
 
 
 def _fold(graph: onnx.GraphProto, gemm: onnx.NodeProto, norm: onnx.NodeProto, arrays: list[np.ndarray]) -> None:
@@ -41,3 +42,10 @@ def _fold(graph: onnx.GraphProto, gemm: onnx.NodeProto, norm: onnx.NodeProto, ar
     fused = helper.make_node("Gemm", [gemm.input[0], *names], [norm.output[0]], name=gemm.name, **kept)
     norm.CopyFrom(fused)
     graph.node.remove(gemm)
+
+
+def _drop_unread(graph: onnx.GraphProto) -> None:
+    read = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)

@@ -18,10 +18,15 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """`worst_lsb` over all outputs and samples, and on how many samples the largest output is the same."""
+    """How far apart, in steps of the output: `worst_lsb` over everything, root mean squares of the first output.
+
+    `rms_lsb` is of the difference, `spread_lsb` of onnxruntime's values around their mean.
+    """
 
     graph: Graph
     worst_lsb: float
+    rms_lsb: float
+    spread_lsb: float
     argmax_equal: int
     samples: int
 
@@ -55,6 +60,8 @@ def compare(model: bytes, samples: int = 3, seed: int = 0, spread: float = 2.0) 
     session, graph = onnxruntime_session(model), import_onnx(model, "net")
     rng = np.random.default_rng(seed)
     worst, equal = 0.0, 0
+    differences: list[Array] = []
+    values: list[Array] = []
     for _ in range(samples):
         feeds = random_inputs(session, rng, spread)
         expected = session.run(None, feeds)
@@ -63,8 +70,11 @@ def compare(model: bytes, samples: int = 3, seed: int = 0, spread: float = 2.0) 
             assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
             distance = np.abs(ours.astype(np.float64) - theirs.astype(np.float64)) / lsb(graph, index)
             worst = max(worst, float(distance.max()))
+        values.append(expected[0].astype(np.float64) / lsb(graph, 0))
+        differences.append(actual[0].astype(np.float64) / lsb(graph, 0) - values[-1])
         equal += int(np.argmax(actual[0]) == np.argmax(expected[0]))
-    return Agreement(graph, worst, equal, samples)
+    rms, spread = float(np.sqrt(np.mean(np.square(differences)))), float(np.std(values))
+    return Agreement(graph, worst, rms, spread, equal, samples)
 
 
 def lsb(graph: Graph, index: int) -> float:
