@@ -65,7 +65,9 @@ def command(json: Json = False, server: Server = None) -> None:
         _disk,
         lambda: _server(server),
     )
-    findings = [check() for check in track(checks, "checking", console=stderr, transient=True)]
+    findings = [
+        check() for check in track(checks, "checking", console=stderr, transient=True, disable=not stderr.is_terminal)
+    ]
     broken = [finding for finding in findings if not finding.ok]
     if json:
         print_json({"ok": not broken, "checks": [asdict(finding) for finding in findings]})

@@ -23,7 +23,8 @@ def follow(client: Client, job: job_pb2.Job, what: str, *, show_log: bool = Fals
         TextColumn("{task.fields[now]}"),
     )
     last = job
-    with Progress(*columns, console=stderr, transient=True) as progress:
+    # Not on a pipe: a log has no use for bars, and an error stays the one line that it is.
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
         task = progress.add_task(escape(printable(what)), total=1.0, now="queued")
         for event in client.watch(job.name):
             if event.kind == job_pb2.JOB_EVENT_KIND_LOG and show_log:
