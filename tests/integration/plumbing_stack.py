@@ -54,14 +54,9 @@ class Stack:
         self.address = ""
 
     def start_valkey(self) -> None:
-        self.valkey = subprocess.Popen(
-            [
-                *(str(get_binary_path()), "--port", str(self.valkey_port), "--bind", "127.0.0.1"),
-                *("--dir", str(self.folder), "--save", "", "--daemonize", "no"),
-                *("--appendonly", "yes", "--appendfsync", "everysec"),
-            ],
-            stdout=subprocess.DEVNULL,
-        )
+        where = ["--port", str(self.valkey_port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        durable = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--daemonize", "no"]
+        self.valkey = subprocess.Popen([str(get_binary_path()), *where, *durable], stdout=subprocess.DEVNULL)
         client = redis.Redis(port=self.valkey_port, protocol=2)
         until(lambda: _answers(client), 20)
         client.close()
