@@ -1,6 +1,6 @@
 """SRAM, flash, instructions and speed of the tools on real models, beside what other engines published.
 
-    python -m benchmarks [--board NAME]... [MODEL.tflite | MODEL.onnx]...
+    python -m benchmarks [--board NAME]... [--kernels portable|core] [MODEL.tflite | MODEL.onnx]...
 
 Without models it takes the folder ../shared/models. One input, zeros or seeded noise, runs on each board; nothing is
 cached and no service is needed, so the seconds are those of the compiler, the cross compiler and the simulator.
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.common.errors import FarmError
-from services.compiler.options import CompileOptions, Core
+from services.compiler.options import CompileOptions, Core, Kernels
 from services.compiler.pipeline import compile_model
 from services.evaluator.evaluate import Evaluation, Request, Workplace, evaluate
 from services.evaluator.farm import BoardConfig, load_farm
@@ -50,10 +50,10 @@ class Row:
     error: str = ""
 
 
-def measure(model: Path, board: BoardConfig, workplace: Workplace) -> Row:
+def measure(model: Path, board: BoardConfig, kernels: Kernels, workplace: Workplace) -> Row:
     """Compile and run one model."""
     start = time.perf_counter()
-    options = CompileOptions(board.target, Core(board.facts.core))
+    options = CompileOptions(board.target, Core(board.facts.core), kernels=kernels)
     try:
         library = compile_model(model.read_bytes(), model.name, options).library_zip
         compiled = time.perf_counter()
@@ -112,6 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--board", action="append", dest="boards", metavar="NAME")
+    parser.add_argument("--kernels", type=Kernels, default=Kernels.PORTABLE, help="portable (default) or core")
     options = parser.parse_args()
     models = options.models or sorted(SHARED_MODELS.glob("*.tflite"))
     if not models:
@@ -124,7 +125,7 @@ def main() -> None:
         for model in models:
             for board in boards:
                 status.update(f"{model.stem} on {board.name}")
-                rows.append(measure(model, board, Workplace(Path(cache))))
+                rows.append(measure(model, board, options.kernels, Workplace(Path(cache))))
     console.print(sizes(rows))
     if list(_comparisons(rows)):
         console.print(against_peers(rows))
