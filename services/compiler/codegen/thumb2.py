@@ -19,7 +19,7 @@ from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
 from services.compiler.kernels.thumb2 import files
-from services.compiler.kernels.thumb2.add import AddShape
+from services.compiler.kernels.thumb2.add import add_name
 from services.compiler.kernels.thumb2.dot import dot_entry, dot_name
 from services.compiler.kernels.thumb2.gemm import gemm_entry, gemm_name
 from services.compiler.kernels.thumb2.pack import (
@@ -36,7 +36,7 @@ from services.compiler.quant.folding import Weighted, output_channels
 from services.compiler.quant.requantize import activation_range
 from services.compiler.quant.values import output_zero_point, quant_of
 from services.compiler.schedule.thumb2 import (
-    add_shape,
+    adds,
     depthwise_plan,
     matrix_depth,
     swapped_operands,
@@ -52,8 +52,8 @@ def thumb2_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCall, 
             return (_fully_connected_call(graph, op, operands), *_limit(graph, op, operands))
         case DepthwiseConv2D() if depthwise_plan(graph, op) is not None:
             return (_depthwise_call(graph, op, operands), *_limit(graph, op, operands))
-        case Add() if (shape := add_shape(graph, op)) is not None:
-            return (_add_call(graph, op, operands, shape), *_limit(graph, op, operands))
+        case Add() if adds(graph, op):
+            return (_add_call(graph, op, operands), *_limit(graph, op, operands))
         case _:
             return None
 
@@ -154,30 +154,26 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands) -> Ke
     )
 
 
-def _add_call(graph: Graph, op: Add, operands: Operands, shape: AddShape) -> KernelCall:
+def _add_call(graph: Graph, op: Add, operands: Operands) -> KernelCall:
     plain, scaled = reversed(op.inputs) if swapped_operands(graph, op) else op.inputs
-    routine, source = files.add_file(shape)
-    row = row_stride(graph, op.output)
+    params = add_params(graph, op)
+    multiplier = params.left if swapped_operands(graph, op) else params.right
+    shifted, row = multiplier.shift < 0, row_stride(graph, op.output)
 
     def fields() -> Fields:
-        params = add_params(graph, op)
-        multiplier = params.left if swapped_operands(graph, op) else params.right
         zero_points = (-quant_of(graph, t).zero_point[0] for t in (plain, scaled))
+        shifts = -multiplier.shift - 1 if shifted else 0, -params.output.shift - 1
+        last = *shifts, offset(output_zero_point(graph, op)), row
         return (
-            ("add", Symbol(routine)),
-            ("values", (*zero_points, multiplier.value, params.output.value, row // 4 * 4)),
+            ("add", Symbol(add_name(shifted))),
+            ("values", (*zero_points, multiplier.value, params.output.value, *last)),
             ("row_stride", row),
         )
 
-    return KernelCall(
-        "tf_add_thumb2_s8",
-        "tf_add_thumb2_params",
-        fields,
-        (),
-        (operands.read(plain), operands.read(scaled), operands.write(op.output)),
-        whole(graph.tensors[op.output]),
-        (source,),
-    )
+    pointers = operands.read(plain), operands.read(scaled), operands.write(op.output)
+    region = whole(graph.tensors[op.output])
+    sources = (files.add_file(shifted),)
+    return KernelCall("tf_add_thumb2_s8", "tf_add_thumb2_params", fields, (), pointers, region, sources)
 
 
 def _limit(graph: Graph, op: Weighted | Add, operands: Operands) -> tuple[KernelCall, ...]:

@@ -10,8 +10,6 @@ import numpy as np
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
 from services.compiler.ir.tensor import DType, TensorId
-from services.compiler.kernels.thumb2 import add as add_kernel
-from services.compiler.kernels.thumb2.add import AddShape
 from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, plane_width, supported
 from services.compiler.kernels.thumb2.pack import padded_depth, separable
 from services.compiler.kernels.thumb2.requantize import MAX_FUSED_SHIFT, MAX_RIGHT_SHIFT
@@ -95,18 +93,11 @@ def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
     return DepthwisePlan(kernel_h, kernel_w, width, gather_w, rows, 2 * (held * width + 2))
 
 
-def add_shape(graph: Graph, op: Add) -> AddShape | None:
-    """Return what an addition's routine is made for, or None: two equal shapes, no constant, 8 bits."""
+def adds(graph: Graph, op: Add) -> bool:
+    """Whether the addition's kernel covers the operator: two equal shapes and 8 bits."""
     tensors = graph.tensors
     same = all(tensors[t].shape == tensors[op.output].shape for t in op.inputs)
-    if not same or not _eight_bits(graph, (*op.inputs, op.output)):
-        return None
-    params = add_params(graph, op)
-    scaled = params.left if swapped_operands(graph, op) else params.right
-    zero_point = quant_of(graph, op.output).zero_point[0]
-    row = prod(tensors[op.output].shape[-2:]) if len(tensors[op.output].shape) > 1 else tensors[op.output].elements
-    shape = AddShape(-scaled.shift, -params.output.shift, zero_point, row % 4)
-    return shape if add_kernel.supported(shape) else None
+    return same and _eight_bits(graph, (*op.inputs, op.output)) and add_params(graph, op).output.shift < 0
 
 
 def swapped_operands(graph: Graph, op: Add) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.compiler.kernels.thumb2.assembly import Routine
-from services.compiler.kernels.thumb2.requantize import Requantize, offset
+from services.compiler.kernels.thumb2.requantize import Requantize, interleave, offset
 
 # the stack frame: multiplier, shift, addend, bias, rows left, end of the row, then the filter's pairs
 _MULTIPLIER, _SHIFT, _ADDEND, _BIAS, _ROWS, _ROW_END, _PAIRS = 0, 4, 8, 12, 16, 20, 24
@@ -74,20 +74,20 @@ class Tile:
         code.append(f"ldrd {multiplier}, {shift}, [sp, #{_MULTIPLIER}]")
         if shape.relu:
             code.append(f"ldr {addend}, [sp, #{_ADDEND}]")
-        for register in self.sums:
-            code += self._requantize(register, multiplier, shift, addend)
-            code += _store(register, shape.channels)
+        code += self._requantize(multiplier, shift, addend)
+        code += [line for register in self.sums for line in _store(register, shape.channels)]
         return tuple(code)
 
-    def _requantize(self, register: str, multiplier: str, shift: str, addend: str) -> tuple[str, ...]:
+    def _requantize(self, multiplier: str, shift: str, addend: str) -> tuple[str, ...]:
         """Return the requantization; with a ReLU half and zero point, shifted for the channel, ride on SMMLAR."""
         if self.shape.relu:
-            return (
-                f"smmlar {register}, {register}, {multiplier}, {addend}",
-                f"asr {register}, {register}, {shift}",
-                f"ssat {register}, #8, {register}, asr #1",
+            steps = (
+                f"smmlar {{0}}, {{0}}, {multiplier}, {addend}",
+                f"asr {{0}}, {{0}}, {shift}",
+                "ssat {0}, #8, {0}, asr #1",
             )
-        return Requantize(relu=False).lines(register, multiplier, shift, f"#{offset(self.shape.zero_point)}")
+            return interleave(steps, self.sums)
+        return Requantize(relu=False).lines(self.sums, multiplier, shift, f"#{offset(self.shape.zero_point)}")
 
     def _row(self, row: int) -> list[str]:
         code = _load_words(self.data, "r10", row * self.shape.row_bytes)

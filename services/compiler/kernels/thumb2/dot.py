@@ -122,5 +122,5 @@ def _stores(requantize: Requantize, channels: int) -> tuple[str, ...]:
         if channel:
             code += ["ldr r1, [lr], #4", "lsr r0, r0, #8"]
         register = f"r{4 + channel}"
-        code += [*requantize.lines(register, "r1", "r0", "r2"), f"strb {register}, [r10], #1"]
+        code += [*requantize.lines((register,), "r1", "r0", "r2"), f"strb {register}, [r10], #1"]
     return tuple(code)

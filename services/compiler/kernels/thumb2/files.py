@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from services.compiler.kernels.source import KernelSource
-from services.compiler.kernels.thumb2.add import AddShape, add
+from services.compiler.kernels.thumb2.add import add, add_name
 from services.compiler.kernels.thumb2.assembly import c_file
 from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, depthwise, gather
 from services.compiler.kernels.thumb2.dot import dot, dot_name
@@ -30,7 +30,7 @@ PARAMS_BYTES = {
     "tf_conv2d_thumb2_params": 60,
     "tf_fully_connected_thumb2_params": 32,
     "tf_depthwise_thumb2_params": 52,
-    "tf_add_thumb2_params": 28,
+    "tf_add_thumb2_params": 40,
     "tf_limit_params": 12,
 }
 
@@ -87,9 +87,9 @@ def depthwise_file(shape: DepthwiseShape, gather_w: int) -> tuple[str, str, Kern
     return channel, loader, KernelSource(f"{channel}.c", declarations, text)
 
 
-def add_file(shape: AddShape) -> tuple[str, KernelSource]:
-    """Return the name of an addition's routine and its file."""
-    name = f"tf_add_i{shape.in_shift}_o{shape.out_shift}_z{shape.out_zero_point + 128}_t{shape.tail}_s8"
-    return name, KernelSource(
-        f"{name}.c", (f"tf_add_row {name};",), lambda: c_file("Sums of four elements a word.", (add(name, shape),))
+def add_file(shifted: bool) -> KernelSource:
+    """Return the routine of additions."""
+    name = add_name(shifted)
+    return KernelSource(
+        f"{name}.c", (f"tf_add_row {name};",), lambda: c_file("Sums, a word at a time.", (add(shifted),))
     )

@@ -21,14 +21,15 @@ _FRAME = 32
 # channels that each pair after the last four stores, by the number of channels modulo 4
 TAIL_STORES: dict[int, tuple[int, ...]] = {0: (), 1: (1,), 2: (2,), 3: (2, 1)}
 
+# multiplications alternate with the unpacking, which a core with two issue slots then does beside them
 _STEP = (
-    "ldrd r0, r1, [r12], #8",
     "ldrd r2, r3, [lr], #8",
+    "ldrd r0, r1, [r12], #8",
     "smlad r5, r0, r2, r5",
     "smlad r9, r1, r2, r9",
+    "sxtb16 r2, r2",
     "smlad r7, r0, r3, r7",
     "smlad r11, r1, r3, r11",
-    "sxtb16 r2, r2",
     "sxtb16 r3, r3",
     "smlad r4, r0, r2, r4",
     "smlad r8, r1, r2, r8",
@@ -146,6 +147,7 @@ def _stores(requantize: Requantize, channels: int) -> tuple[str, ...]:
     for channel in range(channels):
         if channel:
             code += ["ldr r1, [lr], #4", "lsr r0, r0, #8"]
-        for register, pointer in ((f"r{4 + channel}", "r12"), (f"r{8 + channel}", "r3")):
-            code += [*requantize.lines(register, "r1", "r0", "r2"), f"strb {register}, [{pointer}], #1"]
+        first, second = f"r{4 + channel}", f"r{8 + channel}"
+        code += requantize.lines((first, second), "r1", "r0", "r2")
+        code += [f"strb {first}, [r12], #1", f"strb {second}, [r3], #1"]
     return tuple(code)

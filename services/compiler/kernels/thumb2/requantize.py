@@ -26,15 +26,24 @@ class Requantize:
 
     relu: bool
 
-    def lines(self, register: str, multiplier: str, shift: str, offset: str) -> tuple[str, ...]:
-        """Return the instructions; the result is left in `register`, the other registers are kept."""
-        return (
-            f"smmulr {register}, {register}, {multiplier}",
-            *(() if self.relu else (f"add {register}, {register}, {register}, asr #31",)),
-            f"asr {register}, {register}, {shift}",
-            f"add {register}, {register}, {offset}",
-            f"ssat {register}, #8, {register}, asr #1",
+    def lines(self, registers: tuple[str, ...], multiplier: str, shift: str, offset: str) -> tuple[str, ...]:
+        """Return the instructions; the results are left in `registers`, the other registers are kept.
+
+        Several results advance side by side, so that a core with two issue slots fills both.
+        """
+        steps = (
+            "smmulr {0}, {0}, " + multiplier,
+            *(() if self.relu else ("add {0}, {0}, {0}, asr #31",)),
+            "asr {0}, {0}, " + shift,
+            "add {0}, {0}, " + offset,
+            "ssat {0}, #8, {0}, asr #1",
         )
+        return interleave(steps, registers)
+
+
+def interleave(steps: tuple[str, ...], registers: tuple[str, ...]) -> tuple[str, ...]:
+    """Return every step for each register in turn."""
+    return tuple(step.format(register) for step in steps for register in registers)
 
 
 def offset(zero_point: int) -> int:

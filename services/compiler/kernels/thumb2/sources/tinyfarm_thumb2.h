@@ -70,7 +70,7 @@ typedef void tf_add_row(const int8_t *plain, const int8_t *scaled, int8_t *out, 
 
 typedef struct {
     tf_add_row *add;
-    int32_t values[5]; /* see the routine's comment */
+    int32_t values[8]; /* see the routine's comment */
     int32_t row_stride;
 } tf_add_thumb2_params;
 /* Region: all columns of some rows; equal shapes, no broadcast. */
