@@ -116,7 +116,9 @@ local function bury(id)
     allowed = '', message = 'the process that ran the job died ' .. get(id, 'crashes') ..
     ' times without progress: the job was put aside'})
   set(id, 'dead', 1)
-  redis.call('ZADD', P .. ':dead:' .. get(id, 'project'), int(NOW), id)
+  local dead = P .. ':dead:' .. get(id, 'project')
+  redis.call('ZADD', dead, int(NOW), id)
+  redis.call('ZREMRANGEBYSCORE', dead, 0, int(NOW - kept_s * 1000))
   close(id, 'FAILED', '', err, '', '0')
 end
 

@@ -89,7 +89,6 @@ class Submitter:
 
 def _new_job(submission: Submission) -> NewJob:
     parts = (submission.kind.value, submission.queue, submission.identity or "")
-    parent = submission.metadata.get(PARENT_KEY, "")
     return NewJob(
         id=uuid4().hex,
         project=submission.project,
@@ -102,8 +101,25 @@ def _new_job(submission: Submission) -> NewJob:
         cache_key="" if submission.identity is None else _hash(*parts, submission.spec),
         ignore_cache=submission.ignore_cache,
         traceparent=submission.metadata.get(TRACE_KEY) or _new_trace(),
-        parent=parse_job_name(parent)[1] if parent else "",
+        parent=_parent_id(submission),
     )
+
+
+def _parent_id(submission: Submission) -> str:
+    """Return the id of the job that asks for this one; only a job of the same project can."""
+    name = submission.metadata.get(PARENT_KEY, "")
+    if not name:
+        return ""
+    project, job_id = parse_job_name(name)
+    if project != submission.project:
+        raise InvalidArgumentError(
+            f"parent job {name!r} is of another project than {submission.project!r}",
+            reason="WRONG_PROJECT",
+            subject=PARENT_KEY,
+            value=name,
+            allowed=f"a job of project {submission.project}",
+        )
+    return job_id
 
 
 def call_metadata(context: Context) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from services.common.targets.target import (
     Core,
     EnergyPerCycle,
+    FlashWaits,
     MemoryRegion,
     Target,
     Timing,
@@ -11,4 +12,14 @@ from services.common.targets.target import (
     target_names,
 )
 
-__all__ = ["Core", "EnergyPerCycle", "MemoryRegion", "Target", "Timing", "all_targets", "load_target", "target_names"]
+__all__ = [
+    "Core",
+    "EnergyPerCycle",
+    "FlashWaits",
+    "MemoryRegion",
+    "Target",
+    "Timing",
+    "all_targets",
+    "load_target",
+    "target_names",
+]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from services.common.errors import NotFoundError
 
@@ -41,6 +41,15 @@ class EnergyPerCycle(_Facts):
         return self.microamps_per_mhz * self.volts * 1e-3
 
 
+class FlashWaits(_Facts):
+    """Waits of the flash behind its two caches: lines of 32 bytes, fully associative, filled by 8-byte sectors."""
+
+    cycles_per_miss: PositiveInt
+    instruction_lines: Annotated[int, Field(ge=1, le=64)]
+    data_lines: Annotated[int, Field(ge=1, le=64)]
+    source: str
+
+
 class Timing(_Facts):
     """How far modelled cycles are to be trusted.
 
@@ -66,6 +75,7 @@ class Target(_Facts):
     flash: MemoryRegion
     sram: MemoryRegion
     energy: EnergyPerCycle | None
+    flash_waits: FlashWaits | None = None
     timing: Timing
 
 
