@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from services.evaluator.errors import ArraysError, BoardUnknownError, EndlessLoopFault, ToolchainError
+from services.evaluator.errors import (
+    ArraysError,
+    BoardUnknownError,
+    EndlessLoopFault,
+    ToolchainError,
+    ToolchainMissingError,
+)
 from services.evaluator.evaluate import Request, Workplace, evaluate
 from services.evaluator.farm import load_farm
 from tests.evaluator.c_library import IN, Recipe, expected, files, library, zipped
@@ -112,6 +119,29 @@ def test_runtime_routines_count_as_code(workplace: Workplace) -> None:
     without = {**source, "tiny.c": source["tiny.c"].replace("__builtin_memcpy(out, in, (unsigned)n)", "(void)n")}
     found, bare = (evaluate(Request(zipped(text)), board, workplace).flash for text in (source, without))
     assert found.code - bare.code > 100, "memcpy itself is some hundred bytes"
+
+
+@pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is not installed")
+@pytest.mark.parametrize("board", ["nucleo-l4r5zi", "rp2040", "stm32f746", "nucleo-u575zi"])
+def test_gcc_builds_the_same_library(workplace: Workplace, board: str) -> None:
+    request = Request(library(Recipe(interface="float")), npz(x=X), toolchain="gcc")
+    found = evaluate(request, load_farm().board(board), workplace)
+    np.testing.assert_array_equal(found.outputs[0][1], Q)
+    assert found.twin_equal
+
+
+def test_gcc_that_is_missing_is_one_clear_error(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ToolchainMissingError, match="arm-none-eabi-gcc is not on the PATH"):
+        evaluate(Request(library(), toolchain="gcc"), load_farm().board("rp2040"), workplace)
+
+
+def test_band_of_a_target_with_published_rows_surrounds_the_cycles(workplace: Workplace) -> None:
+    performance = evaluate(Request(library()), load_farm().board("nucleo-l4r5zi"), workplace).performance
+    assert performance is not None
+    assert performance.cycles_low == pytest.approx(0.88 * performance.cycles)
+    assert performance.cycles_high == pytest.approx(1.12 * performance.cycles)
+    assert "+-12 %" in performance.band
 
 
 def test_endless_loop_is_found_before_the_twin_runs(workplace: Workplace) -> None:

@@ -153,3 +153,41 @@ def test_outputs_are_the_same_on_every_core(board: UnicornBoard, cache: Path) ->
         outputs.add(board.run(INPUT, OUTPUT, 10_000_000).outputs)
     assert len(outputs) == 1
     assert np.frombuffer(outputs.pop()[0], np.int8).any()
+
+
+def test_flash_caches_miss_each_sector_once_while_data_stays_cached(cache: Path) -> None:
+    data_misses = []
+    with UnicornBoard(cache, 60, flash_caches=True) as board:
+        for repeats in (1, 21):
+            board.flash(image_of(Recipe(repeats=repeats), cache))
+            profile = board.run(INPUT, OUTPUT, 10_000_000).profile
+            assert profile is not None
+            data_misses.append(sum(misses.data for misses in profile.misses))
+    # 640 bytes of weights, 40 of biases, a multiplier and literals, by sectors of 8; a row of 64 bytes stays cached.
+    assert data_misses[0] == data_misses[1]
+    assert 680 / 8 <= data_misses[0] <= 680 / 8 + 12
+
+
+def test_flash_caches_change_cycles_and_nothing_else(board: UnicornBoard, cache: Path) -> None:
+    image = image_of(Recipe(repeats=3), cache)
+    board.flash(image)
+    plain = board.run(INPUT, OUTPUT, 10_000_000)
+    with UnicornBoard(cache, 60, flash_caches=True) as slow:
+        slow.flash(image)
+        timed = slow.run(INPUT, OUTPUT, 10_000_000)
+    assert plain.profile is not None
+    assert timed.profile is not None
+    assert plain.outputs == timed.outputs
+    assert set(plain.profile.blocks) == set(timed.profile.blocks)
+    without, with_misses = (Counter(image).timing(profile).total for profile in (plain.profile, timed.profile))
+    assert without.instructions == with_misses.instructions
+    assert all((misses.instruction, misses.data) == (0, 0) for misses in plain.profile.misses)
+    assert with_misses.cycles - without.cycles == 6 * sum(m.instruction + m.data for m in timed.profile.misses)
+
+
+def test_target_without_flash_facts_counts_no_misses(cache: Path) -> None:
+    with UnicornBoard(cache, 60, flash_caches=True) as board:
+        board.flash(image_of(Recipe(), cache, "nano33ble"))
+        profile = board.run(INPUT, OUTPUT, 10_000_000).profile
+    assert profile is not None
+    assert all((misses.instruction, misses.data) == (0, 0) for misses in profile.misses)

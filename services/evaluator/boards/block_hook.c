@@ -9,6 +9,7 @@
 #include <time.h>
 
 typedef int (*reg_read_fn)(void *uc, int regid, void *value);
+typedef int (*reg_write_fn)(void *uc, int regid, const void *value);
 typedef int (*emu_stop_fn)(void *uc);
 
 enum { MAX_BLOCKS = 16384, KEEP_LAYER = -1 };
@@ -21,6 +22,19 @@ struct block {
 
 struct counts {
     uint64_t count, taken;
+};
+
+/* A fully associative cache with least-recently-used replacement, filled by sectors. */
+enum { MAX_LINES = 64, LINE_SHIFT = 5, SECTOR_SHIFT = 3 };
+
+struct cache {
+    uint32_t line_count, clock;
+    uint32_t tag[MAX_LINES], used[MAX_LINES];
+    uint8_t sectors[MAX_LINES];
+};
+
+struct misses {
+    uint64_t instruction, data;
 };
 
 struct record {
@@ -41,6 +55,10 @@ struct profile {
     int counting, overflow, exhausted;
     uint32_t return_address, layer, expected;
     struct counts *previous;
+    struct cache instruction_cache, data_cache; /* line_count 0: not modelled */
+    struct misses *misses;                      /* [layer_count + 1] */
+    reg_write_fn reg_write;
+    int cpsr_register;
     uint64_t budget_bytes, bytes, calls;
     struct timespec started;
     double seconds; /* of this thread's CPU time, so that a busy machine does not look slow */
@@ -77,6 +95,65 @@ static uint32_t find_block(struct profile *p, uint32_t address, uint32_t size)
         link = &p->blocks[*link].next;
     }
     return add_block(p, address, size, link);
+}
+
+static uint32_t cache_miss(struct cache *cache, uint32_t address)
+{
+    uint32_t tag = address >> LINE_SHIFT, oldest = 0u;
+    uint8_t sector = (uint8_t)(1u << ((address >> SECTOR_SHIFT) & 3u));
+    cache->clock++;
+    for (uint32_t i = 0; i < cache->line_count; i++) {
+        if (cache->sectors[i] != 0u && cache->tag[i] == tag) {
+            uint32_t miss = (cache->sectors[i] & sector) == 0u;
+            cache->sectors[i] |= sector;
+            cache->used[i] = cache->clock;
+            return miss;
+        }
+        if (cache->used[i] < cache->used[oldest]) {
+            oldest = i;
+        }
+    }
+    cache->tag[oldest] = tag;
+    cache->sectors[oldest] = sector;
+    cache->used[oldest] = cache->clock;
+    return 1u;
+}
+
+static uint64_t range_misses(struct cache *cache, uint32_t address, uint32_t size)
+{
+    uint64_t misses = 0u;
+    uint32_t end = address + size;
+    for (uint32_t at = address >> SECTOR_SHIFT << SECTOR_SHIFT; at < end; at += 1u << SECTOR_SHIFT) {
+        misses += cache_miss(cache, at);
+    }
+    return misses;
+}
+
+/* Reads of flash data; registered only where the target's flash is modelled, since a memory hook is slow. */
+void profile_read_hook(void *uc, int type, uint64_t address, int size, int64_t value, void *user)
+{
+    struct profile *p = user;
+    uint32_t cpsr = 0u;
+    (void)type;
+    (void)value;
+    /* unicorn 2.1.4 leaves stale IT bits behind a hook that fires inside an IT block. */
+    p->reg_read(uc, p->cpsr_register, &cpsr);
+    if ((cpsr & 0x0600FC00u) != 0u) {
+        cpsr &= ~0x0600FC00u;
+        p->reg_write(uc, p->cpsr_register, &cpsr);
+    }
+    if (p->counting) {
+        p->misses[p->layer].data += range_misses(&p->data_cache, (uint32_t)address, (uint32_t)size);
+    }
+}
+
+void profile_model_flash(struct profile *p, reg_write_fn reg_write, int cpsr_register, uint32_t instruction_lines,
+                         uint32_t data_lines)
+{
+    p->reg_write = reg_write;
+    p->cpsr_register = cpsr_register;
+    p->instruction_cache.line_count = instruction_lines;
+    p->data_cache.line_count = data_lines;
 }
 
 static void begin(struct profile *p, void *uc)
@@ -136,6 +213,9 @@ void profile_hook(void *uc, uint64_t address64, uint32_t size, void *user)
     if (p->previous != 0 && address != p->expected) {
         p->previous->taken++;
     }
+    if (p->instruction_cache.line_count != 0u) {
+        p->misses[p->layer].instruction += range_misses(&p->instruction_cache, address, size);
+    }
     struct counts *counts = &p->counts[(uint64_t)p->layer * MAX_BLOCKS + number];
     counts->count++;
     p->previous = counts;
@@ -162,6 +242,7 @@ struct profile *profile_new(reg_read_fn reg_read, emu_stop_fn emu_stop, int lr_r
     p->first = calloc(code_bytes / 2u + 1u, sizeof *p->first);
     p->blocks = calloc(MAX_BLOCKS, sizeof *p->blocks);
     p->counts = calloc((uint64_t)(layer_count + 1u) * MAX_BLOCKS, sizeof *p->counts);
+    p->misses = calloc(layer_count + 1u, sizeof *p->misses);
     p->budget_bytes = UINT64_MAX;
     return p;
 }
@@ -172,6 +253,7 @@ void profile_free(struct profile *p)
     free(p->first);
     free(p->blocks);
     free(p->counts);
+    free(p->misses);
     free(p);
 }
 
@@ -182,6 +264,7 @@ void profile_reset(struct profile *p, uint64_t budget_bytes)
         for (uint32_t i = 0; i <= p->block_count; i++) {
             p->counts[(uint64_t)layer * MAX_BLOCKS + i] = (struct counts){0u, 0u};
         }
+        p->misses[layer] = (struct misses){0u, 0u};
     }
     p->budget_bytes = budget_bytes;
     p->bytes = 0u;
@@ -209,6 +292,7 @@ uint32_t profile_export(const struct profile *p, struct record *records, uint32_
     return written;
 }
 
+const struct misses *profile_misses(const struct profile *p) { return p->misses; }
 double profile_seconds(const struct profile *p) { return p->seconds; }
 int profile_exhausted(const struct profile *p) { return p->exhausted; }
 int profile_overflow(const struct profile *p) { return p->overflow; }

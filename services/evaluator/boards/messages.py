@@ -16,7 +16,7 @@ class Kind(Enum):
     LOAD = b"L"  # JSON of an EngineImage, a NUL byte, then the bytes of all segments one after another
     DATA = b"D"  # bytes on the board's line, in either direction
     BUDGET = b"B"  # u64 bytes of code that may run until the next budget; clears the counts
-    PROFILE = b"P"  # asks for, and brings, the counts: f64 seconds in invoke, then block records
+    PROFILE = b"P"  # asks for, and brings, the counts: see profile.py
     RESET = b"R"  # stop the program and start it again
     READY = b"K"  # loaded or reset
     FAULT = b"F"  # JSON of a fault; the program has ended

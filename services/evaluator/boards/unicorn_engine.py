@@ -32,6 +32,7 @@ _PAGE = 0x1000
 _READ, _WRITE, _STOP = 1, 2, 3
 _RUN_UNTIL = 0xFFFFFFFE
 _RECORD_BYTES = 32
+_MISSES_BYTES = 16
 
 _ACCESS_WORDS = {
     unicorn_const.UC_MEM_READ_UNMAPPED: "read",
@@ -74,6 +75,8 @@ class _Hook:
         self._library = ctypes.CDLL(path)
         self._library.profile_new.restype = ctypes.c_void_p
         self._library.profile_seconds.restype = ctypes.c_double
+        self._library.profile_misses.restype = ctypes.c_void_p
+        self._layer_count = 0
         self._profile = ctypes.c_void_p()
 
     def attach(self, engine: Uc, image: dict[str, Any]) -> None:
@@ -95,18 +98,36 @@ class _Hook:
                 u32(len(layers)),
             )
         )
+        self._layer_count = len(layers)
+        self._add(engine, unicorn_const.UC_HOOK_BLOCK, self._library.profile_hook, (1, 0))
+        if image["flash_caches"] is not None:
+            instruction_lines, data_lines = image["flash_caches"]
+            self._library.profile_model_flash(
+                self._profile,
+                ctypes.cast(uclib.uc_reg_write, ctypes.c_void_p),
+                ctypes.c_int(arm_const.UC_ARM_REG_CPSR),
+                u32(instruction_lines),
+                u32(data_lines),
+            )
+            first, size = image["flash"]
+            self._add(
+                engine, unicorn_const.UC_HOOK_MEM_READ, self._library.profile_read_hook, (first, first + size - 1)
+            )
+
+    def _add(self, engine: Uc, kind: int, callback: Any, span: tuple[int, int]) -> None:
+        """Register a native callback for a span of addresses, (1, 0) = all."""
         handle = ctypes.c_size_t()
         failed = uclib.uc_hook_add(
             engine._uch,
             ctypes.byref(handle),
-            unicorn_const.UC_HOOK_BLOCK,
-            ctypes.cast(self._library.profile_hook, ctypes.c_void_p),
+            kind,
+            ctypes.cast(callback, ctypes.c_void_p),
             self._profile,
-            ctypes.c_uint64(1),
-            ctypes.c_uint64(0),
+            ctypes.c_uint64(span[0]),
+            ctypes.c_uint64(span[1]),
         )
         if failed:
-            raise RuntimeError(f"unicorn refuses the block hook: error {failed}")
+            raise RuntimeError(f"unicorn refuses a hook: error {failed}")
 
     def reset(self, budget_bytes: int) -> None:
         self._library.profile_reset(self._profile, ctypes.c_uint64(budget_bytes))
@@ -123,7 +144,9 @@ class _Hook:
         count = self._library.profile_export(self._profile, None, ctypes.c_uint32(0))
         records = ctypes.create_string_buffer(max(1, count) * _RECORD_BYTES)
         self._library.profile_export(self._profile, records, ctypes.c_uint32(count))
-        return struct.pack("<d", self._library.profile_seconds(self._profile)) + records.raw[: count * _RECORD_BYTES]
+        misses = ctypes.string_at(self._library.profile_misses(self._profile), (self._layer_count + 1) * _MISSES_BYTES)
+        head = struct.pack("<dI", self._library.profile_seconds(self._profile), self._layer_count + 1)
+        return head + misses + records.raw[: count * _RECORD_BYTES]
 
 
 class _Board:
@@ -267,7 +290,7 @@ def main() -> None:
         if message.kind in (Kind.LOAD, Kind.RESET):
             board.run()
         elif message.kind is Kind.PROFILE:
-            write_message(sys.stdout.buffer, Kind.PROFILE, struct.pack("<d", 0.0))
+            write_message(sys.stdout.buffer, Kind.PROFILE, struct.pack("<dI", 0.0, 0))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,9 @@ class Counter:
             length, cost = self._cost(block)
             instructions[block.layer] += block.count * length
             cycles[block.layer] += block.count * cost + block.taken * self._model.taken_cycles
+        waits = self._image.target.flash_waits
+        for layer, misses in enumerate(profile.misses if waits else ()):
+            cycles[layer] += (misses.instruction + misses.data) * (waits.cycles_per_miss if waits else 0)
         works = tuple(Work(i, c) for i, c in zip(instructions, cycles, strict=True))
         return Timing(Work(sum(instructions), sum(cycles)), works[0], works[1:])
 
