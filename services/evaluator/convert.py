@@ -81,7 +81,11 @@ def result_to_proto(evaluation: Evaluation) -> evaluation_pb2.EvaluationResult:
         fits=evaluation.fitting,
         misfits=[
             metric_pb2.Misfit(
-                memory=fit.memory, needed_bytes=fit.needed, available_bytes=fit.available, layer=fit.layer or ""
+                memory=fit.memory,
+                needed_bytes=fit.needed,
+                available_bytes=fit.available,
+                layer=fit.layer or "",
+                layer_index=fit.layer_index,
             )
             for fit in evaluation.fits
             if not fit.ok

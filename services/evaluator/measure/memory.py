@@ -44,6 +44,7 @@ class Fit:
     needed: int
     available: int
     layer: str | None
+    layer_index: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -79,7 +80,7 @@ def fits(manifest: Manifest, image: Image) -> tuple[Fit, Fit]:
     peak = peak_layer(manifest)
     return (
         Fit("flash", image.code_end - target.flash.base, target.flash.size_bytes, None),
-        Fit("sram", sram, target.sram.size_bytes, peak.name if peak else None),
+        Fit("sram", sram, target.sram.size_bytes, peak.name if peak else None, peak.index if peak else None),
     )
 
 
