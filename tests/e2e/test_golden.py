@@ -56,6 +56,8 @@ def test_accuracy_of_keyword_spotting_equals_tflm(stack, shared):
             "--json",
             "--data",
             str(shared / "data" / "kws01.npz"),
+            "--board-samples",
+            "20",
             "--min-accuracy",
             "0.9",
             "--server",

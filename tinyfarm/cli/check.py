@@ -44,6 +44,9 @@ def command(
     max_latency: MaxLatency = None,
     max_energy: MaxEnergy = None,
     min_accuracy: MinAccuracy = None,
+    board_samples: Annotated[
+        int, typer.Option(min=0, max=100_000, help="Samples of the data to run on the board too; 0: a few.")
+    ] = 0,
     schedule: Schedule = "auto",
     io: Interface = "int8",
     json: Json = False,
@@ -65,7 +68,7 @@ def command(
             "--min-accuracy needs --data", reason="NO_DATA", subject="--data", allowed="an .npz with x and y"
         )
     with connected(server, COMPILE_AND_RUN) as client:
-        job = client.submit_evaluation(model, board=board, data=data, options=options)
+        job = client.submit_evaluation(model, board=board, data=data, options=options, board_samples=board_samples)
         report = report_of(follow(client, job, f"measuring {model.name} on {board}"), limits)
     if json:
         print_json(report.document)

@@ -270,6 +270,7 @@ class Client:
         name: str = "",
         budgets: Budgets | None = None,
         data: Source | None = None,
+        board_samples: int = 0,
         schedule: str = "auto",
         interface: compile_pb2.Interface.ValueType = compile_pb2.INTERFACE_UNSPECIFIED,
         on_event: OnEvent | None = None,
@@ -291,6 +292,7 @@ class Client:
                 schedule=schedule_request(schedule), interface=interface, budgets=limits.message()
             ),
             data=data,
+            board_samples=board_samples,
         )
         return report_of(self.jobs.wait(job.name, on_event), limits)
 
