@@ -58,6 +58,9 @@ def targets_page(targets: tuple[Target, ...]) -> str:
     for t in targets:
         lines += ["", f"## {t.name}", "", f"{t.description}.", ""]
         lines += [f"- flash: {t.flash.note}", f"- SRAM: {t.sram.note}", f"- cycles: {_timing(t.timing)}"]
+        if (waits := t.flash_waits) is not None:
+            caches = f"{waits.instruction_lines} instruction and {waits.data_lines} data lines"
+            lines.append(f"- flash waits: {waits.cycles_per_miss} cycles a miss, {caches} of 32 bytes. {waits.source}")
         lines.append(f"- energy: {_energy(t.energy)}")
     return "\n".join(lines) + "\n"
 
