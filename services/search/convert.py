@@ -132,8 +132,6 @@ def _op_to_proto(op: graph.Op) -> network_pb2.Op:
             message.add.SetInParent()
         case graph.Mean():
             message.mean.CopyFrom(network_pb2.Mean(axes=op.axes))
-        case graph.Reshape():
-            message.reshape.SetInParent()
         case graph.FullyConnected():
             message.fully_connected.SetInParent()
         case _:
