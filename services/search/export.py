@@ -23,12 +23,16 @@ Array = npt.NDArray[np.float32]
 
 
 def export_onnx(net: ElasticNet, name: str) -> bytes:
-    """Return the network as ONNX: float32 `input` [1, C, H, W] to `logits` [1, classes].
+    """Return the network as ONNX: float32 `input` [1, H, W, C] to `logits` [1, classes].
 
-    Operators: Conv, Relu, Add, GlobalAveragePool, Flatten, Gemm. Source of the folding: Jacob et al., CVPR 2018, 3.2.
+    The input is NHWC, as cameras and C code have it: a transpose to ONNX's own layout comes first, which the
+    compiler, whose layout is NHWC, drops again.
+
+    Operators: Transpose, Conv, Relu, Add, GlobalAveragePool, Flatten, Gemm.
+    Source of the folding: Jacob et al., CVPR 2018, 3.2.
     """
     writer = _Writer()
-    current = INPUT
+    current = writer.node("Transpose", "nchw", [INPUT], perm=[0, 3, 1, 2])
     for block in net.plan.blocks:
         current = _block(writer, net, block, current)
     _classifier(writer, net, current)
@@ -112,7 +116,7 @@ def _classifier(writer: _Writer, net: ElasticNet, source: str) -> None:
 
 
 def _input_shape(plan: Plan) -> tuple[int, ...]:
-    return (1, plan.input_channels, plan.resolution, plan.resolution)
+    return (1, plan.resolution, plan.resolution, plan.input_channels)
 
 
 def _value(name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:

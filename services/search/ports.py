@@ -86,8 +86,8 @@ class Estimator(Protocol):
 class Candidate:
     """A trained network for the farm.
 
-    `onnx` is a float32 model with input `input` [1, C, H, W] and output `logits` [1, classes]. `calibration` and
-    `eval_x` are float32 [N, C, H, W] inputs of that model, already preprocessed; `eval_y` int64 [N] classes.
+    `onnx` is a float32 model with input `input` [1, H, W, C] and output `logits` [1, classes]. `calibration` and
+    `eval_x` are float32 [N, H, W, C] inputs of that model, already preprocessed; `eval_y` int64 [N] classes.
     """
 
     name: str

@@ -44,7 +44,7 @@ def dataset() -> Dataset:
 @pytest.fixture
 def settings() -> SearchSettings:
     return SearchSettings(
-        Budgets(sram_bytes=8 << 10),
+        Budgets(sram_bytes=4 << 10),
         choices=SpaceChoices(resolutions=(12, 16), width_multipliers=(0.5,), depths=(1, 2)),
         training=TrainSettings(warmup_epochs=2, supernet_epochs=2, finetune_epochs=2, batch_size=32),
         evolution=EvolutionSettings(population=4, iterations=2, parents=3),

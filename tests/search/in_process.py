@@ -22,7 +22,6 @@ from services.search.space.network import (
     Mean,
     Network,
     Op,
-    Reshape,
 )
 
 CYCLES_PER_MAC = 15
@@ -32,7 +31,7 @@ CODE_BYTES = 6000
 
 @dataclass(frozen=True, slots=True)
 class LiveRangeEstimator:
-    """Memory at the fullest operator; depthwise, add and reshape write over their first input where it dies."""
+    """Memory at the fullest operator; depthwise and add write over their first input where it dies."""
 
     def estimate(self, networks: Sequence[Network]) -> Sequence[Costs | Failure]:
         return [self._costs(network) for network in networks]
@@ -56,7 +55,7 @@ def live_bytes(network: Network) -> list[int]:
     sizes = []
     live = set(network.inputs)
     for i, op in enumerate(network.ops):
-        in_place = isinstance(op, DepthwiseConv2D | Add | Reshape) and last[op.inputs[0]] == i
+        in_place = isinstance(op, DepthwiseConv2D | Add) and last[op.inputs[0]] == i
         held = sum(network.tensors[t].size_bytes for t in live)
         output = network.tensors[op.outputs[0]].size_bytes
         source = network.tensors[op.inputs[0]].size_bytes
@@ -73,7 +72,7 @@ def _macs(network: Network, op: Op) -> int:
             return prod(shape) * prod(weights[1:])
         case DepthwiseConv2D():
             return prod(shape) * prod(network.tensors[op.inputs[1]].shape[1:3])
-        case Add() | Mean() | Reshape():
+        case Add() | Mean():
             return 0
 
 
@@ -146,7 +145,7 @@ def run_onnx(model: bytes, x: np.ndarray) -> np.ndarray:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, {"input": sample[np.newaxis]})[0] for sample in x])
+    return np.concatenate([session.run(None, {session.get_inputs()[0].name: sample[np.newaxis]})[0] for sample in x])
 
 
 def onnx_weights(model: bytes) -> list[np.ndarray]:
@@ -164,7 +163,7 @@ def onnx_layers(model: onnx.ModelProto) -> tuple[LayerCost, ...]:
     weights = {w.name: tuple(w.dims) for w in graph.initializer}
     steps = list(_joined(graph.node, weights))
     last = {t: i for i, (_, sources, _, _) in enumerate(steps) for t in sources}
-    live, layers = {"input"}, []
+    live, layers = {"nchw"}, []
     for i, (op, sources, output, kernel) in enumerate(steps):
         in_place = op in ("DepthwiseConv2D", "Add", "Flatten") and last[sources[0]] == i
         size = prod(shapes[output])
@@ -181,7 +180,7 @@ def _joined(
     nodes = list(nodes)
     relu = {n.input[0]: n.output[0] for n in nodes if n.op_type == "Relu"}
     for node in nodes:
-        if node.op_type == "Relu":
+        if node.op_type in ("Relu", "Transpose"):
             continue
         kernel = weights[node.input[1]] if len(node.input) == 3 else ()
         depthwise = node.op_type == "Conv" and kernel[1] == 1 and kernel[0] > 1 and _group(node) > 1

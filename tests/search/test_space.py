@@ -106,7 +106,6 @@ def test_network_is_written_as_planned() -> None:
         "Conv2D s1b1.project (1, 4, 4, 8)",
         "Add s1b1.project.add (1, 4, 4, 8)",
         "Mean mean (1, 1, 1, 8)",
-        "Reshape flatten (1, 8)",
         "FullyConnected classifier (1, 3)",
     ]
 

@@ -47,9 +47,9 @@ def history_of(strategy: Strategy, generations: int, count: int, seed: int) -> l
 
 
 def test_evolution_finds_the_optimum_that_random_search_misses() -> None:
-    evolution = Evolution(SPACE, EvolutionSettings(population=40, iterations=25, parents=20, mutation_probability=0.1))
-    found = history_of(evolution, 25, 40, seed=1)
-    blind = history_of(RandomSearch(SPACE), 25, 40, seed=1)
+    evolution = Evolution(SPACE, EvolutionSettings(parents=20, mutation_probability=0.1))
+    found = history_of(evolution, 20, 30, seed=1)
+    blind = history_of(RandomSearch(SPACE), 20, 30, seed=1)
     assert min(s.quality.loss for s in found) == 0
     assert min(s.quality.loss for s in blind) > 0
 

@@ -17,9 +17,9 @@ def trained_like(net: ElasticNet) -> ElasticNet:
     with torch.no_grad():
         for name, value in net.state_dict().items():
             if "crops" in name or "norm.weight" in name or "norm.bias" in name:
-                value += 0.2 * torch.randn(value.shape, generator=generator)
+                value.add_(0.2 * torch.randn(value.shape, generator=generator))
             elif "running" in name:
-                value += 0.2 * torch.rand(value.shape, generator=generator)
+                value.add_(0.2 * torch.rand(value.shape, generator=generator))
     return net.eval()
 
 

@@ -1,8 +1,8 @@
 """The fixed way from pixels to a network's input, the same in training, calibration and evaluation.
 
-uint8 [N, H, W, C] -> float32 [N, C, H, W] = pixel / 255, then, where the size differs, bilinear resize with
-antialiasing to resolution x resolution. Nothing else: no mean is subtracted (the first batch normalization
-takes that up), so that int8 inputs are pixel - 128 at scale 1/255.
+uint8 [N, H, W, C] -> float32 = pixel / 255, then, where the size differs, bilinear resize with antialiasing to
+resolution x resolution. Torch computes in [N, C, H, W]; exported networks read [N, H, W, C]. Nothing else: no mean is
+subtracted (the first batch normalization takes that up), so that int8 inputs are pixel - 128 at scale 1/255.
 """
 
 from __future__ import annotations
@@ -27,6 +27,5 @@ def resize(images: Tensor, resolution: int) -> Tensor:
 
 
 def network_input(pixels: npt.NDArray[np.uint8], resolution: int) -> npt.NDArray[np.float32]:
-    """Return pixels as the float32 [N, C, H, W] array that a network of the resolution reads."""
-    array: npt.NDArray[np.float32] = resize(to_tensor(pixels), resolution).numpy()
-    return array
+    """Return pixels as the float32 [N, H, W, C] array that an exported network of the resolution reads."""
+    return np.ascontiguousarray(resize(to_tensor(pixels), resolution).numpy().transpose(0, 2, 3, 1))

@@ -78,16 +78,11 @@ class Mean(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reshape(Node):
-    """The same bytes under another shape."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FullyConnected(Node):
-    """Inputs (data [1, I], weights [O, I], bias)."""
+    """Inputs (data, read as [1, I], weights [O, I], bias)."""
 
 
-Op = Conv2D | DepthwiseConv2D | Add | Mean | Reshape | FullyConnected
+Op = Conv2D | DepthwiseConv2D | Add | Mean | FullyConnected
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +160,7 @@ def _add(graph: _Builder, name: str, left: TensorId, right: TensorId) -> TensorI
 def _classifier(graph: _Builder, plan: Plan, source: TensorId) -> TensorId:
     pooled = graph.activation("mean", (1, 1, 1, plan.features))
     graph.ops.append(Mean(name="mean", inputs=(source,), outputs=(pooled,), axes=(1, 2)))
-    flat = graph.activation("flatten", (1, plan.features))
-    graph.ops.append(Reshape(name="flatten", inputs=(pooled,), outputs=(flat,)))
     parameters = graph.parameters("classifier", (plan.classes, plan.features), plan.classes)
     logits = graph.activation("logits", (1, plan.classes))
-    graph.ops.append(FullyConnected(name="classifier", inputs=(flat, *parameters), outputs=(logits,)))
+    graph.ops.append(FullyConnected(name="classifier", inputs=(pooled, *parameters), outputs=(logits,)))
     return logits

@@ -35,7 +35,8 @@ def search_architectures(ctx: Context, chosen: ChosenSpace, supernet: ElasticNet
     saved = ctx.load("evolution")
     history = [_from_record(r) for r in json.loads(cast(str, saved["history"]))] if saved else []
     start = cast(int, saved["generation"]) if saved else 0
-    ctx.estimated.networks += cast(int, saved["estimated"]) if saved else 0
+    if saved:
+        ctx.estimated.networks = cast(int, saved["estimated"])
     strategy = Evolution(chosen.space, settings)
     with ctx.clock.phase("evolution"):
         for generation in range(start, settings.iterations):

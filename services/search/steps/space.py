@@ -63,6 +63,7 @@ def prepare_space(ctx: Context) -> ChosenSpace:
     spaces = image_spaces(ctx.dataset.image_hwc, ctx.dataset.classes, ctx.settings.choices)
     saved = ctx.load("space")
     if saved is not None:
+        ctx.estimated.networks = cast(int, saved["estimated"])
         correction = Correction(**cast(dict[str, float], saved["correction"]))  # type: ignore[arg-type]
         return ChosenSpace(spaces[cast(int, saved["index"])], correction)
     with ctx.clock.phase("space"):
@@ -70,7 +71,8 @@ def prepare_space(ctx: Context) -> ChosenSpace:
         correction = _probe(ctx, spaces)
         ctx.report("space", 1, 2, f"comparing {len(spaces)} search spaces")
         space = _optimize(ctx, spaces, correction)
-    ctx.save("space", {"index": spaces.index(space), "correction": asdict(correction)})
+    estimated = ctx.estimated.networks
+    ctx.save("space", {"index": spaces.index(space), "correction": asdict(correction), "estimated": estimated})
     ctx.report("space", 2, 2, f"resolution {space.resolutions[-1]}, width {space.width_multiplier:g}")
     return ChosenSpace(space, correction)
 

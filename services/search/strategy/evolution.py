@@ -69,7 +69,7 @@ class RandomSearch:
 def select_parents(history: Sequence[Scored], count: int) -> tuple[Architecture, ...]:
     """Return the better half by quality alone, filled up in Pareto order."""
     by_quality = sorted(history, key=lambda s: s.quality.loss)[: (count + 1) // 2]
-    spread = [history[i] for i in pareto_order([s.objectives() for s in history])]
+    spread = [history[i] for i in pareto_order([s.objectives() for s in history], 2 * count)]
     return tuple(dict.fromkeys(s.architecture for s in (*by_quality, *spread)))[:count]
 
 

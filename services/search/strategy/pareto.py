@@ -17,19 +17,20 @@ def pareto_front(points: Sequence[Point]) -> tuple[int, ...]:
     return tuple(i for i, p in enumerate(points) if not any(dominates(q, p) for q in points))
 
 
-def pareto_order(points: Sequence[Point]) -> tuple[int, ...]:
-    """Return all indices, front by front, and within a front the loneliest first.
+def pareto_order(points: Sequence[Point], count: int | None = None) -> tuple[int, ...]:
+    """Return the first `count` indices (all if None), front by front, and within a front the loneliest first.
 
     Source: non-dominated sorting with crowding distance, NSGA-II (Deb et al., 2002).
     """
     remaining = list(range(len(points)))
     order: list[int] = []
-    while remaining:
+    wanted = len(points) if count is None else min(count, len(points))
+    while len(order) < wanted:
         front = [remaining[i] for i in pareto_front([points[i] for i in remaining])]
         distances = dict(zip(front, _crowding([points[i] for i in front]), strict=True))
         order += sorted(front, key=lambda i: (-distances[i], i))
         remaining = [i for i in remaining if i not in distances]
-    return tuple(order)
+    return tuple(order[:wanted])
 
 
 def _crowding(front: list[Point]) -> list[float]:

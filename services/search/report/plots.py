@@ -1,0 +1,92 @@
+"""Pictures of the report, as SVG text to be put inside the page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from services.search.ports import LayerCost, Measurement
+from services.search.steps.measure import Point
+
+SEARCHED, HAND_MADE, LIMIT, GRID = "#1f6f8b", "#c8553d", "#8a8a8a", "#e4e4e4"
+
+
+def pareto_plot(points: Sequence[Point], baselines: Sequence[Point], sram_limit: int | None) -> str:
+    """Return accuracy over latency and over SRAM, as measured; the line joins the searched front."""
+    figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, horizontal in ((left, _latency_ms), (right, _sram_kib)):
+        for group, color, label in ((points, SEARCHED, "searched"), (baselines, HAND_MADE, "hand-made")):
+            _scatter(axes, [(p, m, horizontal(m)) for p in group if (m := _measured(p))], color, label)
+    left.set(xlabel="latency, ms", ylabel="accuracy of the int8 network, %")
+    right.set(xlabel="SRAM, KiB")
+    if sram_limit is not None:
+        right.axvline(sram_limit / 1024, color=LIMIT, linestyle="--", linewidth=1)
+        right.annotate("limit", (sram_limit / 1024, 0.02), xycoords=("data", "axes fraction"), color=LIMIT, fontsize=8)
+    right.legend(frameon=False, fontsize=8, loc="lower left")
+    return _svg(figure)
+
+
+def memory_plot(layers: Sequence[LayerCost], arena_bytes: int) -> str:
+    """Return the arena bytes in use while each layer runs; the fullest layer is the darkest."""
+    figure = Figure(figsize=(9.6, 3.2), layout="constrained")
+    axes = figure.subplots()
+    peak = max(layer.live_bytes for layer in layers)
+    colors = [HAND_MADE if layer.live_bytes == peak else SEARCHED for layer in layers]
+    axes.bar(range(len(layers)), [layer.live_bytes / 1024 for layer in layers], color=colors)
+    axes.axhline(arena_bytes / 1024, color=LIMIT, linestyle="--", linewidth=1)
+    axes.annotate("arena", (len(layers) - 0.5, arena_bytes / 1024), color=LIMIT, fontsize=8, ha="right", va="bottom")
+    axes.set_xticks(range(len(layers)), [_plain(layer.name) for layer in layers], rotation=60, ha="right", fontsize=7)
+    axes.set(ylabel="bytes in use, KiB", xlim=(-0.6, len(layers) - 0.4))
+    _frame(axes)
+    return _svg(figure)
+
+
+def _scatter(axes: Axes, rows: Sequence[tuple[Point, Measurement, float]], color: str, label: str) -> None:
+    front = sorted((x, 100 * m.accuracy) for p, m, x in rows if p.on_front)
+    if label == "searched":
+        axes.plot([x for x, _ in front], [y for _, y in front], color=color, linewidth=1, alpha=0.5)
+    axes.scatter([x for _, _, x in rows], [100 * m.accuracy for _, m, _ in rows], color=color, label=label, zorder=3)
+    for point, measured, x in rows:
+        axes.annotate(
+            _plain(point.trained.name), (x, 100 * measured.accuracy), xytext=(5, 4), textcoords="offset points",
+            fontsize=8, color=color,
+        )  # fmt: skip
+    axes.margins(x=0.15, y=0.2)
+    _frame(axes)
+
+
+def _frame(axes: Axes) -> None:
+    axes.grid(color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _measured(point: Point) -> Measurement | None:
+    return point.measured if isinstance(point.measured, Measurement) else None
+
+
+def _latency_ms(measured: Measurement) -> float:
+    return (measured.costs.latency_us or 0.0) / 1000
+
+
+def _sram_kib(measured: Measurement) -> float:
+    return measured.costs.sram.total / 1024
+
+
+def _plain(name: str) -> str:
+    """Matplotlib reads dollar signs as mathematics."""
+    return name.replace("$", r"\$")
+
+
+def _svg(figure: Figure) -> str:
+    """Return the figure as an <svg> element: text stays text, and the same figure gives the same bytes."""
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
+    text = buffer.getvalue()
+    return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)

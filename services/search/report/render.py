@@ -1,0 +1,120 @@
+"""The search's result as one HTML page that needs no network and no other file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import matplotlib as mpl
+from markupsafe import Markup
+
+from services.search.objective import Budgets
+from services.search.ports import Measurement
+from services.search.report.plots import memory_plot, pareto_plot
+from services.search.run import SearchResult
+from services.search.steps.measure import Point
+
+UNKNOWN = "–"
+# Text stays text (searchable, small), and element ids do not change from run to run.
+_SVG_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "tinyfarm", "font.family": "sans-serif"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A network as the table shows it: texts of predicted and measured figures, side by side."""
+
+    name: str
+    description: str
+    hand_made: bool
+    on_front: bool
+    is_winner: bool
+    accuracy: str
+    float_accuracy: str
+    sram: tuple[str, str]
+    arena: tuple[str, str]
+    flash: tuple[str, str]
+    latency: tuple[str, str]
+    energy: tuple[str, str]
+    macs: str
+    note: str
+
+
+def render_report(result: SearchResult, board: str, title: str = "tinyfarm search") -> str:
+    """Return the page: winner, front, memory by layer of the winner, table of all networks, limits and times."""
+    winner = next((p for p in result.points if p.trained.name == result.winner), None)
+    with mpl.rc_context(_SVG_STYLE):
+        front = Markup(pareto_plot(result.points, result.baselines, result.budgets.sram_bytes))
+        memory = _memory(winner)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text("utf-8"))
+    return template.render(
+        title=title,
+        board=board,
+        result=result,
+        winner=None if winner is None else _row(winner, result.winner),
+        rows=[_row(p, result.winner) for p in (*result.points, *result.baselines)],
+        budgets=_budgets(result.budgets),
+        front=front,
+        memory=memory,
+        total_seconds=sum(seconds for _, seconds in result.seconds),
+    )
+
+
+def _memory(winner: Point | None) -> Markup | None:
+    if winner is None or not isinstance(winner.measured, Measurement) or not winner.measured.layers:
+        return None
+    return Markup(memory_plot(winner.measured.layers, winner.measured.costs.sram.arena))
+
+
+def _row(point: Point, winner: str) -> Row:
+    trained, measured = point.trained, point.measured
+    predicted = trained.predicted
+    found = measured if isinstance(measured, Measurement) else None
+    costs = found.costs if found else None
+    return Row(
+        trained.name,
+        trained.description,
+        hand_made=trained.architecture is None,
+        on_front=point.on_front,
+        is_winner=trained.name == winner,
+        accuracy=_percent(found.accuracy) if found else UNKNOWN,
+        float_accuracy=_percent(trained.float_accuracy),
+        sram=(_bytes(predicted.sram.total), _bytes(costs.sram.total if costs else None)),
+        arena=(_bytes(predicted.sram.arena), _bytes(costs.sram.arena if costs else None)),
+        flash=(_bytes(predicted.flash.total), _bytes(costs.flash.total if costs else None)),
+        latency=(_milli(predicted.latency_us, "ms"), _milli(costs.latency_us if costs else None, "ms")),
+        energy=(_milli(predicted.energy_uj, "mJ"), _milli(costs.energy_uj if costs else None, "mJ")),
+        macs=f"{predicted.macs:,}",
+        note=_note(point),
+    )
+
+
+def _note(point: Point) -> str:
+    if not isinstance(point.measured, Measurement):
+        return f"not measured: {point.measured.message}"
+    return "; ".join((*(str(e) for e in point.broken), *point.measured.costs.misfits))
+
+
+def _budgets(budgets: Budgets) -> list[tuple[str, str]]:
+    limits = (
+        ("SRAM", _bytes(budgets.sram_bytes)),
+        ("Flash", _bytes(budgets.flash_bytes)),
+        ("Latency", _milli(budgets.latency_us, "ms")),
+        ("Energy", _milli(budgets.energy_uj, "mJ")),
+        ("Lowest accuracy", UNKNOWN if budgets.accuracy is None else _percent(budgets.accuracy)),
+    )
+    return [(name, text) for name, text in limits if text != UNKNOWN]
+
+
+def _bytes(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _milli(value: float | None, unit: str) -> str:
+    return UNKNOWN if value is None else f"{value / 1000:,.2f} {unit}"
