@@ -13,7 +13,8 @@ import pytest
 
 from services.common.errors import FarmError, InvalidArgumentError, UnsupportedError
 from services.compiler.codegen.names import c_identifier, comment_text
-from services.compiler.errors import InvalidModelError
+from services.compiler.errors import InvalidModelError, UnsupportedModelError
+from services.compiler.importers.supported import check_supported
 from services.compiler.ir.graph import Graph
 from services.compiler.options import CompileOptions, Core, Interface, parse_core
 from services.compiler.pipeline import Compiled, compile_graph, compile_model
@@ -214,3 +215,26 @@ def test_float_interface_is_named_in_the_manifest() -> None:
     graph = small_graph()
     one = compile_graph(graph, graph, CompileOptions("t", Core.CORTEX_M0PLUS, interface=Interface.FLOAT))
     assert (one.manifest.interface, one.manifest.core) == ("float", "cortex-m0plus")
+
+
+def constant_output(m: GraphMaker) -> Graph:
+    x = m.input(1, 4)
+    return m.build(m.unary("relu", x), m.constant(np.zeros((1, 4), np.int8), m.quant()))
+
+
+def reshaped_constant_output(m: GraphMaker) -> Graph:
+    m.input(1, 4)
+    return m.build(m.reshape(m.constant(np.zeros((1, 4), np.int8), m.quant()), 4))
+
+
+REFUSED = {
+    "output 't2' is a constant: leave it out": constant_output,
+    "output 't2' is a constant": reshaped_constant_output,
+    "no side may be over 65535": lambda m: m.build(m.conv2d(m.input(1, 1, 70000, 1), 1, (1, 1))),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_has_no_c_is_refused(message: str) -> None:
+    with pytest.raises(UnsupportedModelError, match=message):
+        check_supported(REFUSED[message](GraphMaker()))

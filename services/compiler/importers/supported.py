@@ -22,17 +22,17 @@ _WEIGHTS: tuple[Rule, ...] = (t.constant_int8_weights, t.symmetric_weights, t.co
 _TABLE: tuple[Rule, ...] = (*_INT8, s.same_shape)
 
 RULES: Mapping[type[ops.Node], tuple[Rule, ...]] = {
-    ops.Conv2D: (*_INT8, s.one_image, s.conv_shapes, *_WEIGHTS, a.multipliers_fit),
-    ops.DepthwiseConv2D: (*_INT8, s.one_image, s.conv_shapes, *_WEIGHTS, a.multipliers_fit),
+    ops.Conv2D: (*_INT8, s.one_image, s.fits_16_bits, s.conv_shapes, *_WEIGHTS, a.multipliers_fit),
+    ops.DepthwiseConv2D: (*_INT8, s.one_image, s.fits_16_bits, s.conv_shapes, *_WEIGHTS, a.multipliers_fit),
     ops.FullyConnected: (*_INT8, s.dense_shapes, *_WEIGHTS, a.multipliers_fit),
     ops.Add: (*_INT8, s.at_most_4_dimensions, s.broadcast_shapes, a.sum_scales),
     ops.Sub: (*_INT8, s.at_most_4_dimensions, s.broadcast_shapes, a.sum_scales),
     ops.Mul: (*_INT8, s.at_most_4_dimensions, s.broadcast_shapes, a.multipliers_fit),
-    ops.AveragePool2D: (*_INT8, s.one_image, s.pool_shapes),
-    ops.MaxPool2D: (*_INT8, s.one_image, s.pool_shapes),
+    ops.AveragePool2D: (*_INT8, s.one_image, s.fits_16_bits, s.pool_shapes),
+    ops.MaxPool2D: (*_INT8, s.one_image, s.fits_16_bits, s.pool_shapes),
     ops.Mean: (*_INT8, s.at_most_4_dimensions, s.mean_shapes, a.multipliers_fit),
     ops.Pad: (*_INT8, s.at_most_4_dimensions, s.pad_shapes),
-    ops.Reshape: (t.movable_type, s.same_elements),
+    ops.Reshape: (t.movable_type, s.same_elements, s.reshape_of_variable_to_output),
     ops.Softmax: (*_TABLE, a.softmax_quantization),
     ops.Logistic: (*_TABLE, a.logistic_quantization),
     ops.Tanh: (*_TABLE, a.tanh_quantization),
@@ -43,7 +43,7 @@ RULES: Mapping[type[ops.Node], tuple[Rule, ...]] = {
     ops.StridedSlice: (*_INT8, s.at_most_4_dimensions, s.slice_shapes),
     ops.Split: (*_INT8, s.at_most_4_dimensions, s.split_shapes),
     ops.Transpose: (*_INT8, s.at_most_4_dimensions, s.transpose_shapes),
-    ops.ResizeNearestNeighbor: (*_INT8, s.one_image, s.resize_shapes),
+    ops.ResizeNearestNeighbor: (*_INT8, s.one_image, s.fits_16_bits, s.resize_shapes),
     ops.Quantize: (t.quantize_types, t.quantized, s.same_shape, a.multipliers_fit),
     ops.Dequantize: (t.dequantize_types, t.quantized, s.same_shape),
 }
@@ -69,6 +69,10 @@ def refusals(graph: Graph) -> tuple[Refusal, ...]:
 
 def check_supported(graph: Graph) -> Graph:
     """Return the graph if every operator can be compiled. Raises UnsupportedModelError naming the first that cannot."""
+    for output in graph.outputs:
+        if graph.tensors[output].is_constant:
+            name = quoted(graph.tensors[output].name)
+            raise UnsupportedModelError(f"output {name} is a constant: leave it out of the model", subject=name)
     found = refusals(graph)
     if not found:
         return graph

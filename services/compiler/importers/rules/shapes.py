@@ -30,6 +30,7 @@ from services.compiler.ir.tensor import quoted
 Shape = tuple[int, ...]
 
 _FARTHEST = 1 << 13
+_LARGEST_SIDE = (1 << 16) - 1
 
 
 def _shape(graph: Graph, tensor_id: int) -> Shape:
@@ -44,6 +45,22 @@ def one_image(graph: Graph, op: Op) -> str | None:
             return f"tensor {quoted(tensor.name)} has shape {tensor.shape}: must be [1, height, width, channels]"
         if tensor.shape[0] != 1:
             return f"tensor {quoted(tensor.name)} has batch {tensor.shape[0]}: must be 1"
+    return None
+
+
+def fits_16_bits(graph: Graph, op: Op) -> str | None:
+    """No side of a tensor is over 65535."""
+    for t in (*op.inputs, *op.outputs):
+        tensor = graph.tensors[t]
+        if max(tensor.shape, default=0) > _LARGEST_SIDE:
+            return f"tensor {quoted(tensor.name)} has shape {tensor.shape}: no side may be over {_LARGEST_SIDE}"
+    return None
+
+
+def reshape_of_variable_to_output(graph: Graph, op: Op) -> str | None:
+    """What becomes an output of the network is no constant."""
+    if op.output in graph.outputs and graph.tensors[op.input].is_constant:
+        return f"output {quoted(graph.tensors[op.output].name)} is a constant: leave it out of the model"
     return None
 
 
