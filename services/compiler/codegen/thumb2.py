@@ -37,7 +37,9 @@ from services.compiler.quant.requantize import activation_range
 from services.compiler.quant.values import output_zero_point, quant_of
 from services.compiler.schedule.thumb2 import (
     adds,
+    block_pairs,
     depthwise_plan,
+    is_pointwise,
     matrix_depth,
     swapped_operands,
 )
@@ -72,12 +74,13 @@ def _conv2d_call(graph: Graph, op: Conv2D, operands: Operands) -> KernelCall:
             ("out_row_stride", row_stride(graph, op.output)),
             ("in_c", graph.tensors[op.input].shape[3]),
             ("out_c", channels),
+            ("block_pairs", block_pairs(graph, op)),
             ("in_zero_point", quant_of(graph, op.input).zero_point[0]),
             ("window", window_fields(graph, op)),
         )
 
     return KernelCall(
-        "tf_conv2d_thumb2_s8",
+        "tf_pointwise_thumb2_s8" if is_pointwise(graph, op) else "tf_conv2d_thumb2_s8",
         "tf_conv2d_thumb2_params",
         fields,
         (array,),
@@ -213,4 +216,5 @@ def _matrix_shape(graph: Graph, op: Weighted, x_bytes: int, entry: int) -> Field
         ("entry", entry),
         ("channels", channels // 4 * 4),
         ("offset", offset(output_zero_point(graph, op))),
+        ("out_step", 2 * channels),
     )

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
+from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op, Padding
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, plane_width, supported
 from services.compiler.kernels.thumb2.pack import padded_depth, separable
@@ -19,6 +19,8 @@ from services.compiler.quant.values import quant_of
 
 # a depthwise plane larger than this is cut in chunks of rows; each chunk costs a few instructions a channel
 _PLANE_BYTES = 2048
+# expanded pixels of a convolution: a few pairs of them share every load of a weight from flash
+_BLOCK_BYTES = 1024
 
 
 def scratch_bytes(graph: Graph, op: Op) -> int:
@@ -26,8 +28,7 @@ def scratch_bytes(graph: Graph, op: Op) -> int:
     match op:
         case Conv2D() if (depth := matrix_depth(graph, op)) is not None:
             padded, out_c = padded_depth(depth), graph.tensors[op.output].shape[3]
-            in_place = graph.tensors[op.weights].shape[1:3] == (1, 1) and depth % 4 == 0 and not _padded(op)
-            return 4 * padded + out_c + (0 if in_place else 2 * padded)
+            return 4 * padded * block_pairs(graph, op) + out_c + (0 if is_pointwise(graph, op) else 2 * padded)
         case FullyConnected() if (depth := matrix_depth(graph, op)) is not None:
             return 2 * padded_depth(depth)
         case DepthwiseConv2D() if (plan := depthwise_plan(graph, op)) is not None:
@@ -36,8 +37,17 @@ def scratch_bytes(graph: Graph, op: Op) -> int:
             return 0
 
 
-def _padded(op: Conv2D) -> bool:
-    return op.padding.top + op.padding.bottom + op.padding.left + op.padding.right > 0
+def is_pointwise(graph: Graph, op: Conv2D) -> bool:
+    """Whether every window is one whole pixel whose values fill words."""
+    _, kernel_h, kernel_w, in_c = graph.tensors[op.weights].shape
+    return (kernel_h, kernel_w) == (1, 1) and in_c % 4 == 0 and op.padding == Padding()
+
+
+def block_pairs(graph: Graph, op: Conv2D) -> int:
+    """Return how many pairs of pixels are expanded at a time: as many as fit a block, at least one."""
+    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    pair_bytes = 4 * padded_depth(prod(graph.tensors[op.weights].shape[1:]))
+    return max(1, min(_BLOCK_BYTES // pair_bytes, -(-out_h * out_w // 2)))
 
 
 def matrix_depth(graph: Graph, op: Conv2D | FullyConnected) -> int | None:

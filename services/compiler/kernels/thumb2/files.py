@@ -19,6 +19,7 @@ _FOLDER = Path(__file__).parent / "sources"
 # C files by the functions they define, with the portable files they call
 NEEDS = {
     "tf_conv2d_thumb2_s8": ("tf_bytes",),
+    "tf_pointwise_thumb2_s8": (),
     "tf_fully_connected_thumb2_s8": (),
     "tf_depthwise_thumb2_s8": (),
     "tf_add_thumb2_s8": (),
@@ -27,8 +28,8 @@ NEEDS = {
 
 # bytes of each parameter struct on a 32-bit core; a test compares them with what the C compiler says
 PARAMS_BYTES = {
-    "tf_conv2d_thumb2_params": 60,
-    "tf_fully_connected_thumb2_params": 32,
+    "tf_conv2d_thumb2_params": 64,
+    "tf_fully_connected_thumb2_params": 36,
     "tf_depthwise_thumb2_params": 52,
     "tf_add_thumb2_params": 40,
     "tf_limit_params": 12,

@@ -1,9 +1,11 @@
-"""Matrix multiplication of a pair of pixels with four channels at a time: the inner loop of every convolution.
+"""Matrix multiplication of pairs of pixels with four channels at a time: the inner loop of every convolution.
 
 Two channels share the halfwords of a weight word: w = 256 * high + low for two k. SMLAD with the raw word sums
 256 * H + L, SMLAD with its sign-extended low bytes (SXTB16) sums L, and the difference gives H exactly as long as
 |H| < 2^23: half the unpacking of a plain SXTB16 pair, 12 instructions for 16 multiply-accumulates.
 The pixels come as int16 in the order the weights are packed in (see `pack.py`), interleaved pairwise.
+Groups of channels are the outer loop and pairs of pixels the inner one, so that a group's weights are used for a
+whole block of pixels while the code in use fits the 1 KiB instruction cache of an STM32L4.
 """
 
 from __future__ import annotations
@@ -11,13 +13,15 @@ from __future__ import annotations
 from services.compiler.kernels.thumb2.assembly import SAVED_BYTES, Routine
 from services.compiler.kernels.thumb2.requantize import Requantize
 
-# steps (of 2 k each) in the unrolled loop: 384 bytes, so that loop and end fit the STM32L4's 1 KiB cache
+# steps (of 2 k each) in the unrolled loop: 384 bytes
 STEPS = 8
 STEP_BYTES = 48
-# the stack frame: both output pointers, the buffer, its end, the entry into the loop, the end of the first output,
-# the requantization offset
-_OUT0, _X, _X_END, _ENTRY, _OUT_END, _OFFSET = 0, 8, 12, 16, 20, 24
-_FRAME = 32
+# the stack frame: the group's outputs of the first pair, the pair's outputs, next x and the end of all x, the start
+# of x, the group's start and the end of its weights, the entry into the loop, the end of the first outputs, the
+# requantization offset, the outputs' step from pair to pair, bytes of a pair's x
+_OUT, _PAIR_OUT, _X, _X_END, _X_START, _GROUP, _WEIGHTS_END = 0, 8, 16, 20, 24, 28, 32
+_ENTRY, _OUT_END, _OFFSET, _OUT_STEP, _X_BYTES = 36, 40, 44, 48, 52
+_FRAME = 56
 # channels that each pair after the last four stores, by the number of channels modulo 4
 TAIL_STORES: dict[int, tuple[int, ...]] = {0: (), 1: (1,), 2: (2,), 3: (2, 1)}
 
@@ -37,8 +41,8 @@ _STEP = (
     "smlad r10, r1, r3, r10",
 )
 _TAIL_STEP = (
-    "ldrd r0, r1, [r12], #8",
     "ldr r2, [lr], #4",
+    "ldrd r0, r1, [r12], #8",
     "smlad r5, r0, r2, r5",
     "smlad r9, r1, r2, r9",
     "sxtb16 r2, r2",
@@ -58,43 +62,37 @@ def gemm_entry(depth: int) -> int:
 
 
 def gemm(relu: bool, tail: int) -> Routine:
-    """Return `name(x, weights, out0, out1, shape)`: x [depth/2][2 pixels][2] int16, outputs [channels] int8."""
+    """Return `name(x, weights, out0, out1, shape, pairs)`; x [pairs][depth/2][2 pixels][2] int16.
+
+    Outputs are [channels] int8 at out0 and out1, then at the same two advanced by shape's `out_step` for every
+    further pair. `pairs` is at least 1.
+    """
     name = gemm_name(relu, tail)
     requantize = Requantize(relu)
     prototype = (
         f"void {name}(const int16_t *x, const uint32_t *weights, int8_t *out0, int8_t *out1, "
-        "const tf_gemm_shape *shape)"
+        "const tf_gemm_shape *shape, int32_t pairs)"
     )
     body = (
-        f"strd r2, r3, [sp, #{_OUT0}]",
-        f"ldr r4, [sp, #{_FRAME + SAVED_BYTES}]",
-        "ldm r4, {r5, r6, r7, r8}",
-        f"str r8, [sp, #{_OFFSET}]",
-        "add r5, r0, r5",
-        "add r7, r2, r7",
-        f"strd r0, r5, [sp, #{_X}]",
-        "adr r5, 2f",
-        "add r5, r5, r6",
+        f"strd r2, r3, [sp, #{_OUT}]",
+        f"ldrd r4, r9, [sp, #{_FRAME + SAVED_BYTES}]",
+        "ldm r4, {r4, r5, r6, r7, r8}",
+        f"strd r7, r8, [sp, #{_OFFSET}]",
+        f"str r4, [sp, #{_X_BYTES}]",
+        f"str r0, [sp, #{_X_START}]",
+        "mla r9, r9, r4, r0",
+        f"str r9, [sp, #{_X_END}]",
+        "adr r7, 3f",
+        "add r5, r5, r7",
         "orr r5, r5, #1",
-        f"strd r5, r7, [sp, #{_ENTRY}]",
+        "add r6, r2, r6",
+        f"strd r5, r6, [sp, #{_ENTRY}]",
         "mov lr, r1",
-        "cmp r2, r7",
+        "cmp r2, r6",
         "beq 9f",
-        *_quad(requantize),
-        "9:",
-        *_tail(requantize, TAIL_STORES[tail]),
-    )
-    return Routine(name, prototype, body, _FRAME)
-
-
-def _tail(requantize: Requantize, stores: tuple[int, ...]) -> tuple[str, ...]:
-    return tuple(line for label, count in zip("34", stores, strict=False) for line in _pair(requantize, label, count))
-
-
-def _quad(requantize: Requantize) -> tuple[str, ...]:
-    return (
         "1:",
-        f"ldr r12, [sp, #{_X}]",
+        *_start_group(weights_per_x="lsl #0", header_bytes=16),
+        "2:",
         "ldm lr!, {r4-r7}",
         "mov r8, r4",
         "mov r9, r5",
@@ -102,37 +100,85 @@ def _quad(requantize: Requantize) -> tuple[str, ...]:
         "mov r11, r7",
         f"ldr pc, [sp, #{_ENTRY}]",
         ".balign 4",
-        "2:",
+        "3:",
         *(_STEP * STEPS),
-        f"ldr r0, [sp, #{_X_END}]",
-        "cmp r12, r0",
-        "bne 2b",
+        f"ldr r0, [sp, #{_WEIGHTS_END}]",
+        "cmp lr, r0",
+        "bne 3b",
+        f"str r12, [sp, #{_X}]",
         *(line for low, high in ((4, 5), (6, 7), (8, 9), (10, 11)) for line in _split(low, high)),
-        f"ldrd r12, r3, [sp, #{_OUT0}]",
         *_stores(requantize, 4),
-        f"strd r12, r3, [sp, #{_OUT0}]",
+        *_next_pair("2"),
         f"ldr r0, [sp, #{_OUT_END}]",
-        "cmp r12, r0",
+        *_next_group(4),
+        "cmp r2, r0",
         "bne 1b",
+        "9:",
+        *_tail(requantize, TAIL_STORES[tail]),
     )
+    return Routine(name, prototype, body, _FRAME)
 
 
-def _pair(requantize: Requantize, label: str, stores: int) -> tuple[str, ...]:
+def _tail(requantize: Requantize, stores: tuple[int, ...]) -> tuple[str, ...]:
+    return tuple(line for label, count in zip((4, 6), stores, strict=False) for line in _pair(requantize, label, count))
+
+
+def _pair(requantize: Requantize, label: int, stores: int) -> tuple[str, ...]:
     """Return the code of one or two last channels."""
     return (
-        f"ldr r12, [sp, #{_X}]",
+        *_start_group(weights_per_x="lsr #1", header_bytes=8),
+        f"{label}:",
         "ldm lr!, {r4, r5}",
         "mov r8, r4",
         "mov r9, r5",
-        f"{label}:",
+        f"{label + 1}:",
         *(_TAIL_STEP * 2),
-        f"ldr r0, [sp, #{_X_END}]",
+        f"ldr r0, [sp, #{_WEIGHTS_END}]",
+        "cmp lr, r0",
+        f"bne {label + 1}b",
+        f"str r12, [sp, #{_X}]",
+        *(line for low, high in ((4, 5), (8, 9)) for line in _split(low, high)),
+        *_stores(requantize, stores),
+        *_next_pair(str(label)),
+        *_next_group(stores),
+    )
+
+
+def _start_group(weights_per_x: str, header_bytes: int) -> tuple[str, ...]:
+    """Return the code that begins with a group's weights at lr: from the first pair on."""
+    return (
+        f"ldr r0, [sp, #{_X_BYTES}]",
+        f"add r0, lr, r0, {weights_per_x}",
+        f"add r0, r0, #{header_bytes}",
+        f"strd lr, r0, [sp, #{_GROUP}]",
+        f"ldrd r2, r3, [sp, #{_OUT}]",
+        f"strd r2, r3, [sp, #{_PAIR_OUT}]",
+        f"ldr r12, [sp, #{_X_START}]",
+    )
+
+
+def _next_pair(label: str) -> tuple[str, ...]:
+    """Return the code that goes back to `label` with the same weights, or on with lr at the next group."""
+    return (
+        f"ldr r0, [sp, #{_OUT_STEP}]",
+        "add r12, r12, r0",
+        "add r3, r3, r0",
+        f"strd r12, r3, [sp, #{_PAIR_OUT}]",
+        f"ldrd r12, r0, [sp, #{_X}]",
+        "mov r1, lr",
+        f"ldr lr, [sp, #{_GROUP}]",
         "cmp r12, r0",
         f"bne {label}b",
-        *(line for low, high in ((4, 5), (8, 9)) for line in _split(low, high)),
-        f"ldrd r12, r3, [sp, #{_OUT0}]",
-        *_stores(requantize, stores),
-        f"strd r12, r3, [sp, #{_OUT0}]",
+        "mov lr, r1",
+    )
+
+
+def _next_group(channels: int) -> tuple[str, ...]:
+    return (
+        f"ldrd r2, r3, [sp, #{_OUT}]",
+        f"add r2, r2, #{channels}",
+        f"add r3, r3, #{channels}",
+        f"strd r2, r3, [sp, #{_OUT}]",
     )
 
 
@@ -143,11 +189,11 @@ def _split(low: int, high: int) -> tuple[str, ...]:
 
 def _stores(requantize: Requantize, channels: int) -> tuple[str, ...]:
     """Return requantization and stores of some channels of both pixels: first their shifts, one a byte."""
-    code = [f"ldr r2, [sp, #{_OFFSET}]", "ldm lr!, {r0, r1}"]
+    code = [f"ldrd r12, r3, [sp, #{_PAIR_OUT}]", f"ldr r2, [sp, #{_OFFSET}]", "ldm lr!, {r0, r1}"]
     for channel in range(channels):
         if channel:
             code += ["ldr r1, [lr], #4", "lsr r0, r0, #8"]
         first, second = f"r{4 + channel}", f"r{8 + channel}"
         code += requantize.lines((first, second), "r1", "r0", "r2")
-        code += [f"strb {first}, [r12], #1", f"strb {second}, [r3], #1"]
+        code += [f"strb {first}, [r12, #{channel}]", f"strb {second}, [r3, #{channel}]"]
     return tuple(code)

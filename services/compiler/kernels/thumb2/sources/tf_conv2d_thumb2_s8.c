@@ -1,17 +1,32 @@
-/* Conv2D through a pair of expanded windows and a matrix routine. */
+/* Conv2D through blocks of expanded windows and a matrix routine. */
 #include "tinyfarm_thumb2.h"
 
-/* One kernel row of a window: in place where it lies in the image, else assembled in `stage`. */
-static const int8_t *window_row(const tf_conv2d_thumb2_params *p, const int8_t *input, int32_t y, int32_t x,
-                                int8_t *stage)
+/* A word at any address: one LDR or STR on these cores. */
+typedef struct {
+    uint32_t value;
+} __attribute__((packed, may_alias)) word;
+
+static inline void copy_run(int8_t *to, const int8_t *from, int32_t count)
+{
+    int32_t i;
+    for (i = 0; i + 4 <= count; i += 4) {
+        ((word *)(void *)(to + i))->value = ((const word *)(const void *)(from + i))->value;
+    }
+    if (count % 4 != 0 && count > 4) { /* the last word overlaps the one before */
+        ((word *)(void *)(to + count - 4))->value = ((const word *)(const void *)(from + count - 4))->value;
+    } else {
+        for (; i < count; ++i) {
+            to[i] = from[i];
+        }
+    }
+}
+
+/* One kernel row of a window that leaves the image or is dilated, value by value. */
+static __attribute__((noinline)) void border_row(const tf_conv2d_thumb2_params *p, const int8_t *input, int32_t y,
+                                                 int32_t x, int8_t *out)
 {
     const tf_window *k = &p->window;
-    const int32_t last_x = x + (k->kernel_w - 1) * k->dilation_w;
-    int8_t *out = stage;
     int32_t kx;
-    if (y >= 0 && y < k->in_h && x >= 0 && last_x < k->in_w && k->dilation_w == 1) {
-        return input + y * p->in_row_stride + x * p->in_c;
-    }
     for (kx = 0; kx < k->kernel_w; ++kx, x += k->dilation_w, out += p->in_c) {
         if (y >= 0 && y < k->in_h && x >= 0 && x < k->in_w) {
             tf_copy_bytes(out, input + y * p->in_row_stride + x * p->in_c, p->in_c);
@@ -19,66 +34,117 @@ static const int8_t *window_row(const tf_conv2d_thumb2_params *p, const int8_t *
             tf_fill_bytes(out, p->in_zero_point, p->in_c);
         }
     }
+}
+
+static inline int inside(const tf_window *k, int32_t y, int32_t x)
+{
+    return y >= 0 && y < k->in_h && x >= 0 && x + k->kernel_w <= k->in_w && k->dilation_w == 1;
+}
+
+/* One kernel row of a window: in place where it lies in the image, else assembled in `stage`. */
+static inline const int8_t *window_row(const tf_conv2d_thumb2_params *p, const int8_t *input, int32_t y, int32_t x,
+                                       int8_t *stage)
+{
+    if (inside(&p->window, y, x)) {
+        return input + y * p->in_row_stride + x * p->in_c;
+    }
+    border_row(p, input, y, x, stage);
     return stage;
 }
 
-/* A whole window whose rows are no multiple of four bytes, one row after the other. */
+/* A whole window, one row after the other: for rows that are no multiple of four bytes. */
 static const int8_t *window(const tf_conv2d_thumb2_params *p, const int8_t *input, int32_t y, int32_t x,
                             int8_t *stage)
 {
     const tf_window *k = &p->window;
     const int32_t run = k->kernel_w * p->in_c;
+    int8_t *out = stage;
     int32_t ky;
-    for (ky = 0; ky < k->kernel_h; ++ky, y += k->dilation_h) {
-        int8_t *out = stage + ky * run;
-        const int8_t *row = window_row(p, input, y, x, out);
-        if (row != out) {
-            tf_copy_bytes(out, row, run);
+    for (ky = 0; ky < k->kernel_h; ++ky, y += k->dilation_h, out += run) {
+        if (inside(k, y, x)) {
+            copy_run(out, input + y * p->in_row_stride + x * p->in_c, run);
+        } else {
+            border_row(p, input, y, x, out);
         }
     }
     return stage;
 }
 
-void tf_conv2d_thumb2_s8(const tf_conv2d_thumb2_params *p, const tf_region *region, const int8_t *input,
-                         int8_t *output, int8_t *scratch)
+/* Where the output pixels' windows begin, in reading order of the region. */
+typedef struct {
+    int32_t y, x; /* output row and column */
+} position;
+
+static inline void advance(position *at, const tf_region *region)
+{
+    if (++at->x == region->col_stop) {
+        at->x = region->col_start;
+        ++at->y;
+    }
+}
+
+static void expand_windows(const tf_conv2d_thumb2_params *p, const int8_t *input, position a, position b, int16_t *x,
+                           int8_t *stage)
 {
     const tf_window *k = &p->window;
     const int32_t run = k->kernel_w * p->in_c, depth = p->shape.x_bytes / 4;
-    int16_t *x = (int16_t *)(void *)scratch;
-    int8_t *spill = scratch + p->shape.x_bytes;
-    int8_t *stage0 = spill + p->out_c, *stage1 = stage0 + depth;
-    int32_t oy = region->row_start, ox = region->col_start;
-    int32_t left = (region->row_stop - oy) * (region->col_stop - ox);
-    while (left > 0) {
-        int32_t y[2], c[2], i, ky;
-        int8_t *out[2];
-        for (i = 0; i < 2; ++i) {
-            if (i == 1 && left == 1) { /* the missing second pixel of an odd pair repeats the first */
-                y[1] = y[0];
-                c[1] = c[0];
-                out[1] = spill;
-                break;
+    int32_t ay = a.y * k->stride_h - k->pad_top, ax = a.x * k->stride_w - k->pad_left, ky;
+    int32_t by = b.y * k->stride_h - k->pad_top, bx = b.x * k->stride_w - k->pad_left;
+    if (run % 4 != 0) {
+        const int8_t *first = window(p, input, ay, ax, stage);
+        tf_expand_pair_s8(x, first, window(p, input, by, bx, stage + depth), depth);
+        return;
+    }
+    for (ky = 0; ky < k->kernel_h; ++ky, ay += k->dilation_h, by += k->dilation_h) {
+        const int8_t *first = window_row(p, input, ay, ax, stage);
+        x = tf_expand_pair_s8(x, first, window_row(p, input, by, bx, stage + depth), run);
+    }
+}
+
+/* `count` output pixels from `at`, written one after the other from `out`. */
+static void run_pixels(const tf_conv2d_thumb2_params *p, const tf_region *region, position at, int32_t count,
+                       const int8_t *input, int8_t *out, int8_t *scratch)
+{
+    const int32_t x_values = p->shape.x_bytes / 2;
+    int16_t *const x = (int16_t *)(void *)scratch;
+    int8_t *const spill = scratch + p->block_pairs * p->shape.x_bytes;
+    while (count > 0) {
+        const int32_t block = count < 2 * p->block_pairs ? count : 2 * p->block_pairs, pairs = block / 2;
+        int16_t *next = x;
+        int32_t i;
+        for (i = 0; i < block; i += 2, next += x_values) {
+            const position first = at;
+            position second = at;
+            advance(&at, region);
+            if (i + 1 < block) {
+                second = at;
+                advance(&at, region);
             }
-            y[i] = oy * k->stride_h - k->pad_top;
-            c[i] = ox * k->stride_w - k->pad_left;
-            out[i] = output + oy * p->out_row_stride + ox * p->out_c;
-            if (++ox == region->col_stop) {
-                ox = region->col_start;
-                ++oy;
-            }
+            expand_windows(p, input, first, second, next, spill + p->out_c);
         }
-        left -= 2;
-        if (run % 4 != 0) {
-            const int8_t *a = window(p, input, y[0], c[0], stage0);
-            tf_expand_pair_s8(x, a, window(p, input, y[1], c[1], stage1), depth);
-        } else {
-            int16_t *next = x;
-            for (ky = 0; ky < k->kernel_h; ++ky) {
-                const int8_t *a = window_row(p, input, y[0] + ky * k->dilation_h, c[0], stage0);
-                next = tf_expand_pair_s8(
-                    next, a, window_row(p, input, y[1] + ky * k->dilation_h, c[1], stage1), run);
-            }
+        if (pairs > 0) {
+            p->gemm(x, p->weights, out, out + p->out_c, &p->shape, pairs);
         }
-        p->gemm(x, p->weights, out[0], out[1], &p->shape);
+        out += 2 * pairs * p->out_c;
+        if (block % 2 != 0) { /* the missing second pixel repeats the first and goes nowhere */
+            p->gemm(x + pairs * x_values, p->weights, out, spill, &p->shape, 1);
+            out += p->out_c;
+        }
+        count -= block;
+    }
+}
+
+void tf_conv2d_thumb2_s8(const tf_conv2d_thumb2_params *p, const tf_region *region, const int8_t *input,
+                         int8_t *output, int8_t *scratch)
+{
+    const int32_t columns = region->col_stop - region->col_start, rows = region->row_stop - region->row_start;
+    position at = {region->row_start, region->col_start};
+    int8_t *out = output + at.y * p->out_row_stride + at.x * p->out_c;
+    if (columns * p->out_c == p->out_row_stride) { /* whole rows: all pixels are one run */
+        run_pixels(p, region, at, rows * columns, input, out, scratch);
+        return;
+    }
+    for (; at.y < region->row_stop; ++at.y, out += p->out_row_stride) {
+        run_pixels(p, region, at, columns, input, out, scratch);
     }
 }

@@ -4,15 +4,15 @@
 
 #include "tinyfarm_kernels.h"
 
-/* What a matrix routine needs to know: bytes of the expanded input, where in its unrolled loop to start, channels in
- * groups of four, and 2 * output zero point + 1. */
+/* What a matrix routine needs to know: bytes of one expanded pair (or vector), where in its unrolled loop to start,
+ * channels in groups of four, 2 * output zero point + 1, and how far the outputs of the next pair are. */
 typedef struct {
-    int32_t x_bytes, entry, channels, offset;
+    int32_t x_bytes, entry, channels, offset, out_step;
 } tf_gemm_shape;
 
-/* Two pixels' int16 values, interleaved by words, times a packed filter: [channels] bytes for each pixel. */
+/* Pairs of pixels' int16 values, interleaved by words, times a packed filter: [channels] bytes for each pixel. */
 typedef void tf_gemm(const int16_t *x, const uint32_t *weights, int8_t *out0, int8_t *out1,
-                     const tf_gemm_shape *shape);
+                     const tf_gemm_shape *shape, int32_t pairs);
 /* One vector's int16 values times a packed filter. */
 typedef void tf_dot(const int16_t *x, const uint32_t *weights, int8_t *out, const tf_gemm_shape *shape);
 
@@ -25,14 +25,17 @@ typedef struct {
     tf_gemm_shape shape;
     int32_t in_row_stride, out_row_stride;
     uint16_t in_c, out_c;
+    uint16_t block_pairs; /* pairs of pixels expanded at a time */
     int16_t in_zero_point;
     tf_window window;
 } tf_conv2d_thumb2_params;
-/* Scratch: 4 * depth bytes for the expanded pixels (depth: kernel_h * kernel_w * in_c rounded up to 4), then out_c
- * bytes for the missing half of an odd pair, then 2 * depth bytes for assembled windows, which a 1x1 kernel on a
- * multiple of 4 channels does without. Aligned to 4. */
+/* Scratch: block_pairs * 4 * depth bytes for the expanded pixels (depth: kernel_h * kernel_w * in_c rounded up to 4),
+ * then out_c bytes for the missing half of an odd pair, then 2 * depth bytes for assembled windows. Aligned to 4. */
 void tf_conv2d_thumb2_s8(const tf_conv2d_thumb2_params *p, const tf_region *region, const int8_t *input,
                          int8_t *output, int8_t *scratch);
+/* The same for 1x1 kernels on a multiple of 4 channels without padding; needs no assembled windows. */
+void tf_pointwise_thumb2_s8(const tf_conv2d_thumb2_params *p, const tf_region *region, const int8_t *input,
+                            int8_t *output, int8_t *scratch);
 
 typedef struct {
     const uint32_t *weights; /* packed */

@@ -1,0 +1,48 @@
+/* Conv2D with a 1x1 kernel on a multiple of four channels, without padding: windows are pixels, used in place. */
+#include "tinyfarm_thumb2.h"
+
+/* `count` output pixels whose inputs lie `step` bytes apart. */
+static void run_pixels(const tf_conv2d_thumb2_params *p, const int8_t *in, int32_t step, int32_t count, int8_t *out,
+                       int8_t *scratch)
+{
+    const int32_t x_values = p->shape.x_bytes / 2;
+    int16_t *const x = (int16_t *)(void *)scratch;
+    while (count > 0) {
+        const int32_t block = count < 2 * p->block_pairs ? count : 2 * p->block_pairs, pairs = block / 2;
+        int16_t *next = x;
+        int32_t i;
+        for (i = 0; i + 1 < block; i += 2, in += 2 * step) {
+            next = tf_expand_pair_s8(next, in, in + step, p->in_c);
+        }
+        if (pairs > 0) {
+            p->gemm(x, p->weights, out, out + p->out_c, &p->shape, pairs);
+        }
+        out += 2 * pairs * p->out_c;
+        if (block % 2 != 0) { /* the missing second pixel repeats the first and goes nowhere */
+            tf_expand_pair_s8(next, in, in, p->in_c);
+            p->gemm(x + pairs * x_values, p->weights, out, scratch + p->block_pairs * p->shape.x_bytes, &p->shape, 1);
+            out += p->out_c;
+            in += step;
+        }
+        count -= block;
+    }
+}
+
+void tf_pointwise_thumb2_s8(const tf_conv2d_thumb2_params *p, const tf_region *region, const int8_t *input,
+                            int8_t *output, int8_t *scratch)
+{
+    const tf_window *k = &p->window;
+    const int32_t columns = region->col_stop - region->col_start, rows = region->row_stop - region->row_start;
+    const int8_t *in = input + region->row_start * k->stride_h * p->in_row_stride
+                       + region->col_start * k->stride_w * p->in_c;
+    int8_t *out = output + region->row_start * p->out_row_stride + region->col_start * p->out_c;
+    int32_t row;
+    if (k->stride_h == 1 && k->stride_w == 1 && columns * p->out_c == p->out_row_stride
+        && columns * p->in_c == p->in_row_stride) { /* whole rows of both: all pixels are one run */
+        run_pixels(p, in, p->in_c, rows * columns, out, scratch);
+        return;
+    }
+    for (row = 0; row < rows; ++row, in += k->stride_h * p->in_row_stride, out += p->out_row_stride) {
+        run_pixels(p, in, k->stride_w * p->in_c, columns, out, scratch);
+    }
+}
