@@ -17,7 +17,7 @@ from services.search.context import Progress
 from services.search.convert import SCHEMA_VERSION, point_to_proto, sampling_from_proto, settings_from_proto
 from services.search.data.dataset import Dataset
 from services.search.data.sources import load_builtin, load_npz
-from services.search.report import render_report
+from services.search.report.render import render_report
 from services.search.run import SearchResult, run_search
 from tinyfarm.v1 import exploration_pb2
 
