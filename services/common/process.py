@@ -50,7 +50,9 @@ def run_service(
 
 
 def _parser() -> argparse.ArgumentParser:
+    main = sys.modules["__main__"].__spec__
     parser = argparse.ArgumentParser(
+        prog=f"python -m {main.parent}" if main is not None else None,
         description="Settings are TINYFARM_* variables (services/common/settings.py); options override them."
     )
     roles = parser.add_subparsers(dest="role", required=True)
