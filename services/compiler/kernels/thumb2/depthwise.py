@@ -16,6 +16,9 @@ from services.compiler.kernels.thumb2.requantize import Requantize, interleave, 
 _MULTIPLIER, _SHIFT, _ADDEND, _BIAS, _ROWS, _ROW_END, _PAIRS = 0, 4, 8, 12, 16, 20, 24
 _POOL = ("r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r12", "lr")
 _RESIDENT = ("r4", "r5", "r6", "r7", "r8", "r9")
+# registers for the values of one filter row while they are paired: beside a resident filter, and with all others free
+_TAPS_BESIDE = ("r0", "r1", "r3", "r12", "lr")
+_TAPS = ("r0", "r1", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "lr")
 _MAX_POST_INDEX = 255
 _MAX_LOAD_OFFSET = 1020
 
@@ -43,7 +46,7 @@ class DepthwiseShape:
     @property
     def resident(self) -> bool:
         """Whether the whole filter stays in registers."""
-        return len(self.pairs) * self.kernel_hw[0] <= len(_RESIDENT)
+        return len(self.pairs) * self.kernel_hw[0] <= len(_RESIDENT) and self.kernel_hw[1] <= len(_TAPS_BESIDE)
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -167,10 +170,12 @@ def plane_width(out_w: int, kernel_w: int, stride_w: int) -> int:
 
 
 def supported(shape: DepthwiseShape) -> bool:
-    """Whether the filter is at least two wide, fits a tile, and every row of it is in reach of one base register."""
+    """Whether the filter is two to ten wide, fits a tile, and every row of it is in reach of one base register."""
     kernel_h, kernel_w = shape.kernel_hw
     reach = (kernel_h - 1) * shape.row_bytes + 4 * kernel_w
-    return kernel_w >= 2 and reach <= _MAX_LOAD_OFFSET and shape.channels < 4096 and make_tile(shape, 1) is not None
+    if not 2 <= kernel_w <= len(_TAPS) or reach > _MAX_LOAD_OFFSET:
+        return False
+    return shape.channels < 4096 and make_tile(shape, 1) is not None
 
 
 def depthwise(name: str, shape: DepthwiseShape) -> Routine:
@@ -248,11 +253,7 @@ def _row_of_tiles(shape: DepthwiseShape, tiles: tuple[Tile, int, Tile | None]) -
 def _unpack_filter(shape: DepthwiseShape) -> list[str]:
     """Return the code that makes doubled int16 pairs of the int8 filter at r2, in registers or on the stack."""
     code: list[str] = []
-    taps = (
-        ("r0", "r1", "r3", "r12", "lr")
-        if shape.resident
-        else ("r0", "r1", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "lr")
-    )
+    taps = _TAPS_BESIDE if shape.resident else _TAPS
     for row in range(shape.kernel_hw[0]):
         code += [f"ldrsb {r}, [r2], #1" for r in taps[: shape.kernel_hw[1]]]
         for number, (first, second) in enumerate(shape.pairs):
