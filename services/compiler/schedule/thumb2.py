@@ -82,7 +82,9 @@ class DepthwisePlan:
 
 
 def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
-    """Return the plan, or None: multiplier 1, no dilation, right shifts and a filter that fits the registers."""
+    """Return the plan, or None: multiplier 1, no dilation, right shifts, every window on the image, a filter
+    that fits the registers.
+    """
     _, kernel_h, kernel_w, channels = graph.tensors[op.weights].shape
     _, _, in_w, in_c = graph.tensors[op.input].shape
     _, out_h, out_w, _ = graph.tensors[op.output].shape
@@ -90,6 +92,7 @@ def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
         not _eight_bits(graph, (op.input, op.weights, op.output))
         or channels != in_c
         or op.dilation_hw != (1, 1)
+        or max(op.padding.top, op.padding.bottom) >= kernel_h
         or (graph.tensors[op.weights].data is not None and not _exact(channel_arithmetic(graph, op)))
     ):
         return None

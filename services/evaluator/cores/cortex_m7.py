@@ -1,7 +1,7 @@
 """Cycles of Cortex-M7 code: an in-order dual-issue scoreboard over a block repeated until it is steady.
 
-Arm publishes no instruction timing for this core; the issue rules here are those that TinyEngine's and CMSIS-NN's
-published times fit best, see the interval in the targets' timing text.
+Arm publishes no instruction timing for this core: the issue rules are a plausible reading of its pipeline, not fitted
+to anything; how far they were off for two engines' published times is the interval in the targets' timing text.
 """
 
 from __future__ import annotations

@@ -57,15 +57,17 @@ static const int8_t *window(const tf_conv2d_thumb2_params *p, const int8_t *inpu
                             int8_t *stage)
 {
     const tf_window *k = &p->window;
-    const int32_t run = k->kernel_w * p->in_c;
-    int8_t *out = stage;
-    int32_t ky;
-    for (ky = 0; ky < k->kernel_h; ++ky, y += k->dilation_h, out += run) {
-        if (inside(k, y, x)) {
-            copy_run(out, input + y * p->in_row_stride + x * p->in_c, run);
-        } else {
-            border_row(p, input, y, x, out);
+    const int32_t run = k->kernel_w * p->in_c, step = k->dilation_h * p->in_row_stride;
+    int8_t *out = stage, *const end = stage + k->kernel_h * run;
+    if (inside(k, y, x) && y + (k->kernel_h - 1) * k->dilation_h < k->in_h) {
+        const int8_t *row = input + y * p->in_row_stride + x * p->in_c;
+        for (; out != end; out += run, row += step) {
+            copy_run(out, row, run);
         }
+        return stage;
+    }
+    for (; out != end; out += run, y += k->dilation_h) {
+        border_row(p, input, y, x, out);
     }
     return stage;
 }

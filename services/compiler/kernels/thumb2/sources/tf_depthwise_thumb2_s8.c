@@ -27,6 +27,24 @@ static void load_rows(const tf_depthwise_thumb2_params *p, const int8_t *input, 
     }
 }
 
+/* All rows fit the plane: its padding is filled once and stays. */
+static void run_whole(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input,
+                      int8_t *output, int16_t *plane)
+{
+    const tf_window *k = &p->window;
+    const int32_t rows = region->row_stop - region->row_start;
+    const int32_t y = region->row_start * k->stride_h - k->pad_top, stop = y + (rows - 1) * k->stride_h + k->kernel_h;
+    const int32_t first = y < 0 ? 0 : y, inside = (stop < k->in_h ? stop : k->in_h) - first;
+    int16_t *const to = plane + (first - y) * p->plane_w + k->pad_left;
+    const int8_t *record = p->channels, *const end = record + p->in_c * p->record_bytes;
+    input += first * p->in_row_stride;
+    output += region->row_start * p->out_row_stride;
+    for (; record != end; record += p->record_bytes, ++input, ++output) {
+        p->gather(to, input, inside);
+        p->channel(plane, output, record, rows);
+    }
+}
+
 void tf_depthwise_thumb2_s8(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input,
                             int8_t *output, int16_t *plane)
 {
@@ -36,6 +54,10 @@ void tf_depthwise_thumb2_s8(const tf_depthwise_thumb2_params *p, const tf_region
     const int8_t *record = p->channels;
     int32_t c;
     fill(plane, p->in_zero_point, rows_held * p->plane_w + 2);
+    if (region->row_stop - region->row_start <= p->chunk_rows) {
+        run_whole(p, region, input, output, plane);
+        return;
+    }
     for (c = 0; c < p->in_c; ++c, record += p->record_bytes) {
         int32_t oy = region->row_start, held = 0;
         while (oy < region->row_stop) {
