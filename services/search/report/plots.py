@@ -28,7 +28,7 @@ def pareto_plot(points: Sequence[Point], baselines: Sequence[Point], sram_limit:
     if sram_limit is not None:
         right.axvline(sram_limit / 1024, color=LIMIT, linestyle="--", linewidth=1)
         right.annotate("limit", (sram_limit / 1024, 0.02), xycoords=("data", "axes fraction"), color=LIMIT, fontsize=8)
-    right.legend(frameon=False, fontsize=8, loc="lower left")
+    figure.legend(*right.get_legend_handles_labels(), frameon=False, fontsize=8, ncols=2, loc="outside upper right")
     return _svg(figure)
 
 
