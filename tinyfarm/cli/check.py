@@ -68,7 +68,9 @@ def command(
             "--min-accuracy needs --data", reason="NO_DATA", subject="--data", allowed="an .npz with x and y"
         )
     with connected(server, COMPILE_AND_RUN) as client:
-        job = client.submit_evaluation(model, board=board, data=data, options=options, board_samples=board_samples)
+        job = client.submit_evaluation(
+            model, board=board, data=data, options=options, board_samples=board_samples, return_firmware=True
+        )
         report = report_of(follow(client, job, f"measuring {model.name} on {board}"), limits)
     if json:
         print_json(report.document)

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from tinyfarm.v1 import job_pb2
 
+_WIDTH_OF_FILES = 200
+
 stderr = Console(stderr=True, highlight=False)
 
 
@@ -27,15 +29,20 @@ def print_line(text: str) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; columns whose cells are all figures are aligned to the right."""
+    """A table; columns whose cells are all figures are aligned to the right. The first column is never wrapped."""
     table = Table(title=escape(title) or None, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows if row[index]]
         figures = bool(cells) and all(cell[0].isdigit() or cell[0] in "-+<~" for cell in cells)
-        table.add_column(escape(column), justify="right" if figures else "left", overflow="fold")
+        table.add_column(
+            escape(column), justify="right" if figures else "left", overflow="fold", no_wrap=index == 0 or figures
+        )
     for row in rows:
         table.add_row(*(escape(printable(cell)) for cell in row))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_OF_FILES
+    console.print(table)
 
 
 def printable(text: str) -> str:

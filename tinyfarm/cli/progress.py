@@ -11,6 +11,9 @@ from tinyfarm.client.errors import raise_unless_succeeded
 from tinyfarm.client.jobs import FINAL_STATES
 from tinyfarm.v1 import job_pb2
 
+# A log gets a line at each of these shares of a long job.
+_LOG_EVERY = 0.1
+
 
 def follow(client: Client, job: job_pb2.Job, what: str, *, show_log: bool = False) -> job_pb2.Job:
     """Wait for a job with a progress bar; returns the job where it succeeded, else raises its error."""
@@ -22,7 +25,7 @@ def follow(client: Client, job: job_pb2.Job, what: str, *, show_log: bool = Fals
         TimeElapsedColumn(),
         TextColumn("{task.fields[now]}"),
     )
-    last = job
+    last, next_line = job, _LOG_EVERY
     # Not on a pipe: a log has no use for bars, and an error stays the one line that it is.
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
         task = progress.add_task(escape(printable(what)), total=1.0, now="queued")
@@ -34,6 +37,9 @@ def follow(client: Client, job: job_pb2.Job, what: str, *, show_log: bool = Fals
             progress.update(task, completed=done)
             if now:
                 progress.update(task, now=escape(printable(now)))
+            if show_log and progress.disable and done is not None and done >= next_line:
+                stderr.print(f"{done:4.0%}  {printable(now)}", markup=False)
+                next_line = done + _LOG_EVERY
             if event.job.state in FINAL_STATES:
                 last = event.job
     return raise_unless_succeeded(last if last.state in FINAL_STATES else client.get(job.name))

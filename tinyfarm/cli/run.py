@@ -40,7 +40,7 @@ def command(
     existing_file(model)
     existing_file(input)
     with connected(server, COMPILE_AND_RUN) as client:
-        job = client.submit_evaluation(model, board=board, inputs=input, options=options)
+        job = client.submit_evaluation(model, board=board, inputs=input, options=options, return_firmware=True)
         done = follow(client, job, f"running {model.name} on {board}")
         result = done.evaluation_result
         if result.HasField("outputs"):
