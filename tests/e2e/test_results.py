@@ -1,0 +1,80 @@
+"""What `tinyfarm get JOB -o DIR` writes, and what other commands say about a job."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tests.e2e import e2e_models
+from tinyfarm.cli.main import app
+from tinyfarm.client.arrays import write_npz
+
+
+@pytest.fixture
+def tinyfarm(stack):
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(app, [*map(str, arguments), "--server", stack.server])
+        assert result.exit_code == code, result.output
+        return result.stdout
+
+    return run
+
+
+def test_run_leaves_library_firmware_and_outputs(tinyfarm, tmp_path):
+    (tmp_path / "small.tflite").write_bytes(e2e_models.small())
+    (tmp_path / "in.npz").write_bytes(write_npz(np.zeros((1, 8, 8, 3), np.int8)))
+    arguments = ("--board", "rp2040", "--input", tmp_path / "in.npz", "--output", tmp_path / "out.npz", "--json")
+    document = json.loads(tinyfarm("run", tmp_path / "small.tflite", *arguments))
+    assert document["schema"] == "tinyfarm.run/1" and document["samples"] == 1
+    folder = tmp_path / "results"
+    files = json.loads(tinyfarm("get", document["job"], "-o", folder, "--json"))["files"]
+    assert {str(folder / name) for name in ("job.json", "firmware.elf", "outputs.npz")} <= set(files)
+    assert (folder / "firmware.elf").read_bytes()[:4] == b"\x7fELF"
+    assert (folder / "outputs.npz").read_bytes() == (tmp_path / "out.npz").read_bytes()
+    manifest = json.loads((folder / "library" / "manifest.json").read_text())
+    assert manifest["schema"] == "tinyfarm.library/1"
+    assert all((folder / "library" / name).is_file() for name in (*manifest["sources"], manifest["header"]))
+
+
+def test_compile_writes_the_library_and_its_job_can_be_found(tinyfarm, tmp_path):
+    (tmp_path / "small.tflite").write_bytes(e2e_models.small())
+    text = tinyfarm("compile", tmp_path / "small.tflite", "--target", "nano33ble", "-o", tmp_path / "c", "--json")
+    document = json.loads(text)
+    assert (tmp_path / "c" / "small.h").is_file() and document["result"]["fits"] is True
+    name = document["job"]
+    jobs = json.loads(tinyfarm("jobs", "--state", "succeeded", "--json"))["jobs"]
+    assert name in [job["name"] for job in jobs]
+    assert name.rsplit("/", 1)[-1] in tinyfarm("jobs")
+    assert json.loads(tinyfarm("cancel", name, "--json"))["state"] == "succeeded"
+    events = [json.loads(line) for line in tinyfarm("watch", name, "--json").splitlines()]
+    assert events[-1]["job"]["state"] == "succeeded"
+    after = [
+        json.loads(line)
+        for line in tinyfarm("watch", name, "--json", "--resume-token", events[0]["resume_token"]).splitlines()
+    ]
+    assert after == events[1:]
+
+
+def test_watching_a_failed_job_ends_in_its_error(client, stack):
+    name = client.submit_compile(e2e_models.unsupported(), target="nano33ble").name
+    result = CliRunner().invoke(app, ["watch", name, "--server", stack.server])
+    assert result.exit_code == 2 and "COS" in result.stderr and "failed" in result.stdout
+    got = CliRunner().invoke(app, ["get", name, "-o", "nowhere", "--server", stack.server])
+    assert got.exit_code == 2 and "COS" in got.stderr
+
+
+@pytest.mark.parametrize("command", ["boards", "targets", "jobs"])
+def test_lists_print_tables_and_json(tinyfarm, command):
+    assert len(json.loads(tinyfarm(command, "--json"))[command]) > 0
+    assert tinyfarm(command).strip()
+
+
+def test_doctor_finds_this_installation_well(tinyfarm):
+    document = json.loads(tinyfarm("doctor", "--json"))
+    assert document["ok"] is True
+    assert {"python", "valkey", "zig", "simulator", "ports", "disk", "server"} <= {
+        c["name"] for c in document["checks"]
+    }
