@@ -136,16 +136,15 @@ def linked_functions(elf: bytes) -> dict[str, int]:
     names = [section.name for section in file.iter_sections()]
     table = file.get_section_by_name(".symtab")
     assert isinstance(table, SymbolTableSection)
-    sizes: dict[tuple[int, str], int] = {}
+    found: dict[int, tuple[str, int]] = {}  # by address: the runtime's routines have several names
     for symbol in table.iter_symbols():
-        where = symbol["st_shndx"]
-        if symbol["st_info"]["type"] == "STT_FUNC" and isinstance(where, int):
-            own = symbol.name.startswith("probe_")
-            if names[where] in (".library_code", ".runtime") and not own:
-                sizes[symbol["st_value"], names[where]] = symbol["st_size"]
-                last = symbol.name
-                sizes.setdefault((symbol["st_value"], last), symbol["st_size"])
-    return {name: -(-size // 4) * 4 for (_, name), size in sizes.items() if not name.startswith(".")}
+        where, start = symbol["st_shndx"], int(symbol["st_value"])
+        if symbol["st_info"]["type"] != "STT_FUNC" or not isinstance(where, int) or symbol.name.startswith("probe_"):
+            continue
+        if names[where] in (".library_code", ".runtime"):
+            named = symbol.name, int(symbol["st_size"])
+            found[start] = min(found.get(start, named), named)
+    return {name: -(-size // 4) * 4 for name, size in found.values()}
 
 
 def code_table(core: Core, workplace: Workplace) -> tuple[dict[str, int], dict[str, list[str]]]:
