@@ -7,7 +7,6 @@ bytes, so that a test sees every byte that a layer wrote.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self

@@ -1,0 +1,182 @@
+"""Random graphs for the cores' kernels: those of the pipeline's test, with shapes and numbers nearer to the edges."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op, Padding
+from services.compiler.ir.tensor import DType, QuantParams, TensorId
+from tests.compiler.graph_maker import GraphMaker
+from tests.compiler.test_pipeline_random import ACTIVATIONS, PAIR, Grower
+
+EXAMPLES = int(os.environ.get("TINYFARM_FUZZ_EXAMPLES", "1"))
+SHAPES = st.one_of(
+    st.tuples(st.just(1), st.integers(1, 12), st.integers(1, 12), st.integers(1, 9)),
+    st.tuples(st.just(1), st.integers(20, 120), st.integers(1, 20), st.integers(1, 3)),
+    st.tuples(st.just(1), st.integers(1, 4), st.integers(20, 130), st.integers(1, 3)),
+    st.tuples(st.just(1), st.integers(1, 4), st.integers(1, 4), st.sampled_from([32, 64, 100, 255, 256, 300])),
+)
+KERNEL = st.one_of(
+    st.sampled_from([(1, 1), (1, 1), (3, 3), (5, 5), (7, 7), (10, 4)]),
+    st.tuples(st.integers(1, 7), st.integers(1, 12)),
+)
+CHANNELS = st.one_of(st.integers(1, 24), st.sampled_from([32, 63, 96, 257]))
+LIMIT_ELEMENTS = 12_000
+
+
+class CoreGrower(Grower):
+    """Grows graphs mostly of what the cores have kernels for."""
+
+    def __init__(self, draw: st.DrawFn, name: str) -> None:
+        self.draw = draw
+        self.m = GraphMaker(seed=draw(st.integers(0, 1 << 20)), name=name)
+        self.strain = Strain(self.m, draw(st.integers(0, 1 << 20)))
+        shape = draw(SHAPES)
+        if draw(st.booleans()):
+            self.pool = [self.m.quantize(self.m.input(*shape, dtype=DType.FLOAT32))]
+        else:
+            self.pool = [self.m.input(*shape)]
+
+    def grow(self) -> None:
+        if self.draw(st.integers(0, 9)) < 4:
+            super().grow()
+            return
+        step = self.draw(st.sampled_from([self.conv, self.conv, self.depthwise, self.addition, self.dense]))
+        t = step(self.pick())
+        if step != self.addition:
+            self.strain.apply(self.m.ops[-1])
+        if self.m.tensors[t].elements <= LIMIT_ELEMENTS:
+            self.pool.append(t)
+
+    def padding(self, x: TensorId, kernel: tuple[int, int], dilation: tuple[int, int]) -> Padding | None:
+        """Mostly that of SAME, sometimes any that leaves an output."""
+        if self.draw(st.booleans()):
+            return None
+        sides = [self.draw(st.integers(0, 3)) for _ in range(4)]
+        _, h, w, _ = self.m.shape(x)
+        reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        fits = h + sides[0] + sides[1] >= reach[0] and w + sides[2] + sides[3] >= reach[1]
+        return Padding(*sides) if fits else None
+
+    def conv(self, x: TensorId) -> TensorId:
+        kernel, dilation = self.draw(KERNEL), self.draw(st.sampled_from([(1, 1), (1, 1), (2, 1), (2, 3)]))
+        channels = self.draw(CHANNELS)
+        if channels * np.prod(kernel) * self.m.tensors[x].elements > 4_000_000:
+            channels, kernel = 1 + channels % 8, (1, 1)
+        return self.m.conv2d(
+            x, channels, kernel, self.draw(PAIR), dilation, self.padding(x, kernel, dilation),
+            self.draw(ACTIVATIONS), self.draw(st.booleans()),
+        )  # fmt: skip
+
+    def depthwise(self, x: TensorId) -> TensorId:
+        multiplier, kernel = self.draw(st.sampled_from([1, 1, 1, 1, 2])), self.draw(KERNEL)
+        dilation = self.draw(st.sampled_from([(1, 1), (1, 1), (1, 1), (2, 2)]))
+        return self.m.depthwise(
+            x, multiplier, kernel, self.draw(PAIR), dilation, self.padding(x, kernel, dilation), self.draw(ACTIVATIONS)
+        )
+
+    def addition(self, x: TensorId) -> TensorId:
+        same = [t for t in self.pool if self.m.shape(t) == self.m.shape(x)]
+        return self.m.binary("add", x, self.draw(st.sampled_from(same)), self.draw(ACTIVATIONS))
+
+    def dense(self, x: TensorId) -> TensorId:
+        if self.m.tensors[x].elements <= 2000 and self.draw(st.booleans()):
+            x = self.m.reshape(x, 1, 1, 1, self.m.tensors[x].elements)
+        return self.m.dense(
+            x, self.draw(st.integers(1, 24)), per_channel=self.draw(st.booleans()), activation=self.draw(ACTIVATIONS)
+        )
+
+
+class Strain:
+    """Changes the numbers of a weighted operator: weights, biases and scales that kernels may not survive."""
+
+    def __init__(self, m: GraphMaker, seed: int) -> None:
+        self.m, self.random = m, np.random.default_rng(seed)
+
+    def apply(self, op: Op) -> None:
+        """Change the operator, which nothing reads yet."""
+        assert isinstance(op, Conv2D | DepthwiseConv2D | FullyConnected)
+        self._weights(op.inputs[1], 3 if isinstance(op, DepthwiseConv2D) else 0)
+        if self.random.random() < 0.5:
+            self._spread(op)
+        if len(op.inputs) > 2 and self.random.random() < 0.3:
+            self._bias(op.inputs[2])
+
+    def _weights(self, t: TensorId, axis: int) -> None:
+        tensor, random = self.m.tensors[t], self.random
+        assert tensor.data is not None
+        data = np.moveaxis(tensor.data.copy(), axis, 0)
+        for channel in range(len(data)):
+            match int(random.integers(0, 12)):
+                case 0:
+                    data[channel] = 0
+                case 1:
+                    data[channel] = random.choice([-128, -127, 127, 1, -1])
+                case 2:
+                    data[channel] = random.choice([-128, 127, 0], data[channel].shape)
+                case _:
+                    pass
+        self.m.tensors[t] = replace(tensor, data=np.ascontiguousarray(np.moveaxis(data, 0, axis)))
+
+    def _spread(self, op: Conv2D | DepthwiseConv2D | FullyConnected) -> None:
+        """Set the output's scale so that results fill int8, or miss it by powers of two."""
+        x, weights = self.m.same_quant(op.inputs[0]), self.m.tensors[op.inputs[1]]
+        assert weights.quant is not None
+        taps = float(np.prod(weights.shape[1:3] if isinstance(op, DepthwiseConv2D) else weights.shape[1:]))
+        factor = 2.0 ** float(self.random.choice([0, 0, 0, 0, -4, -1, 2, 12]))
+        scale = x.scale[0] * max(weights.quant.scale) * 100 * taps**0.5 * factor
+        y = self.m.tensors[op.output]
+        assert y.quant is not None
+        self.m.tensors[op.output] = replace(y, quant=QuantParams((scale,), y.quant.zero_point))
+
+    def _bias(self, t: TensorId) -> None:
+        tensor = self.m.tensors[t]
+        size = 2.0 ** self.random.uniform(8, 31, tensor.shape)
+        values: npt.NDArray[np.float64] = np.clip(size * self.random.choice([-1, 1], tensor.shape), -(2**31), 2**31 - 1)
+        self.m.tensors[t] = replace(tensor, data=values.astype(np.int64).astype(np.int32))
+
+
+@st.composite
+def core_graphs(draw: st.DrawFn, name: str = "random") -> Graph:
+    grower = CoreGrower(draw, name)
+    for _ in range(draw(st.integers(1, 8))):
+        grower.grow()
+    outputs = [grower.pool[-1], *draw(st.lists(st.sampled_from(grower.pool[:-1] or grower.pool), max_size=1))]
+    if draw(st.booleans()):
+        outputs[0] = grower.m.dequantize(outputs[0])
+    return grower.m.build(*dict.fromkeys(outputs))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A graph and the seed of its inputs."""
+
+    graph: Graph
+    seed: int
+
+
+def draw_samples(count: int) -> list[Sample]:
+    """Return the first so many random graphs, always the same ones, each under a name of its own."""
+    drawn: list[Sample] = []
+
+    @settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(core_graphs(), st.integers(0, 1 << 20))
+    def collect(graph: Graph, seed: int) -> None:
+        drawn.append(Sample(replace(graph, name=f"r{len(drawn):05}"), seed))
+
+    collect()
+    return drawn
