@@ -50,6 +50,8 @@ class Commands(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Run the command and exit with its code."""
+        # gRPC's own log says on standard error what the errors here say better.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         given = list(sys.argv[1:] if args is None else args) or ["--help"]
         try:
             code = super().main(given, prog_name, complete_var, False, windows_expand_args, **extra)
