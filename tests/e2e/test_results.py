@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from tests.compiler.tflite_models import conv2d
+from tests.conftest import ROOT
 from tests.e2e import e2e_models
 from tinyfarm.cli.main import app
 from tinyfarm.client.arrays import write_npz
+from tinyfarm.v1.job_pb2 import JOB_KIND_EVALUATE, JOB_STATE_CANCELLED
 
 
 @pytest.fixture
@@ -78,3 +86,23 @@ def test_doctor_finds_this_installation_well(tinyfarm):
     assert {"python", "valkey", "zig", "simulator", "ports", "disk", "server"} <= {
         c["name"] for c in document["checks"]
     }
+
+
+def test_ctrl_c_cancels_the_job_that_was_waited_for(client, stack, tmp_path):
+    (tmp_path / "long.tflite").write_bytes(conv2d((1, 40, 40, 16), 32, (3, 3), seed=5))
+    (tmp_path / "in.npz").write_bytes(write_npz(np.zeros((200, 40, 40, 16), np.int8)))
+    words = ["run", "long.tflite", "--board", "rp2040", "--input", "in.npz", "--output", "out.npz"]
+    before = {job.name for job in client.jobs.list()}
+    command = [sys.executable, "-m", "tinyfarm.cli", *words, "--server", stack.server]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    started = []
+    while not started and time.monotonic() < deadline:
+        started = [job.name for job in client.jobs.list() if job.name not in before and job.kind == JOB_KIND_EVALUATE]
+        time.sleep(0.1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130 and process.stderr.read() == "interrupted\n"
+    assert client.get(started[0]).state == JOB_STATE_CANCELLED

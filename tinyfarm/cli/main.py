@@ -55,9 +55,8 @@ class Commands(TyperGroup):
         given = list(sys.argv[1:] if args is None else args) or ["--help"]
         try:
             code = super().main(given, prog_name, complete_var, False, windows_expand_args, **extra)
-        except (KeyboardInterrupt, typer.Abort):
-            stderr.print("interrupted")
-            sys.exit(EXIT_INTERRUPTED)
+        except typer.Abort:
+            code = EXIT_INTERRUPTED
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(EXIT_NOT_MEASURED)
@@ -66,6 +65,9 @@ class Commands(TyperGroup):
                 raise
             _tell(_as_error(error), "--json" in given)
             sys.exit(EXIT_NOT_MEASURED)
+        # Typer makes this code of Ctrl-C, without a word.
+        if code == EXIT_INTERRUPTED:
+            stderr.print("interrupted")
         sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tinyfarm.cli.output import printable, stderr
-from tinyfarm.client import Client
+from tinyfarm.client import Client, TinyfarmError
 from tinyfarm.client.errors import raise_unless_succeeded
 from tinyfarm.client.jobs import FINAL_STATES
 from tinyfarm.v1 import job_pb2
@@ -16,7 +18,20 @@ _LOG_EVERY = 0.1
 
 
 def follow(client: Client, job: job_pb2.Job, what: str, *, show_log: bool = False) -> job_pb2.Job:
-    """Wait for a job with a progress bar; returns the job where it succeeded, else raises its error."""
+    """Wait for a job with a progress bar; returns the job where it succeeded, else raises its error.
+
+    Ctrl-C cancels the job: nobody waits for it any more.
+    """
+    try:
+        return raise_unless_succeeded(_draw(client, job, what, show_log))
+    except KeyboardInterrupt:
+        with contextlib.suppress(TinyfarmError):
+            client.cancel(job.name)
+        raise
+
+
+def _draw(client: Client, job: job_pb2.Job, what: str, show_log: bool) -> job_pb2.Job:
+    """Draw the job's progress until it ends; the job as it ended."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -42,4 +57,4 @@ def follow(client: Client, job: job_pb2.Job, what: str, *, show_log: bool = Fals
                 next_line = done + _LOG_EVERY
             if event.job.state in FINAL_STATES:
                 last = event.job
-    return raise_unless_succeeded(last if last.state in FINAL_STATES else client.get(job.name))
+    return last if last.state in FINAL_STATES else client.get(job.name)
