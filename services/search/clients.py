@@ -139,6 +139,7 @@ class QueueFarm:
                 options=self._options,
                 data=self._put(_npz(x=candidate.eval_x, y=candidate.eval_y)),
                 board_samples=_BOARD_SAMPLES,
+                return_firmware=True,
             ),
         )
 
