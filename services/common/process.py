@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     main = sys.modules["__main__"].__spec__
     parser = argparse.ArgumentParser(
         prog=f"python -m {main.parent}" if main is not None else None,
-        description="Settings are TINYFARM_* variables (services/common/settings.py); options override them."
+        description="Settings are TINYFARM_* variables (services/common/settings.py); options override them.",
     )
     roles = parser.add_subparsers(dest="role", required=True)
     server = roles.add_parser("server", help="answer gRPC calls")
