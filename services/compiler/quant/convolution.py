@@ -26,33 +26,34 @@ from services.compiler.quant.values import Array, output_zero_point, quant_of
 
 def conv2d(graph: Graph, op: Conv2D, x_nhwc: Array, weights_ohwi: Array, bias: Array | None) -> Array:
     """Return the int8 NHWC output of a convolution."""
-    out_channels, kernel_h, kernel_w, _ = weights_ohwi.shape
-    windows = _windows(graph, op, x_nhwc, (kernel_h, kernel_w))  # [OH, OW, C, KH, KW]
-    out_h, out_w = windows.shape[:2]
-    columns = windows.transpose(0, 1, 3, 4, 2).reshape(out_h * out_w, -1).astype(np.float64)
-    acc = columns @ weights_ohwi.reshape(out_channels, -1).T.astype(np.float64)
-    return _finish(graph, op, acc.astype(np.int64), bias).reshape(1, out_h, out_w, out_channels)
+    return rescale(graph, op, sums(graph, op, x_nhwc, weights_ohwi), bias)
 
 
 def depthwise_conv2d(
     graph: Graph, op: DepthwiseConv2D, x_nhwc: Array, weights_1hwo: Array, bias: Array | None
 ) -> Array:
     """Return the int8 NHWC output of a depthwise convolution; output channel c * multiplier + m reads channel c."""
-    _, kernel_h, kernel_w, out_channels = weights_1hwo.shape
-    windows = _windows(graph, op, x_nhwc, (kernel_h, kernel_w))
-    out_h, out_w, in_channels = windows.shape[:3]
-    per_channel = weights_1hwo[0].reshape(kernel_h, kernel_w, in_channels, -1)
-    acc = np.einsum("yxckl,klcm->yxcm", windows, per_channel, dtype=np.int64, casting="same_kind", optimize=False)
-    flat = acc.reshape(out_h * out_w, out_channels)
-    return _finish(graph, op, flat, bias).reshape(1, out_h, out_w, out_channels)
+    return rescale(graph, op, sums(graph, op, x_nhwc, weights_1hwo), bias)
 
 
 def fully_connected(graph: Graph, op: FullyConnected, x: Array, weights_oi: Array, bias: Array | None) -> Array:
     """Return the int8 output of a dense layer, in the output tensor's shape."""
-    offset = quant_of(graph, op.input).zero_point[0]
-    rows = x.reshape(-1, weights_oi.shape[1]).astype(np.float64) - offset
-    acc = (rows @ weights_oi.T.astype(np.float64)).astype(np.int64)
-    return _finish(graph, op, acc, bias).reshape(graph.tensors[op.output].shape)
+    return rescale(graph, op, sums(graph, op, x, weights_oi), bias)
+
+
+def sums(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected, x: Array, weights: Array) -> Int64s:
+    """Return the sums of products [positions, output channels], before the bias and before any wrapping."""
+    if isinstance(op, FullyConnected):
+        rows = x.reshape(-1, weights.shape[1]).astype(np.float64) - quant_of(graph, op.input).zero_point[0]
+        return (rows @ weights.T.astype(np.float64)).astype(np.int64)
+    windows = input_windows(graph, op, x)
+    out_h, out_w, in_channels, kernel_h, kernel_w = windows.shape
+    if isinstance(op, Conv2D):
+        columns = windows.transpose(0, 1, 3, 4, 2).reshape(out_h * out_w, -1).astype(np.float64)
+        return (columns @ weights.reshape(len(weights), -1).T.astype(np.float64)).astype(np.int64)
+    per_channel = weights[0].reshape(kernel_h, kernel_w, in_channels, -1)
+    acc = np.einsum("yxckl,klcm->yxcm", windows, per_channel, dtype=np.int64, casting="same_kind", optimize=False)
+    return acc.reshape(out_h * out_w, -1)
 
 
 def op_multipliers(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected) -> tuple[Multiplier, ...]:
@@ -63,12 +64,11 @@ def op_multipliers(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected) 
     return channel_multipliers(*quants, graph.tensors[op.output].shape[-1])
 
 
-def _windows(
-    graph: Graph, op: Conv2D | DepthwiseConv2D, x_nhwc: Array, kernel_hw: tuple[int, int]
-) -> npt.NDArray[np.int32]:
+def input_windows(graph: Graph, op: Conv2D | DepthwiseConv2D, x_nhwc: Array) -> npt.NDArray[np.int32]:
     """Return int32 windows [OH, OW, C, KH, KW] of the input minus its zero point, padding included."""
     image = x_nhwc[0].astype(np.int32) - quant_of(graph, op.input).zero_point[0]
     padded = np.pad(image, _pad_widths(op.padding))
+    kernel_hw = graph.tensors[op.weights].shape[1:3]
     reach = [(k - 1) * d + 1 for k, d in zip(kernel_hw, op.dilation_hw, strict=True)]
     _, out_h, out_w, _ = graph.tensors[op.output].shape
     windows = sliding_window_view(padded, reach, axis=(0, 1))
@@ -80,11 +80,12 @@ def _pad_widths(padding: Padding) -> tuple[tuple[int, int], ...]:
     return (padding.top, padding.bottom), (padding.left, padding.right), (0, 0)
 
 
-def _finish(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected, acc: Int64s, bias: Array | None) -> Array:
-    """Add the bias, requantize each channel (last axis), add the output's zero point and clamp."""
+def rescale(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected, acc: Int64s, bias: Array | None) -> Array:
+    """Return the output of sums [positions, channels]: bias added, requantized, zero point added, clamped."""
     biased = acc if bias is None else acc + bias.astype(np.int64)
     scaled = requantize(wrap_int32(biased), *as_arrays(op_multipliers(graph, op)))
-    return clamp(graph, op.output, op.activation, scaled + output_zero_point(graph, op))
+    values = clamp(graph, op.output, op.activation, scaled + output_zero_point(graph, op))
+    return values.reshape(graph.tensors[op.output].shape)
 
 
 def clamp(graph: Graph, output: TensorId, activation: Activation, values: Int64s) -> Array:
