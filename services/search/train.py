@@ -30,10 +30,10 @@ class TrainSettings:
 
     warmup_epochs: int = 4
     supernet_epochs: int = 8
-    finetune_epochs: int = 10
+    finetune_epochs: int = 20
     batch_size: int = 64
     learning_rate: float = 0.006
-    finetune_learning_rate: float = 0.006
+    finetune_learning_rate: float = 0.012
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
     augmentation: Augmentation = field(default_factory=Augmentation)
