@@ -12,8 +12,10 @@ from services.compiler.passes.fold_constants import fold_constants
 from services.compiler.passes.fuse_activation import fuse_activation
 from services.compiler.passes.fuse_pad import fuse_pad
 from services.compiler.passes.hoist_quantize import hoist_quantize
+from services.compiler.passes.remove_constant_channels import remove_constant_channels
 from services.compiler.passes.remove_dead_code import remove_dead_code
 from services.compiler.passes.strip_edge_quantize import strip_edge_quantize
+from services.compiler.passes.zero_constant_filters import zero_constant_filters
 
 Pass = Callable[[Graph], Graph]
 
@@ -24,6 +26,8 @@ _PASSES: tuple[Pass, ...] = (
     drop_identities,
     fuse_pad,
     fuse_activation,
+    zero_constant_filters,
+    remove_constant_channels,
 )
 
 

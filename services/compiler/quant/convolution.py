@@ -45,15 +45,19 @@ def sums(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected, x: Array, 
     """Return the sums of products [positions, output channels], before the bias and before any wrapping."""
     if isinstance(op, FullyConnected):
         rows = x.reshape(-1, weights.shape[1]).astype(np.float64) - quant_of(graph, op.input).zero_point[0]
-        return (rows @ weights.T.astype(np.float64)).astype(np.int64)
+        return _products(rows, weights)
     windows = input_windows(graph, op, x)
     out_h, out_w, in_channels, kernel_h, kernel_w = windows.shape
     if isinstance(op, Conv2D):
         columns = windows.transpose(0, 1, 3, 4, 2).reshape(out_h * out_w, -1).astype(np.float64)
-        return (columns @ weights.reshape(len(weights), -1).T.astype(np.float64)).astype(np.int64)
+        return _products(columns, weights.reshape(len(weights), -1))
     per_channel = weights[0].reshape(kernel_h, kernel_w, in_channels, -1)
     acc = np.einsum("yxckl,klcm->yxcm", windows, per_channel, dtype=np.int64, casting="same_kind", optimize=False)
     return acc.reshape(out_h * out_w, -1)
+
+
+def _products(rows: npt.NDArray[np.float64], filters: Array) -> Int64s:
+    return np.asarray(rows @ filters.T.astype(np.float64)).astype(np.int64)
 
 
 def op_multipliers(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected) -> tuple[Multiplier, ...]:
