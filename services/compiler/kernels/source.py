@@ -1,15 +1,22 @@
-"""A C file of kernels that is written when it is asked for."""
+"""A C file of assembly routines that are written when they are asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from services.compiler.kernels.thumb2.assembly import Routine, c_file
+
 
 @dataclass(frozen=True, slots=True)
 class KernelSource:
-    """A file's name, the C declarations of what it defines, and its text; the name tells all of it."""
+    """A file's name, the C declarations of what it defines, and its routines; the name tells all of it."""
 
     file: str
     declarations: tuple[str, ...]
-    text: Callable[[], str] = field(compare=False, repr=False)
+    comment: str
+    routines: Callable[[], tuple[Routine, ...]] = field(compare=False, repr=False)
+
+    def text(self) -> str:
+        """Return the file's text."""
+        return c_file(self.comment, self.routines())

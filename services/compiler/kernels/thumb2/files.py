@@ -7,7 +7,7 @@ from pathlib import Path
 
 from services.compiler.kernels.source import KernelSource
 from services.compiler.kernels.thumb2.add import add, add_name
-from services.compiler.kernels.thumb2.assembly import c_file
+from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, depthwise, gather
 from services.compiler.kernels.thumb2.dot import dot, dot_name
 from services.compiler.kernels.thumb2.expand import expand, expand_pair
@@ -48,7 +48,8 @@ def gemm_file(relu: bool, tail: int) -> KernelSource:
     return KernelSource(
         f"{name}.c",
         (f"tf_gemm {name};",),
-        lambda: c_file("Two pixels times four packed channels.", (gemm(relu, tail),)),
+        "Two pixels times four packed channels.",
+        lambda: (gemm(relu, tail),),
     )
 
 
@@ -56,18 +57,18 @@ def dot_file(relu: bool, tail: int) -> KernelSource:
     """Return the matrix routine for one vector."""
     name = dot_name(relu, tail)
     return KernelSource(
-        f"{name}.c", (f"tf_dot {name};",), lambda: c_file("One vector times four packed channels.", (dot(relu, tail),))
+        f"{name}.c", (f"tf_dot {name};",), "One vector times four packed channels.", lambda: (dot(relu, tail),)
     )
 
 
 def expand_pair_file() -> KernelSource:
     """Return the routine that widens two pixels."""
-    return KernelSource("tf_expand_pair_s8.c", (), lambda: c_file("Two pixels to int16.", (expand_pair(),)))
+    return KernelSource("tf_expand_pair_s8.c", (), "Two pixels to int16.", lambda: (expand_pair(),))
 
 
 def expand_file() -> KernelSource:
     """Return the routine that widens one vector."""
-    return KernelSource("tf_expand_s8.c", (), lambda: c_file("A vector to int16.", (expand(),)))
+    return KernelSource("tf_expand_s8.c", (), "A vector to int16.", lambda: (expand(),))
 
 
 def depthwise_file(shape: DepthwiseShape, gather_w: int) -> tuple[str, str, KernelSource]:
@@ -79,18 +80,16 @@ def depthwise_file(shape: DepthwiseShape, gather_w: int) -> tuple[str, str, Kern
     )
     channel, loader = f"tf_depthwise_{tag}", f"tf_gather_{tag}"
 
-    def text() -> str:
+    def routines() -> tuple[Routine, ...]:
         gap_bytes = 2 * (shape.plane_w - gather_w)
-        routines = depthwise(channel, shape), gather(loader, gather_w, shape.channels, gap_bytes)
-        return c_file(f"Depthwise {kernel_h}x{kernel_w} of one channel, {shape.out_w} columns.", routines)
+        return depthwise(channel, shape), gather(loader, gather_w, shape.channels, gap_bytes)
 
     declarations = f"tf_depthwise_channel {channel};", f"tf_depthwise_gather {loader};"
-    return channel, loader, KernelSource(f"{channel}.c", declarations, text)
+    comment = f"Depthwise {kernel_h}x{kernel_w} of one channel, {shape.out_w} columns."
+    return channel, loader, KernelSource(f"{channel}.c", declarations, comment, routines)
 
 
 def add_file(shifted: bool) -> KernelSource:
     """Return the routine of additions."""
     name = add_name(shifted)
-    return KernelSource(
-        f"{name}.c", (f"tf_add_row {name};",), lambda: c_file("Sums, a word at a time.", (add(shifted),))
-    )
+    return KernelSource(f"{name}.c", (f"tf_add_row {name};",), "Sums, a word at a time.", lambda: (add(shifted),))

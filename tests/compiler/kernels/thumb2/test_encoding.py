@@ -1,0 +1,49 @@
+"""The bytes of generated routines, told from their lines, are those that the assembler makes of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+from services.compiler.kernels.portable_set import KERNEL_HEADER, kernel_text
+from services.compiler.kernels.source import KernelSource
+from services.compiler.kernels.thumb2 import files
+from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, plane_width, supported
+from services.compiler.kernels.thumb2.encoding import code_bytes
+
+
+def depthwise_sources() -> dict[str, KernelSource]:
+    kernels = ((3, 3), (5, 5), (7, 7), (2, 2), (1, 3), (7, 2), (3, 10))
+    found = {}
+    cases = product(kernels, ((1, 1), (2, 2)), (1, 2, 5, 16), (1, 48, 300), (False, True))
+    for kernel, stride, out_w, channels, relu in cases:
+        width = plane_width(out_w, kernel[1], stride[1])
+        shape = DepthwiseShape(kernel, stride, out_w, channels, width, -128 if relu else 5, relu)
+        if supported(shape):
+            source = files.depthwise_file(shape, max(1, width - 3))[2]
+            found[source.file] = source
+    return found
+
+
+def test_sizes_of_routines_are_those_of_the_assembler(tmp_path: Path) -> None:
+    sources = depthwise_sources()
+    assert len(sources) > 200
+    for relu, tail in product((False, True), range(4)):
+        sources |= {s.file: s for s in (files.gemm_file(relu, tail), files.dot_file(relu, tail))}
+    fixed = (files.expand_file(), files.expand_pair_file(), files.add_file(False), files.add_file(True))
+    sources |= {source.file: source for source in fixed}
+    (tmp_path / KERNEL_HEADER).write_text(kernel_text(KERNEL_HEADER))
+    (tmp_path / files.HEADER).write_text(files.source_text(files.HEADER))
+    (tmp_path / "all.c").write_text("\n".join(source.text() for source in sources.values()))
+    target = ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp")
+    command = (sys.executable, "-m", "ziglang", "cc", *target, "-std=c99", "-O2", "-c", "all.c", "-o", "all.o")
+    subprocess.run(command, check=True, cwd=tmp_path, timeout=120)
+    with (tmp_path / "all.o").open("rb") as file:
+        symbols = ELFFile(file).get_section_by_name(".symtab").iter_symbols()
+        sizes = {symbol.name: int(symbol["st_size"]) for symbol in symbols}
+    told = {routine.name: code_bytes(routine) for source in sources.values() for routine in source.routines()}
+    assert told == {name: sizes[name] for name in told}
