@@ -1,6 +1,8 @@
-"""Measure what kernels cost on each core and fit services/compiler/cost_tables/<core>.json.
+"""Measure what kernels cost on each core and fit services/compiler/cost_tables/<core>[-thumb2].json.
 
-    python -m benchmarks.cost_table [CORE]...
+    python -m benchmarks.cost_table [CORE[-thumb2]]...
+
+The table of a core's own kernels takes what it says of portable kernels from the core's portable table.
 
 Seeded layers of every kind are compiled, linked and run on simulated boards. Sizes of functions are read from the
 ELF files; the time of a layer is fitted, non-negative and by relative error, to the counts of
@@ -24,12 +26,23 @@ from scipy.optimize import nnls
 
 from services.compiler import cost_model
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Activation
 from services.compiler.ir.tensor import DType
-from services.compiler.options import CompileOptions, Core, Interface
+from services.compiler.kernels.kernel_set import KernelSet
+from services.compiler.options import CompileOptions, Core, Interface, Kernels, kernel_set
 from services.compiler.pipeline import compile_graph, compile_model
 from services.compiler.planned import Planned, plan_network
-from services.evaluator.evaluate import Evaluation, Request, Workplace, evaluate
+from services.compiler.thumb2_counts import source_bytes
+from services.evaluator.arrays import seeded_samples
+from services.evaluator.boards.board import Write
+from services.evaluator.boards.unicorn import UnicornBoard
 from services.evaluator.farm import load_farm
+from services.evaluator.image import build_image
+from services.evaluator.interface import to_c
+from services.evaluator.library import read_library
+from services.evaluator.measure.latency import Counter, Timing
+from services.evaluator.measure.memory import fits
+from services.evaluator.toolchain import Toolchain
 from tests.compiler.graph_maker import GraphMaker
 
 SHARED_MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
@@ -40,15 +53,39 @@ BOARDS = {
     Core.CORTEX_M7: "stm32h743",
     Core.CORTEX_M33: "nucleo-u575zi",
 }
+# far above what any of these networks needs
+MOST_INSTRUCTIONS, TIME_LIMIT_S = 4_000_000_000, 600.0
 TRAINING, HELD_OUT = range(14), range(14, 19)
+# a network of the core's own kernels has more layers of each kind
+CORE_TRAINING, CORE_HELD_OUT = range(5), range(5, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a table is of."""
+
+    core: Core
+    kernels: Kernels
+
+    @property
+    def kernel_set(self) -> KernelSet:
+        """The kernels that the options come to."""
+        return kernel_set(self.options(Interface.INT8))
+
+    def options(self, interface: Interface) -> CompileOptions:
+        """Return what to compile for."""
+        return CompileOptions(BOARDS[self.core], self.core, interface=interface, kernels=self.kernels)
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A network with what the board said."""
+    """A network as linked, and what its layers cost on the board: None where it does not fit."""
 
     planned: Planned
-    evaluation: Evaluation
+    elf: bytes
+    code_bytes: int
+    flash_bytes: int
+    timing: Timing | None
 
 
 def random_layers(seed: int) -> Graph:
@@ -89,6 +126,61 @@ def random_layers(seed: int) -> Graph:
     return m.build(*outputs)
 
 
+def random_core_layers(seed: int) -> Graph:
+    """Return a network of independent layers of the kinds that cores have kernels of their own for."""
+    m = GraphMaker(seed=seed, name=f"core_layers_{seed}")
+    pick = lambda *values: values[int(m.random.integers(len(values)))]  # noqa: E731
+    activation = lambda: pick(Activation.NONE, Activation.NONE, Activation.RELU)  # noqa: E731
+    outputs = []
+    for first in range(3):
+        size = (6, 16) if first else (17, 33)
+        h, w = (int(n) for n in m.random.integers(*size, 2))
+        c = pick(3, 4, 8, 13, 16, 24)
+        x = m.input(1, h, w, c)
+        wide = m.conv2d(x, pick(16, 32, 64), (1, 1), activation=activation())
+        outputs += [
+            m.conv2d(x, int(m.random.integers(1, 33)), (1, 1), pick((1, 1), (2, 2)), activation=activation()),
+            m.conv2d(
+                wide, int(m.random.integers(1, 40)), (1, 1), pick((1, 1), (1, 1), (2, 2)), activation=activation()
+            ),
+            m.conv2d(x, int(m.random.integers(1, 25)), (3, 3), pick((1, 1), (2, 2)), activation=activation()),
+            m.conv2d(x, int(m.random.integers(1, 12)), pick((5, 5), (1, 7), (4, 3)), activation=activation()),
+            m.conv2d(x, 4, (3, 3), dilation=(2, 2)),
+            m.depthwise(x, kernel=(3, 3), stride=pick((1, 1), (2, 2)), activation=activation()),
+            m.depthwise(x, kernel=pick((5, 5), (7, 7), (2, 5)), stride=pick((1, 1), (2, 2)), activation=activation()),
+            m.depthwise(wide, kernel=(3, 3), stride=pick((1, 1), (2, 2)), activation=activation()),
+            m.depthwise(wide, kernel=pick((5, 5), (7, 7), (3, 5)), activation=activation()),
+            m.dense(m.reshape(x, 1, h * w * c), int(m.random.integers(1, 20)), activation=activation()),
+            m.dense(m.reshape(x, h * w, c), int(m.random.integers(1, 9)), per_channel=True),
+            m.binary("add", x, m.conv2d(x, c, (1, 1), activation=Activation.RELU6)),
+        ]
+    return m.build(*outputs)
+
+
+def depthwise_chain(seed: int) -> Graph:
+    """Return depthwise layers with no memory to spare, whose planes are cut in chunks of rows."""
+    m = GraphMaker(seed=seed, name=f"depthwise_{seed}")
+    x = m.input(1, *(int(n) for n in m.random.integers(24, 40, 2)), 8)
+    for kernel, stride in ((3, 1), (5, 1), (3, 2)):
+        x = m.depthwise(x, kernel=(kernel, kernel), stride=(stride, stride))
+    return m.build(x)
+
+
+def core_kernel_networks() -> Iterator[tuple[str, Graph]]:
+    """Yield for every kernel of a core's own a network that uses it and no other; the last uses two."""
+    makers: dict[str, Callable[[GraphMaker], int]] = {
+        "tf_conv2d_thumb2_s8": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4),
+        "tf_pointwise_thumb2_s8": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4, (1, 1)),
+        "tf_fully_connected_thumb2_s8": lambda m: m.dense(m.input(1, 8), 4),
+        "tf_depthwise_thumb2_s8": lambda m: m.depthwise(m.input(1, 6, 6, 4)),
+        "tf_add_thumb2_s8": lambda m: m.binary("add", m.input(1, 4), m.input(1, 4)),
+        "tf_limit_s8": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4, (1, 1), activation=Activation.RELU_N1_TO_1),
+    }
+    for kernel, make in makers.items():
+        m = GraphMaker(name="probe")
+        yield kernel, m.build(make(m))
+
+
 def kernel_networks() -> Iterator[tuple[str, Graph]]:
     """Yield for every kernel a network that uses it, and one that uses none; what each links beyond is known."""
     makers: dict[str, Callable[[GraphMaker], int]] = {
@@ -115,19 +207,31 @@ def kernel_networks() -> Iterator[tuple[str, Graph]]:
         yield kernel, m.build(make(m))
 
 
-def run(graph: Graph, core: Core, workplace: Workplace) -> Measured:
+def run(graph: Graph, subject: Subject, cache: Path) -> Measured:
     """Compile a graph with its own interface and run it once on the core's board."""
-    board = load_farm().board(BOARDS[core])
-    library = compile_graph(graph, graph, CompileOptions(board.target, core, interface=Interface.FLOAT)).library_zip
-    return Measured(plan_network(graph), evaluate(Request(library, board_samples=1), board, workplace))
+    library = compile_graph(graph, graph, subject.options(Interface.FLOAT)).library_zip
+    return _on_board(library, plan_network(graph, subject.kernel_set), subject, cache)
 
 
-def run_model(path: Path, core: Core, workplace: Workplace) -> Measured:
+def run_model(path: Path, subject: Subject, cache: Path) -> Measured:
     """Compile a model file and run it once."""
-    board = load_farm().board(BOARDS[core])
-    compiled = compile_model(path.read_bytes(), path.stem, CompileOptions(board.target, core))
-    found = evaluate(Request(compiled.library_zip, board_samples=1), board, workplace)
-    return Measured(plan_network(compiled.graph), found)
+    compiled = compile_model(path.read_bytes(), path.stem, subject.options(Interface.INT8))
+    return _on_board(compiled.library_zip, plan_network(compiled.graph, subject.kernel_set), subject, cache)
+
+
+def _on_board(library_zip: bytes, planned: Planned, subject: Subject, cache: Path) -> Measured:
+    """Link a library and run it once: cycles are those of the core alone, without waiting for its flash."""
+    library, board = read_library(library_zip), load_farm().board(BOARDS[subject.core])
+    image = build_image(library, board.facts, Toolchain("zig", cache), board.port)
+    manifest, timing = library.manifest, None
+    if all(fit.ok for fit in fits(manifest, image)):
+        inputs = zip(manifest.inputs, seeded_samples(manifest.inputs).inputs, strict=True)
+        writes = tuple(Write(s.offset_bytes, np.ascontiguousarray(to_c(s, x)[0]).tobytes()) for s, x in inputs)
+        with UnicornBoard(cache, TIME_LIMIT_S) as simulated:
+            simulated.flash(image)
+            profile = simulated.run(writes, (), MOST_INSTRUCTIONS).profile
+        timing = Counter(image).timing(profile) if profile is not None else None
+    return Measured(planned, image.elf, image.sizes.code, image.sizes.flash, timing)
 
 
 def linked_functions(elf: bytes) -> dict[str, int]:
@@ -147,13 +251,21 @@ def linked_functions(elf: bytes) -> dict[str, int]:
     return {name: -(-size // 4) * 4 for name, size in found.values()}
 
 
-def code_table(core: Core, workplace: Workplace) -> tuple[dict[str, int], dict[str, list[str]]]:
-    """Return the bytes of every function, and what each kernel links (under its own file's name where static)."""
+def code_table(subject: Subject, cache: Path) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """Return the bytes of every function, and what each kernel links (under its own file's name where static).
+
+    Routines that are generated for a layer are left out: their sizes are known from their instructions.
+    """
     sizes: dict[str, int] = {}
     needs: dict[str, list[str]] = {}
-    for kernel, graph in kernel_networks():
-        found = run(graph, core, workplace).evaluation
-        functions = linked_functions(found.elf)
+    own = subject.kernel_set is not KernelSet.PORTABLE
+    for kernel, graph in core_kernel_networks() if own else kernel_networks():
+        measured = run(graph, subject, cache)
+        generated = {r.name for source in measured.planned.program.sources() for r in source.routines()}
+        linked = linked_functions(measured.elf)
+        functions = {name: size for name, size in linked.items() if name not in generated}
+        if kernel == "tf_limit_s8":  # what that network needs beyond is the pixels' kernel
+            functions = {name: size for name, size in functions.items() if name == kernel}
         named = {(f"{kernel}.{name}" if name in _STATIC else name): size for name, size in functions.items()}
         if kernel == "tf_fill_s8":  # the pad of that network copies, too
             named = {name: size for name, size in named.items() if name not in ("tf_copy_s8", "tf_copy_bytes")}
@@ -165,7 +277,8 @@ def code_table(core: Core, workplace: Workplace) -> tuple[dict[str, int], dict[s
 # names of functions that more than one kernel file has for itself
 _STATIC = frozenset(
     ("inside", "border", "row", "run", "sum", "dot", "clipped", "channel", "fill_row", "fill_plane", "taps", "taps3x3",
-     "vector", "mul_q31", "one_over_one_plus", "round_half_away", "dot2", "leading_zeros")
+     "vector", "mul_q31", "one_over_one_plus", "round_half_away", "dot2", "leading_zeros", "fill", "load_rows",
+     "run_whole", "run_pixels", "border_row", "window", "expand_windows", "copy_run")
 )  # fmt: skip
 
 
@@ -182,9 +295,9 @@ def fit(rows: list[dict[str, float]], values: list[float]) -> dict[str, float]:
 def layer_rows(measured: Iterable[Measured]) -> Iterator[tuple[dict[str, float], int, float]]:
     """Yield counts, instructions and cycles of every layer that ran."""
     for one in measured:
-        assert one.evaluation.performance is not None
+        assert one.timing is not None
         graph = one.planned.graph
-        for layer, figures in zip(one.planned.program.layers, one.evaluation.performance.layers, strict=True):
+        for layer, figures in zip(one.planned.program.layers, one.timing.layers, strict=True):
             counts = cost_model.layer_counts(graph, graph.ops[layer.op_index], layer.calls)
             yield counts, figures.instructions, figures.cycles
 
@@ -196,7 +309,7 @@ def worst_and_rms(pairs: Iterable[tuple[float, float]]) -> tuple[float, float]:
 
 
 def errors(
-    table: cost_model.CostTable, core: Core, held_out: list[Measured], models: list[Measured]
+    table: cost_model.CostTable, subject: Subject, held_out: list[Measured], models: list[Measured]
 ) -> dict[str, float]:
     """Return the errors of layers not seen in the fit, and of whole real models."""
     layers = list(layer_rows(held_out))
@@ -205,7 +318,7 @@ def errors(
         pairs = [(sum(prices[k] * v for k, v in row[0].items()), float(row[index])) for row in layers]
         found[f"held-out layers {name} worst"], found[f"held-out layers {name} rms"] = worst_and_rms(pairs)
     for kind, measured in (("held-out networks", held_out), ("models", models)):
-        for name, pairs in network_pairs(core, measured):
+        for name, pairs in network_pairs(subject.core, measured):
             if pairs:
                 found[f"{kind} {name} worst"], found[f"{kind} {name} rms"] = worst_and_rms(pairs)
     return {name: round(value, 4) for name, value in found.items()}
@@ -213,57 +326,81 @@ def errors(
 
 def network_pairs(core: Core, measured: list[Measured]) -> Iterator[tuple[str, list[tuple[float, float]]]]:
     """Yield (predicted, measured) of whole networks that ran: instructions, cycles, flash."""
-    ran = [(m.planned, m.evaluation.performance, m.evaluation.flash.total) for m in measured]
-    done = [(planned, figures, flash) for planned, figures, flash in ran if figures is not None]
-    yield "instructions", [(cost_model.instructions(p, core), float(f.instructions)) for p, f, _ in done]
-    yield "cycles", [(cost_model.cycles(p, core), f.cycles) for p, f, _ in done]
-    yield "flash", [(p.weights_bytes + p.tables_bytes + cost_model.code_bytes(p, core), float(b)) for p, _, b in ran]
+    done = [(m.planned, m.timing.total) for m in measured if m.timing is not None]
+    yield "instructions", [(cost_model.instructions(p, core), float(f.instructions)) for p, f in done]
+    yield "cycles", [(cost_model.cycles(p, core), f.cycles) for p, f in done]
+    flash = [(m.planned.weights_bytes + m.planned.tables_bytes, m) for m in measured]
+    yield "flash", [(n + cost_model.code_bytes(m.planned, core), float(m.flash_bytes)) for n, m in flash]
 
 
-def make_table(core: Core, workplace: Workplace) -> cost_model.CostTable:
-    """Measure and fit one core."""
-    function_bytes, needs = code_table(core, workplace)
-    training = [run(random_layers(seed), core, workplace) for seed in TRAINING]
+def seeded(subject: Subject, cache: Path, *, held_out: bool) -> list[Measured]:
+    """Return seeded networks that ran: those to fit, or those to tell the error by."""
+    if subject.kernel_set is KernelSet.PORTABLE:
+        return [run(random_layers(seed), subject, cache) for seed in (HELD_OUT if held_out else TRAINING)]
+    seeds = CORE_HELD_OUT if held_out else CORE_TRAINING
+    graphs = [*map(random_core_layers, seeds), *map(depthwise_chain, seeds[:2])]
+    return [run(graph, subject, cache) for graph in graphs]
+
+
+def make_table(subject: Subject, cache: Path) -> cost_model.CostTable:
+    """Measure and fit one core's kernels."""
+    portable = cost_model.load_cost_table(subject.core) if subject.kernel_set is not KernelSet.PORTABLE else None
+    function_bytes, needs = code_table(subject, cache)
+    if portable is not None:
+        function_bytes = {**portable.function_bytes, **function_bytes}
+        needs = {**{kernel: list(names) for kernel, names in portable.needs.items()}, **needs}
+    training = seeded(subject, cache, held_out=False)
     rows = list(layer_rows(training))
+    counts = [row[0] for row in rows]
     glue_values = []
     for one in training:
         used = {name for kernel in ("", *one.planned.program.functions()) for name in needs[kernel]}
-        glue_values.append(one.evaluation.flash.code - sum(function_bytes[name] for name in used))
+        generated = sum(source_bytes(source) for source in one.planned.program.sources())
+        glue_values.append(one.code_bytes - sum(function_bytes[name] for name in used) - generated)
     return cost_model.CostTable(
         source="python -m benchmarks.cost_table: zig 0.17.1 -O2, counted in Unicorn; cycles by the core's model",
         function_bytes=function_bytes,
         needs={kernel: tuple(names) for kernel, names in needs.items()},
         glue_bytes=fit([cost_model.glue_counts(one.planned.program) for one in training], glue_values),
-        instructions=fit([row[0] for row in rows], [row[1] for row in rows]),
-        cycles=fit([row[0] for row in rows], [row[2] for row in rows]),
+        instructions={**(portable.instructions if portable else {}), **fit(counts, [row[1] for row in rows])},
+        cycles={**(portable.cycles if portable else {}), **fit(counts, [row[2] for row in rows])},
         error={},
     )
 
 
-def write(core: Core, table: cost_model.CostTable, error: dict[str, float]) -> None:
-    """Write a core's table."""
+def write(subject: Subject, table: cost_model.CostTable, error: dict[str, float]) -> None:
+    """Write a table."""
     TABLES.mkdir(exist_ok=True)
     fields = {
         "source": table.source, "error": error, "function_bytes": table.function_bytes, "needs": table.needs,
         "glue_bytes": table.glue_bytes, "instructions": table.instructions, "cycles": table.cycles,
     }  # fmt: skip
-    (TABLES / f"{core.value}.json").write_text(json.dumps(fields, indent=1, sort_keys=True) + "\n")
+    (TABLES / cost_model.table_file(subject.core, subject.kernel_set)).write_text(
+        json.dumps(fields, indent=1, sort_keys=True) + "\n"
+    )
 
 
 def main() -> None:
-    """Make the tables of the cores named on the command line, or of all."""
-    cores = [Core(name) for name in sys.argv[1:]] or list(Core)
-    with tempfile.TemporaryDirectory() as cache:
-        workplace = Workplace(Path(cache))
-        for core in cores:
-            table = make_table(core, workplace)
-            write(core, table, {})
+    """Make the tables named on the command line, or all."""
+    subjects = [_subject(name) for name in sys.argv[1:]] or [Subject(c, k) for k in Kernels for c in Core]
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder)
+        for subject in subjects:
+            if subject.kernels is Kernels.CORE and subject.kernel_set is KernelSet.PORTABLE:
+                continue  # a core without kernels of its own
+            table = make_table(subject, cache)
+            write(subject, table, {})
             cost_model.load_cost_table.cache_clear()
-            held_out = [run(random_layers(seed), core, workplace) for seed in HELD_OUT]
-            models = [run_model(path, core, workplace) for path in sorted(SHARED_MODELS.glob("*.tflite"))]
-            error = errors(table, core, held_out, models)
-            write(core, table, error)
-            print(core.value, error)
+            held_out = seeded(subject, cache, held_out=True)
+            models = [run_model(path, subject, cache) for path in sorted(SHARED_MODELS.glob("*.tflite"))]
+            error = errors(table, subject, held_out, models)
+            write(subject, table, error)
+            print(subject.core.value, subject.kernel_set.value, error)
+
+
+def _subject(name: str) -> Subject:
+    core, own, _ = name.partition("-thumb2")
+    return Subject(Core(core), Kernels.CORE if own else Kernels.PORTABLE)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Modelled costs of kernel calls: bytes of code, instructions and cycles, linear in counts known from shapes.
 
-The coefficients are measured, a table a core in cost_tables/, made by `python -m benchmarks.cost_table`, which also
-writes each table's error. Latency is linear in the operations of one family of layers (MicroNets, MLSys 2021).
+The coefficients are measured, a table a core and kernel set in cost_tables/, made by
+`python -m benchmarks.cost_table`, which also writes each table's error. Latency is linear in the operations of one
+family of layers (MicroNets, MLSys 2021).
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from services.compiler.codegen.program import ArenaRef, KernelCall, Program
 from services.compiler.codegen.shapes import nhwc
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool2D, Mean, Op
+from services.compiler.kernels.kernel_set import KernelSet
+from services.compiler.kernels.thumb2.files import NEEDS as THUMB2_KERNELS
 from services.compiler.options import Core
 from services.compiler.planned import Planned
+from services.compiler.thumb2_counts import source_bytes, thumb2_counts
 
 _FOLDER = Path(__file__).parent / "cost_tables"
 
@@ -42,18 +46,24 @@ class CostTable:
 
 
 @cache
-def load_cost_table(core: Core) -> CostTable:
-    """Return the table of a core."""
-    raw = json.loads((_FOLDER / f"{core.value}.json").read_text(encoding="utf-8"))
+def load_cost_table(core: Core, kernels: KernelSet = KernelSet.PORTABLE) -> CostTable:
+    """Return the table of a core's kernels; that of another set holds the portable kernels too."""
+    raw = json.loads((_FOLDER / table_file(core, kernels)).read_text(encoding="utf-8"))
     return CostTable(**{**raw, "needs": {kernel: tuple(names) for kernel, names in raw["needs"].items()}})
+
+
+def table_file(core: Core, kernels: KernelSet) -> str:
+    """Return the file name of a table."""
+    return f"{core.value}.json" if kernels is KernelSet.PORTABLE else f"{core.value}-{kernels.value}.json"
 
 
 def code_bytes(planned: Planned, core: Core) -> int:
     """Return the bytes of the library's code and the runtime routines that it pulls in."""
-    table = load_cost_table(core)
+    table = load_cost_table(core, planned.kernels)
     functions = {name for kernel in ("", *planned.program.functions()) for name in table.needs[kernel]}
     glue = _priced(table.glue_bytes, glue_counts(planned.program))
-    return sum(table.function_bytes[name] for name in functions) + round(glue)
+    generated = sum(source_bytes(source) for source in planned.program.sources())
+    return sum(table.function_bytes[name] for name in functions) + generated + round(glue)
 
 
 def instructions(planned: Planned, core: Core) -> float:
@@ -84,7 +94,7 @@ def layer_counts(graph: Graph, op: Op, calls: tuple[KernelCall, ...]) -> Counts:
 
 
 def _total(planned: Planned, core: Core, quantity: Quantity) -> float:
-    table = load_cost_table(core)
+    table = load_cost_table(core, planned.kernels)
     prices = table.instructions if quantity == "instructions" else table.cycles
     graph = planned.graph
     return sum(
@@ -99,6 +109,8 @@ def _priced(prices: Mapping[str, float], counts: Counts) -> float:
 def _call_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, float]]:
     yield "calls", 1
     match op:
+        case _ if call.function in THUMB2_KERNELS:
+            yield from thumb2_counts(graph, op, call)
         case Conv2D():
             yield from _conv_counts(graph, op)
         case DepthwiseConv2D():

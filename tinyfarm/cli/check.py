@@ -14,6 +14,7 @@ from tinyfarm.cli.options import (
     Board,
     Interface,
     Json,
+    Kernels,
     MaxEnergy,
     MaxFlash,
     MaxLatency,
@@ -24,6 +25,7 @@ from tinyfarm.cli.options import (
     Server,
     existing_file,
     interface_of,
+    kernels_of,
 )
 from tinyfarm.cli.output import print_json, print_line, print_table
 from tinyfarm.cli.progress import follow
@@ -49,6 +51,7 @@ def command(
     ] = 0,
     schedule: Schedule = "auto",
     io: Interface = "int8",
+    kernels: Kernels = "core",
     json: Json = False,
     server: Server = None,
 ) -> None:
@@ -58,7 +61,10 @@ def command(
     """
     limits = Budgets(max_sram, max_flash, max_latency, max_energy, min_accuracy)
     options = compile_pb2.CompileOptions(
-        schedule=schedule_request(schedule), interface=interface_of(io), budgets=limits.message()
+        schedule=schedule_request(schedule),
+        interface=interface_of(io),
+        kernels=kernels_of(kernels),
+        budgets=limits.message(),
     )
     existing_file(model)
     if data is not None:

@@ -9,7 +9,17 @@ import typer
 
 from tinyfarm.cli.connect import connected
 from tinyfarm.cli.memory import print_memory
-from tinyfarm.cli.options import Interface, Json, Model, Schedule, Server, existing_file, interface_of
+from tinyfarm.cli.options import (
+    Interface,
+    Json,
+    Kernels,
+    Model,
+    Schedule,
+    Server,
+    existing_file,
+    interface_of,
+    kernels_of,
+)
 from tinyfarm.cli.output import print_json, print_line, short_id
 from tinyfarm.cli.progress import follow
 from tinyfarm.cli.unpack import unpack_library
@@ -26,11 +36,14 @@ def command(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the C files.")] = None,
     schedule: Schedule = "auto",
     io: Interface = "int8",
+    kernels: Kernels = "core",
     json: Json = False,
     server: Server = None,
 ) -> None:
     """Compile a model to C99; exit 1 where it does not fit the target."""
-    options = compile_pb2.CompileOptions(schedule=schedule_request(schedule), interface=interface_of(io))
+    options = compile_pb2.CompileOptions(
+        schedule=schedule_request(schedule), interface=interface_of(io), kernels=kernels_of(kernels)
+    )
     existing_file(model)
     with connected(server, COMPILE_AND_RUN) as client:
         job = client.submit_compile(model, target=target, options=options)

@@ -21,6 +21,9 @@ Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite or .onnx
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Id or full name of a job.")]
 Schedule = Annotated[str, typer.Option("--schedule", help="auto, per-layer, patch[:HxW] or streaming.")]
 Interface = Annotated[str, typer.Option("--io", help="Types of inputs and outputs in C: int8 (default) or float.")]
+Kernels = Annotated[
+    str, typer.Option("--kernels", help="core (default): the fastest for the target's core; or portable C99.")
+]
 MaxSram = Annotated[int | None, typer.Option(parser=parse_size, metavar="SIZE", help="Highest SRAM, e.g. 64KiB.")]
 MaxFlash = Annotated[int | None, typer.Option(parser=parse_size, metavar="SIZE", help="Highest flash, e.g. 1MiB.")]
 MaxLatency = Annotated[
@@ -43,6 +46,22 @@ def interface_of(text: str) -> compile_pb2.Interface.ValueType:
             return compile_pb2.INTERFACE_FLOAT
     raise InvalidInputError(
         f"--io {text!r} is not one of int8, float", reason="BAD_IO", subject="--io", value=text, allowed="int8, float"
+    )
+
+
+def kernels_of(text: str) -> compile_pb2.Kernels.ValueType:
+    """The kernels of `--kernels`."""
+    match text:
+        case "core":
+            return compile_pb2.KERNELS_CORE
+        case "portable":
+            return compile_pb2.KERNELS_PORTABLE
+    raise InvalidInputError(
+        f"--kernels {text!r} is not one of core, portable",
+        reason="BAD_KERNELS",
+        subject="--kernels",
+        value=text,
+        allowed="core, portable",
     )
 
 

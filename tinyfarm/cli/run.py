@@ -10,7 +10,18 @@ import typer
 from tinyfarm.cli.connect import connected
 from tinyfarm.cli.figures import describe
 from tinyfarm.cli.memory import print_memory
-from tinyfarm.cli.options import Board, Interface, Json, Model, Schedule, Server, existing_file, interface_of
+from tinyfarm.cli.options import (
+    Board,
+    Interface,
+    Json,
+    Kernels,
+    Model,
+    Schedule,
+    Server,
+    existing_file,
+    interface_of,
+    kernels_of,
+)
 from tinyfarm.cli.output import print_json, print_line
 from tinyfarm.cli.progress import follow
 from tinyfarm.client import Budgets
@@ -28,6 +39,7 @@ def command(
     output: Annotated[Path, typer.Option("--output", help="The .npz to write, one array an output.")],
     schedule: Schedule = "auto",
     io: Interface = "int8",
+    kernels: Kernels = "core",
     json: Json = False,
     server: Server = None,
 ) -> None:
@@ -36,7 +48,9 @@ def command(
     Arrays of the input file are matched to the model's inputs by tensor name, else the key `input`, else `x`,
     else the only array; outputs are in the model's own types.
     """
-    options = compile_pb2.CompileOptions(schedule=schedule_request(schedule), interface=interface_of(io))
+    options = compile_pb2.CompileOptions(
+        schedule=schedule_request(schedule), interface=interface_of(io), kernels=kernels_of(kernels)
+    )
     existing_file(model)
     existing_file(input)
     with connected(server, COMPILE_AND_RUN) as client:

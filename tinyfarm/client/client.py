@@ -243,6 +243,7 @@ class Client:
         name: str = "",
         schedule: str = "auto",
         interface: compile_pb2.Interface.ValueType = compile_pb2.INTERFACE_UNSPECIFIED,
+        kernels: compile_pb2.Kernels.ValueType = compile_pb2.KERNELS_UNSPECIFIED,
         on_event: OnEvent | None = None,
     ) -> RunResult:
         """Run samples through the firmware on a board.
@@ -254,7 +255,9 @@ class Client:
             model,
             board=board,
             name=name,
-            options=compile_pb2.CompileOptions(schedule=schedule_request(schedule), interface=interface),
+            options=compile_pb2.CompileOptions(
+                schedule=schedule_request(schedule), interface=interface, kernels=kernels
+            ),
             inputs=inputs if isinstance(inputs, bytes | Path | str) else write_npz(inputs),
         )
         done = self.jobs.wait(job.name, on_event)
@@ -273,6 +276,7 @@ class Client:
         board_samples: int = 0,
         schedule: str = "auto",
         interface: compile_pb2.Interface.ValueType = compile_pb2.INTERFACE_UNSPECIFIED,
+        kernels: compile_pb2.Kernels.ValueType = compile_pb2.KERNELS_UNSPECIFIED,
         on_event: OnEvent | None = None,
     ) -> CheckReport:
         """Measure a model on a board and hold it against budgets; `report.document` is the tinyfarm.check/1 JSON."""
@@ -289,7 +293,7 @@ class Client:
             board=board,
             name=name,
             options=compile_pb2.CompileOptions(
-                schedule=schedule_request(schedule), interface=interface, budgets=limits.message()
+                schedule=schedule_request(schedule), interface=interface, kernels=kernels, budgets=limits.message()
             ),
             data=data,
             board_samples=board_samples,

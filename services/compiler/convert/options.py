@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from services.common.errors import UnsupportedError
 from services.common.targets import load_target
-from services.compiler.options import CompileOptions, Interface, parse_core
+from services.compiler.options import CompileOptions, Interface, Kernels, parse_core
 from tinyfarm.v1 import compile_pb2, schedule_pb2
 
 _INTERFACES = {
@@ -12,23 +11,21 @@ _INTERFACES = {
     compile_pb2.INTERFACE_INT8: Interface.INT8,
     compile_pb2.INTERFACE_FLOAT: Interface.FLOAT,
 }
+_KERNELS = {
+    compile_pb2.KERNELS_UNSPECIFIED: Kernels.PORTABLE,
+    compile_pb2.KERNELS_PORTABLE: Kernels.PORTABLE,
+    compile_pb2.KERNELS_CORE: Kernels.CORE,
+}
 
 
 def options_from_proto(target: str, options: compile_pb2.CompileOptions) -> CompileOptions:
-    """Return the options; raises the error tree for an unknown target, schedule or set of kernels."""
-    if options.kernels == compile_pb2.KERNELS_CORE:
-        raise UnsupportedError(
-            "kernels 'core' do not exist in this version: use 'portable'",
-            reason="UNSUPPORTED_KERNELS",
-            subject="kernels",
-            value="core",
-            allowed="portable",
-        )
+    """Return the options; raises the error tree for an unknown target or schedule."""
     return CompileOptions(
         target=target,
         core=parse_core(load_target(target).core),
         schedule=schedule_name(options.schedule),
         interface=_INTERFACES[options.interface],
+        kernels=_KERNELS[options.kernels],
     )
 
 

@@ -10,6 +10,7 @@ from services.compiler.convert.schedule import schedule_to_proto
 from services.compiler.estimate import Estimate, LayerEstimate
 from services.compiler.importers.supported import support_table
 from services.compiler.ir.graph import Graph
+from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.library import LayerFacts, LibraryManifest, MemoryBytes
 from services.compiler.memory.report import ArenaSplit
 from tinyfarm.v1 import compile_pb2, metric_pb2
@@ -77,7 +78,7 @@ def result_to_proto(manifest: LibraryManifest, graph: Graph, target: Target, too
         name=manifest.name,
         target=manifest.target,
         interface=compile_pb2.INTERFACE_FLOAT if manifest.interface == "float" else compile_pb2.INTERFACE_INT8,
-        kernels=compile_pb2.KERNELS_PORTABLE,
+        kernels=kernels_to_proto(manifest.kernels),
         schedule=manifest.schedule,
         macs=manifest.macs,
         sram=sram_to_proto(manifest.memory),
@@ -91,6 +92,11 @@ def result_to_proto(manifest: LibraryManifest, graph: Graph, target: Target, too
         manifest_json=manifest.to_json(),
         lower_bound_bytes=manifest.plan.lower_bound_bytes,
     )
+
+
+def kernels_to_proto(kernel_set: str) -> compile_pb2.Kernels.ValueType:
+    """Return whether the C code is portable: on a core without kernels of its own it is, whatever was asked for."""
+    return compile_pb2.KERNELS_PORTABLE if kernel_set == KernelSet.PORTABLE.value else compile_pb2.KERNELS_CORE
 
 
 def estimate_to_proto(found: Estimate, target: Target) -> compile_pb2.NetworkEstimate:

@@ -1,0 +1,244 @@
+"""What the time of calls of the Thumb-2 kernels is linear in, and the bytes of the routines generated for them.
+
+Counts are read from the call's own parameters; those of depthwise routines from their very instructions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+from services.compiler.codegen.program import KernelCall, Symbol
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op
+from services.compiler.kernels.source import KernelSource
+from services.compiler.kernels.thumb2.assembly import Routine
+from services.compiler.kernels.thumb2.encoding import code_bytes
+from services.compiler.kernels.thumb2.gemm import TAIL_STORES
+from services.compiler.kernels.thumb2.pack import padded_depth
+
+Mix = Counter[str]
+_WINDOW_PARTS = (
+    "windows", "rows", "copied words", "copied bytes", "border rows", "border copies", "border copied bytes",
+    "border fills", "border filled bytes",
+)  # fmt: skip
+_KINDS = ("branches", "double loads", "double stores", "loads", "others", "products", "stores")
+_GATHERED_AT_ONCE = 8
+# depthwise shapes that one search meets again and again
+_REMEMBERED = 4096
+
+
+def thumb2_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, float]]:
+    """Yield the counts of one call by name."""
+    match op:
+        case _ if call.function == "tf_limit_s8":
+            yield "elements", graph.tensors[op.output].elements
+        case Conv2D():
+            yield from _conv_counts(graph, op, call)
+        case DepthwiseConv2D():
+            yield from _depthwise_counts(graph, op, call)
+        case FullyConnected():
+            yield from _dense_counts(graph, op, call)
+        case _:
+            elements = graph.tensors[op.output].elements
+            rows = call.region.rows[1] - call.region.rows[0]
+            yield "rows", rows
+            yield from _either("shifted", _routine(call, "add"), "words", rows * (elements // rows // 4))
+            yield "rest", rows * (elements // rows % 4)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def source_bytes(source: KernelSource) -> int:
+    """Return the bytes of a generated file's routines, each from a multiple of four."""
+    return sum(-(-code_bytes(routine) // 4) * 4 for routine in source.routines())
+
+
+def _routine(call: KernelCall, field: str) -> str:
+    value = dict(call.fields())[field]
+    if not isinstance(value, Symbol):
+        raise AssertionError(f"{call.function}: field {field} names no routine")
+    return value.name
+
+
+def _either(mark: str, routine: str, name: str, count: float) -> Iterator[tuple[str, float]]:
+    """Yield a count under one of two names, by whether the routine's own name is marked."""
+    marked = f"_{mark}" in routine
+    yield f"{mark} {name}", count if marked else 0
+    yield name, 0 if marked else count
+
+
+def _number(call: KernelCall, field: str) -> int:
+    value = dict(call.fields())[field]
+    if not isinstance(value, int):
+        raise AssertionError(f"{call.function}: field {field} is no integer")
+    return value
+
+
+def _conv_counts(graph: Graph, op: Conv2D, call: KernelCall) -> Iterator[tuple[str, float]]:
+    """Runs of pixels are cut in blocks, blocks in pairs; an odd last pixel is a pair of its own, and repeated."""
+    channels, kernel_h, kernel_w, in_c = graph.tensors[op.weights].shape
+    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    depth, block = padded_depth(kernel_h * kernel_w * in_c), 2 * _number(call, "block_pairs")
+    pointwise = call.function == "tf_pointwise_thumb2_s8"
+    runs, length = (out_h, out_w) if pointwise and op.stride_hw != (1, 1) else (1, out_h * out_w)
+    pairs = runs * -(-length // 2)
+    blocks, left = divmod(length, block)
+    products = runs * (blocks + (left > 1) + left % 2)
+    yield "runs", runs
+    yield "blocks", runs * (blocks + (left > 0))
+    yield "products", products
+    yield "pairs", pairs
+    routine = _routine(call, "gemm")
+    groups, tails = channels // 4, TAIL_STORES[channels % 4]
+    yield "groups", products * groups
+    yield from _either("relu", routine, "pair groups", pairs * groups)
+    yield "steps", pairs * groups * (depth // 2)
+    yield "loops", pairs * groups * -(-depth // 16)
+    yield "tails", products * len(tails)
+    yield "pair tails", pairs * len(tails)
+    yield from _either("relu", routine, "tail outputs", pairs * sum(tails))
+    yield "tail steps", pairs * len(tails) * (depth // 4)
+    if pointwise:
+        yield "expanded words", pairs * (depth // 4)
+        yield "odd words", pairs * (depth // 4 % 2)
+    else:
+        yield from _window_counts(graph, op, pairs, depth)
+
+
+def _window_counts(graph: Graph, op: Conv2D, pairs: int, depth: int) -> Iterator[tuple[str, float]]:
+    """Rows of windows: in place, copied, or assembled value by value at the border."""
+    _, kernel_h, kernel_w, in_c = graph.tensors[op.weights].shape
+    _, in_h, in_w, _ = graph.tensors[op.input].shape
+    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    run = kernel_w * in_c
+    in_place = run % 4 == 0
+    ys = _taps_inside(in_h, (op.stride_hw[0] * i - op.padding.top for i in range(out_h)), kernel_h, op.dilation_hw[0])
+    xs = _taps_inside(in_w, (op.stride_hw[1] * i - op.padding.left for i in range(out_w)), kernel_w, op.dilation_hw[1])
+    whole_xs = [x == kernel_w and op.dilation_hw[1] == 1 for x in xs]
+    found = Mix()
+    for columns, whole, rows in ((xs, whole_xs, ys), (xs[-1:], whole_xs[-1:], ys[-1:] if out_h * out_w % 2 else [])):
+        windows = len(rows) * len(columns)
+        full = sum(whole) * (sum(rows) if in_place else kernel_h * rows.count(kernel_h))
+        inside_taps = sum(rows) * sum(columns) - full * kernel_w
+        border = windows * kernel_h - full
+        found += Mix(
+            {
+                "windows": windows,
+                "rows": full,
+                "border rows": border,
+                "border copies": inside_taps,
+                "border copied bytes": inside_taps * in_c,
+                "border fills": border * kernel_w - inside_taps,
+                "border filled bytes": (border * kernel_w - inside_taps) * in_c,
+            }
+        )
+    if not in_place:
+        found["copied words"] = found["rows"] * (run // 4 + (run % 4 > 0 and run > 4))
+        found["copied bytes"] = found["rows"] * (run % 4 if run < 4 else 0)
+    for name in _WINDOW_PARTS:
+        for kind, applies in (("direct", in_place), ("staged", not in_place)):
+            yield f"{kind} {name}", found[name] if applies else 0
+    expansions, words = (kernel_h, run // 4) if in_place else (1, depth // 4)
+    yield "expansions", pairs * expansions
+    yield "expanded words", pairs * expansions * words
+    yield "odd words", pairs * expansions * (words % 2)
+
+
+def _taps_inside(size: int, starts: Iterable[int], kernel: int, dilation: int) -> list[int]:
+    """Return how many taps of each window lie in the image, on one axis."""
+    return [sum(0 <= start + k * dilation < size for k in range(kernel)) for start in starts]
+
+
+def _dense_counts(graph: Graph, op: FullyConnected, call: KernelCall) -> Iterator[tuple[str, float]]:
+    channels, depth = graph.tensors[op.weights].shape
+    rows, words = graph.tensors[op.output].elements // channels, padded_depth(depth) // 4
+    routine, tails = _routine(call, "dot"), TAIL_STORES[channels % 4]
+    yield "rows", rows
+    yield "words", rows * (depth // 4)
+    yield "rest", rows * (depth % 4 > 0)
+    yield from _either("relu", routine, "groups", rows * (channels // 4))
+    yield "steps", rows * (channels // 4) * words
+    yield "loops", rows * (channels // 4) * -(-words // 4)
+    yield "tails", rows * len(tails)
+    yield from _either("relu", routine, "tail outputs", rows * sum(tails))
+    yield "tail steps", rows * len(tails) * words
+
+
+def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> Iterator[tuple[str, float]]:
+    _, _, in_w, channels = graph.tensors[op.input].shape
+    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    plane_w = _number(call, "plane_w")
+    mixes = _depthwise_mixes(call.sources[0], out_w, min(in_w, plane_w - op.padding.left))
+    whole, chunks = _chunks(graph, op, _number(call, "chunk_rows"))
+    yield "filled values", chunks["first fill"] * plane_w
+    cut = 0 if whole else channels
+    yield "channels", channels - cut
+    yield "cut channels", cut
+    yield "chunks", cut * chunks["chunks"]
+    yield "chunk filled values", cut * chunks["fill"] * plane_w
+    yield "moved values", cut * chunks["moved"] * plane_w
+    times = channels * chunks["chunks"], channels * out_h, channels * chunks["gathered"]
+    for place, mix, count in zip(("prologue", "row", "gather"), mixes, times, strict=True):
+        yield from ((f"{place} {kind}", count * mix[kind]) for kind in _KINDS)
+
+
+def _chunks(graph: Graph, op: DepthwiseConv2D, chunk_rows: int) -> tuple[bool, Mix]:
+    """Return whether all rows fit the plane, and what a channel's chunks gather, fill and move, in plane rows."""
+    in_h, out_h = graph.tensors[op.input].shape[1], graph.tensors[op.output].shape[1]
+    kernel_h, stride = graph.tensors[op.weights].shape[1], op.stride_hw[0]
+    kept = max(kernel_h - stride, 0)
+    found = Mix({"first fill": (chunk_rows - 1) * stride + kernel_h})
+    row, held = 0, 0
+    while row < out_h:
+        rows = min(out_h - row, chunk_rows)
+        first = row * stride - op.padding.top + held
+        needed = (rows - 1) * stride + kernel_h - held
+        inside = max(0, min(first + needed, in_h) - max(first, 0))
+        found += Mix({"chunks": 1, "gathered": inside, "fill": needed - inside})
+        row, held = row + rows, kept
+        found["moved"] += kept if row < out_h else 0
+    return out_h <= chunk_rows, found
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _depthwise_mixes(source: KernelSource, out_w: int, gather_w: int) -> tuple[Mix, Mix, Mix]:
+    """Return the instructions of a channel before its first row, of an output row, and of a gathered row."""
+    channel, loader = source.routines()
+    without_tiles = _executed(channel, {"1": 1, "2": 0})["stored outputs"]
+    in_loop = _executed(channel, {"1": 1, "2": 1})["stored outputs"] - without_tiles
+    repeats = (out_w - without_tiles) // in_loop if in_loop else 0
+    prologue = _executed(channel, {"1": 0})
+    row = _executed(channel, {"1": 1, "2": repeats})
+    row.subtract(prologue)
+    gathered = _executed(loader, {"1": 1, "2": gather_w // _GATHERED_AT_ONCE})
+    return prologue, row, gathered
+
+
+def _executed(routine: Routine, loops: dict[str, int]) -> Mix:
+    """Return the instructions of a routine by kind, the lines between a label and its branch so many times each."""
+    found, times = Mix(), [1]
+    for line in routine.body:
+        if line.endswith(":"):
+            times.append(times[-1] * loops.get(line[:-1], 1))
+            continue
+        name = line.split()[0]
+        found[_kind(name)] += times[-1]
+        found["stored outputs"] += times[-1] if name == "strb" else 0
+        if name == "bne":
+            times.pop()
+    return found
+
+
+def _kind(name: str) -> str:
+    if name == "ldrd":
+        return "double loads"
+    if name == "strd":
+        return "double stores"
+    if name.startswith("ld"):
+        return "loads"
+    if name.startswith("st"):
+        return "stores"
+    if name.startswith(("smla", "smm")):
+        return "products"
+    return "branches" if name.startswith("b") else "others"
