@@ -96,14 +96,15 @@ def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
         or (graph.tensors[op.weights].data is not None and not _exact(channel_arithmetic(graph, op)))
     ):
         return None
-    width = plane_width(out_w, kernel_w, op.stride_hw[1])
-    gather_w = min(in_w, width - op.padding.left)
+    # whole rows of the input are gathered, so the plane holds also columns that no output reads
+    inside = op.padding.left + in_w
+    width = max(plane_width(out_w, kernel_w, op.stride_hw[1]), inside + inside % 2)
     shape = DepthwiseShape((kernel_h, kernel_w), op.stride_hw, out_w, channels, width, 0, relu=False)
-    if gather_w < 1 or not supported(shape):
+    if not supported(shape):
         return None
     rows = max(1, min(out_h, (_PLANE_BYTES // (2 * width) - kernel_h) // op.stride_hw[0] + 1))
     held = (rows - 1) * op.stride_hw[0] + kernel_h
-    return DepthwisePlan(kernel_h, kernel_w, width, gather_w, rows, 2 * (held * width + 2))
+    return DepthwisePlan(kernel_h, kernel_w, width, in_w, rows, 2 * (held * width + 2))
 
 
 def adds(graph: Graph, op: Add) -> bool:
