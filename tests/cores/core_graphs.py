@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op, Padding
 from services.compiler.ir.tensor import DType, QuantParams, TensorId
-from tests.compiler.graph_maker import GraphMaker
+from services.compiler.quant.reference import run_graph
+from tests.compiler.graph_maker import GraphMaker, random_inputs
 from tests.compiler.test_pipeline_random import ACTIVATIONS, PAIR, Grower
 
+Array = npt.NDArray[np.generic]
 EXAMPLES = int(os.environ.get("TINYFARM_FUZZ_EXAMPLES", "1"))
 SHAPES = st.one_of(
     st.tuples(st.just(1), st.integers(1, 12), st.integers(1, 12), st.integers(1, 9)),
@@ -131,7 +134,7 @@ class Strain:
         assert weights.quant is not None
         taps = float(np.prod(weights.shape[1:3] if isinstance(op, DepthwiseConv2D) else weights.shape[1:]))
         factor = 2.0 ** float(self.random.choice([0, 0, 0, 0, -4, -1, 2, 12]))
-        scale = x.scale[0] * max(weights.quant.scale) * 100 * taps**0.5 * factor
+        scale = float(np.float32(x.scale[0] * max(weights.quant.scale) * 100 * taps**0.5 * factor))
         y = self.m.tensors[op.output]
         assert y.quant is not None
         self.m.tensors[op.output] = replace(y, quant=QuantParams((scale,), y.quant.zero_point))
@@ -156,12 +159,14 @@ def core_graphs(draw: st.DrawFn, name: str = "random") -> Graph:
 
 @dataclass(frozen=True)
 class Sample:
-    """A graph and the seed of its inputs."""
+    """A graph with inputs and what it makes of them."""
 
     graph: Graph
-    seed: int
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
 
 
+@cache
 def draw_samples(count: int) -> list[Sample]:
     """Return the first so many random graphs, always the same ones, each under a name of its own."""
     drawn: list[Sample] = []
@@ -176,7 +181,8 @@ def draw_samples(count: int) -> list[Sample]:
     )
     @given(core_graphs(), st.integers(0, 1 << 20))
     def collect(graph: Graph, seed: int) -> None:
-        drawn.append(Sample(replace(graph, name=f"r{len(drawn):05}"), seed))
+        inputs = random_inputs(graph, seed)
+        drawn.append(Sample(replace(graph, name=f"r{len(drawn):05}"), inputs, run_graph(graph, inputs)))
 
     collect()
     return drawn

@@ -6,7 +6,7 @@ bytes, so that a test sees every byte that a layer wrote.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,7 @@ from services.common.targets import load_target
 from services.compiler.pipeline import Compiled
 from services.evaluator.boards.board import Region, Write
 from services.evaluator.boards.unicorn import UnicornBoard
+from services.evaluator.errors import ProgramFault
 from services.evaluator.image import build_image
 from services.evaluator.library import CLibrary, read_library
 from services.evaluator.manifest import LayerSpec, Manifest, MemorySplit, TensorSpec
@@ -32,23 +33,28 @@ _WRITTEN_BY_HAND = frozenset(p.name for folder in ("portable", "thumb2/sources")
 _HEAD_BYTES, _GUARD_BYTES = 16, 64
 _START = _HEAD_BYTES + _GUARD_BYTES
 _BUDGET = 2_000_000_000
+# what fits every board's flash, the smallest of which has 1 MiB; code of a network beside the shared kernels
+_PACK_BYTES, _PACK_NETWORKS, _CODE_BYTES = 768 * 1024, 30, 8 * 1024
 
 
-def run_packed(
-    compiled: Sequence[Compiled], inputs: Sequence[Sequence[Array]], *, by_layer: bool = False
-) -> list[tuple[Array, ...]]:
-    """Return every network's outputs for its inputs; all are compiled for the same target, under different names.
-
-    Fails if a byte outside a network's arena is written; with `by_layer` also if a layer writes outside its outputs
-    and scratch. Bytes that hold no value are filled with noise before the run, with `by_layer` before every layer.
-    """
-    with PackedBoard(compiled) as board:
-        run = board.run_by_layer if by_layer else board.run
-        return [run(number, arrays) for number, arrays in enumerate(inputs)]
+def packs(compiled: Sequence[Compiled]) -> Iterator[range]:
+    """Cut the networks into runs whose constants and code fit the flash of every board."""
+    first, used = 0, 0
+    for number, one in enumerate(compiled):
+        bytes_more = one.manifest.weights_bytes + one.manifest.tables_bytes + _CODE_BYTES
+        if number > first and (used + bytes_more > _PACK_BYTES or number - first == _PACK_NETWORKS):
+            yield range(first, number)
+            first, used = number, 0
+        used += bytes_more
+    yield range(first, len(compiled))
 
 
 class PackedBoard:
-    """A simulated board with all the networks in its flash."""
+    """A simulated board with all the networks in its flash: compiled for one target, under different names.
+
+    A run fails if a byte outside the network's arena is written; by layer also if a layer writes outside its outputs
+    and scratch. Bytes that hold no value are noise before the run, by layer before every layer.
+    """
 
     def __init__(self, compiled: Sequence[Compiled]) -> None:
         libraries = [read_library(one.library_zip) for one in compiled]
@@ -95,7 +101,11 @@ class PackedBoard:
     def _exchange(self, number: int, arena: Bytes, layers: tuple[int, int]) -> Bytes:
         """Run the layers on the arena, in which the head is set, and return it as it is then."""
         arena[:_HEAD_BYTES] = np.frombuffer(np.array([number, *layers, 0], "<i4").tobytes(), np.uint8)
-        run = self._board.run((Write(0, arena.tobytes()),), (Region(0, arena.size),), _BUDGET)
+        try:
+            run = self._board.run((Write(0, arena.tobytes()),), (Region(0, arena.size),), _BUDGET)
+        except ProgramFault:
+            self._board.reset()
+            raise
         return np.frombuffer(run.outputs[0], np.uint8).copy()
 
     def __enter__(self) -> Self:

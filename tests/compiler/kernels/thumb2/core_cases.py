@@ -276,6 +276,20 @@ def _depthwise() -> dict[str, CoreCase]:
         "depthwise growing in place": one(
             lambda m, x: m.depthwise(m.conv2d(x, 96, (1, 1)), padding=Padding(2, 2, 2, 2)), 1, 6, 6, 3
         ),
+        "depthwise growing in chunks after a convolution": one(
+            lambda m, x: m.depthwise(m.conv2d(x, 5, (1, 1)), padding=Padding(2, 2, 2, 2)), 1, 130, 12, 3
+        ),
+        "depthwise 5x2 stride 2 with columns that are not read": one(
+            depthwise((5, 2), (1, 2), padding=NO_PADDING), 1, 9, 7, 3
+        ),
+        "depthwise with columns that are not read in chunks": one(
+            depthwise((2, 2), (1, 3), padding=NO_PADDING, activation=RELU), 1, 120, 22, 2
+        ),
+        "depthwise with the last rows not read": one(depthwise((2, 2), (3, 3), padding=NO_PADDING), 1, 7, 7, 2),
+        "depthwise windows above the image": one(
+            depthwise((3, 3), (2, 2), padding=Padding(3, 0, 1, 1)), 1, 1, 6, 3, covered=False
+        ),
+        "depthwise windows beside the image": one(depthwise((3, 3), (2, 2), padding=Padding(1, 1, 3, 0)), 1, 6, 1, 3),
         "depthwise larger than the image": one(depthwise((7, 7)), 1, 2, 3, 4),
         "depthwise 1x7 fits registers, its values do not": one(depthwise((1, 7)), 1, 4, 12, 3),
         "depthwise 1x10": one(depthwise((1, 10), (1, 2)), 1, 4, 21, 3),
