@@ -66,7 +66,8 @@ def run_search(
     hand_made = train_baselines(ctx, chosen)
     measured = measure(ctx, (*finalists, *hand_made))
 
-    points, baselines = mark_front(measured[: len(finalists)]), mark_front(measured[len(finalists) :])
+    marked = mark_front(measured)
+    points, baselines = marked[: len(finalists)], marked[len(finalists) :]
     best = winner(points)
     return SearchResult(
         dataset.name,

@@ -19,7 +19,7 @@ CALIBRATION_IMAGES = 256
 class Point:
     """A network, predicted and measured. `broken` lists the limits it breaks as measured.
 
-    `on_front`: it keeps to the limits and no other measured point of its list is at least as good in accuracy,
+    `on_front`: it keeps to the limits and no other measured point, hand-made ones included, is at least as good in accuracy,
     latency and memory and better in one.
     """
 
