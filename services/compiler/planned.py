@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from services.compiler.codegen.calls import lower
 from services.compiler.codegen.program import Program, Section
@@ -15,6 +16,7 @@ from services.compiler.memory.arena import ArenaPlan, plan_arena
 from services.compiler.memory.live_range import LiveRange, live_ranges
 from services.compiler.memory.overlap import overlap_rules
 from services.compiler.memory.report import MemoryReport, memory_report
+from services.compiler.memory.scratch import affordable_planes, grow_scratch
 from services.compiler.schedule.per_layer import per_layer_schedule
 from services.compiler.schedule.schedule import Schedule
 
@@ -48,13 +50,38 @@ class Planned:
         return arrays + params + PARAMS_BYTES["tf_region"] * len(self.program.regions())
 
 
-def plan_network(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE) -> Planned:
-    """Return the graph's per-layer schedule with offsets and calls; needs no weights."""
-    schedule = per_layer_schedule(graph, kernels)
-    ranges = live_ranges(schedule)
-    plan = plan_arena(ranges, overlap_rules(graph, schedule, kernels))
+def plan_network(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE, *, exact: bool = True) -> Planned:
+    """Return the graph's per-layer schedule with offsets and calls; needs no weights.
+
+    Without `exact` the solver that closes what gaps the heuristics leave is not asked: faster, for searches.
+    """
+    schedule, ranges, plan = _placed(graph, kernels, exact)
     program = lower(graph, schedule, plan, kernels)
     return Planned(graph, schedule, ranges, plan, memory_report(schedule, ranges, plan), program, kernels)
+
+
+_Placed = tuple[Schedule, Sequence[LiveRange], ArenaPlan]
+
+
+def _placed(graph: Graph, kernels: KernelSet, exact: bool) -> _Placed:
+    """Return the smallest plan found, then what makes it faster and no larger: planes and more scratch."""
+    schedule, ranges, plan = _least(graph, kernels, per_layer_schedule(graph, kernels), exact)
+    match kernels:
+        case KernelSet.PORTABLE:
+            if planes := affordable_planes(graph, schedule, ranges, plan.arena_bytes):
+                faster = _least(graph, kernels, per_layer_schedule(graph, kernels, planes), exact)
+                if faster[2].arena_bytes <= plan.arena_bytes:
+                    schedule, ranges, plan = faster
+        case KernelSet.THUMB2:
+            schedule, plan = grow_scratch(graph, schedule, ranges, plan)
+        case _:
+            assert_never(kernels)
+    return schedule, live_ranges(schedule), plan
+
+
+def _least(graph: Graph, kernels: KernelSet, schedule: Schedule, exact: bool) -> _Placed:
+    ranges = live_ranges(schedule)
+    return schedule, ranges, plan_arena(ranges, overlap_rules(graph, schedule, kernels), exact=exact)
 
 
 def _params_bytes(params_type: str) -> int:

@@ -45,6 +45,10 @@ class Operands:
             raise AssertionError(f"step of operator {self.step.op_index} has no scratch")
         return ArenaRef(self.plan.offsets[self.step.scratch], ctype)
 
+    def scratch_bytes(self) -> int:
+        """Return the size of the step's scratch; 0 where it has none."""
+        return 0 if self.step.scratch is None else self.buffers[self.step.scratch].size_bytes
+
     def _arena(self, tensor: TensorId, among: tuple[BufferId, ...]) -> ArenaRef:
         buffer = next(b for b in among if tensor in self.buffers[b].tensors)
         is_float = self.graph.tensors[tensor].dtype.is_float

@@ -74,7 +74,7 @@ def _conv2d_call(graph: Graph, op: Conv2D, operands: Operands) -> KernelCall:
             ("out_row_stride", row_stride(graph, op.output)),
             ("in_c", graph.tensors[op.input].shape[3]),
             ("out_c", channels),
-            ("block_pairs", block_pairs(graph, op)),
+            ("block_pairs", block_pairs(graph, op, operands.scratch_bytes())),
             ("in_zero_point", quant_of(graph, op.input).zero_point[0]),
             ("window", window_fields(graph, op)),
         )
@@ -141,7 +141,7 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands) -> Ke
             ("in_c", channels),
             ("record_bytes", record),
             ("plane_w", plan.plane_w),
-            ("chunk_rows", plan.chunk_rows),
+            ("chunk_rows", plan.chunk_rows(operands.scratch_bytes())),
             ("in_zero_point", quant_of(graph, op.input).zero_point[0]),
             ("window", window_fields(graph, op)),
         )

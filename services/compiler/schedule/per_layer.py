@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import DepthwiseConv2D, Op, Reshape
 from services.compiler.ir.tensor import TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.schedule import thumb2
+from services.compiler.schedule.access_order import overlaps
 from services.compiler.schedule.schedule import Buffer, BufferId, BufferKind, Schedule, Stage, StageKind, Step
 
 
-def per_layer_schedule(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE) -> Schedule:
-    """Return the schedule in which a reshape costs nothing: both sides of it name the same buffer."""
+def per_layer_schedule(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE, planes: Collection[int] = ()) -> Schedule:
+    """Return the schedule in which a reshape costs nothing: both sides of it name the same buffer.
+
+    `planes` are operators (depthwise convolutions) that get a plane even where it does not save memory: it is faster.
+    """
     roots = alias_roots(graph)
     tensor_buffers = _tensor_buffers(graph, roots)
     buffer_of = {roots[t]: b.id for b in tensor_buffers for t in b.tensors}
@@ -21,6 +27,8 @@ def per_layer_schedule(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE) ->
         if isinstance(op, Reshape):
             continue
         scratch_bytes = _scratch_bytes(graph, op, index, roots, kernels)
+        if not scratch_bytes and index in planes and isinstance(op, DepthwiseConv2D):
+            scratch_bytes = plane_bytes(graph, op)
         if scratch_bytes:
             scratch_id = len(tensor_buffers) + len(scratches)
             scratches.append(Buffer(scratch_id, f"scratch of {op.name}", BufferKind.SCRATCH, scratch_bytes))
@@ -69,13 +77,14 @@ def _tensor_buffers(graph: Graph, roots: dict[TensorId, TensorId]) -> tuple[Buff
 
 
 def _scratch_bytes(graph: Graph, op: Op, index: int, roots: dict[TensorId, TensorId], kernels: KernelSet) -> int:
-    """Return the scratch of the operator's kernel; 0 where it needs none."""
-    special = thumb2.scratch_bytes(graph, op) if kernels is KernelSet.THUMB2 else 0
-    return special or _plane_bytes(graph, op, index, roots)
+    """Return the least scratch of the operator's kernel; 0 where it needs none."""
+    sizes = thumb2.scratch_sizes(graph, op) if kernels is KernelSet.THUMB2 else ()
+    return sizes[0] if sizes else _plane_bytes(graph, op, index, roots)
 
 
 def _plane_bytes(graph: Graph, op: Op, index: int, roots: dict[TensorId, TensorId]) -> int:
-    """Return the scratch of the in-place depthwise convolution where it is possible and saves memory.
+    """Return the scratch of the in-place depthwise convolution where it is possible and saves memory over the
+    kernel without scratch, whose output may start some rows below its input.
 
     Channel by channel, an output of any height and width may take the input's place: element i of either belongs
     to channel i mod C, so a channel's outputs overwrite that channel's inputs only, and those are in the plane.
@@ -86,7 +95,9 @@ def _plane_bytes(graph: Graph, op: Op, index: int, roots: dict[TensorId, TensorI
     if source.shape[3] != result.shape[3] or _lives_on(graph, op, index, roots):
         return 0
     scratch = plane_bytes(graph, op)
-    return scratch if scratch < min(source.size_bytes, result.size_bytes) else 0
+    distance = min((o.distance_bytes for o in overlaps(graph, op, KernelSet.PORTABLE, 0)), default=result.size_bytes)
+    beside = max(result.size_bytes, source.size_bytes + min(distance, result.size_bytes))
+    return scratch if max(source.size_bytes, result.size_bytes) + scratch < beside else 0
 
 
 def _lives_on(graph: Graph, op: Op, index: int, roots: dict[TensorId, TensorId]) -> bool:

@@ -17,37 +17,54 @@ from services.compiler.quant.channels import ChannelArithmetic, channel_arithmet
 from services.compiler.quant.elementwise import add_params
 from services.compiler.quant.values import quant_of
 
-# a depthwise plane larger than this is cut in chunks of rows; each chunk costs a few instructions a channel
-_PLANE_BYTES = 2048
-# expanded pixels of a convolution: a few pairs of them share every load of a weight from flash
-_BLOCK_BYTES = 1024
+# Scratch grows from the least, which is always given, to the most, where the arena has room (memory/scratch.py).
+# A depthwise plane that does not hold all rows is cut in chunks; each chunk costs a few instructions a channel.
+_LEAST_PLANE_BYTES = 1024
+# Expanded pixels of a convolution: several pairs of them share every load of a weight from flash.
+_MOST_BLOCK_BYTES = 4096
 
 
-def scratch_bytes(graph: Graph, op: Op) -> int:
-    """Return the scratch that the operator's kernel needs; 0 where it needs none or the set does not cover it."""
+def scratch_sizes(graph: Graph, op: Op) -> tuple[int, ...]:
+    """Return the sizes of scratch that the operator's kernel can use, upwards: the first is what it needs.
+
+    Empty where it needs none or the set does not cover the operator. More scratch is never slower.
+    """
     match op:
-        case Conv2D() if (depth := matrix_depth(graph, op)) is not None:
-            padded, out_c = padded_depth(depth), graph.tensors[op.output].shape[3]
-            return 4 * padded * block_pairs(graph, op) + out_c + (0 if is_pointwise(graph, op) else 2 * padded)
+        case Conv2D() if matrix_depth(graph, op) is not None:
+            most = max(1, min(_MOST_BLOCK_BYTES // _pair_bytes(graph, op), -(-_pixels(graph, op) // 2)))
+            return tuple(_beside_pairs(graph, op) + n * _pair_bytes(graph, op) for n in range(1, most + 1))
         case FullyConnected() if (depth := matrix_depth(graph, op)) is not None:
-            return 2 * padded_depth(depth)
+            return (2 * padded_depth(depth),)
         case DepthwiseConv2D() if (plan := depthwise_plan(graph, op)) is not None:
-            return plan.scratch_bytes
+            return plan.plane_sizes()
         case _:
-            return 0
+            return ()
+
+
+def block_pairs(graph: Graph, op: Conv2D, scratch_bytes: int) -> int:
+    """Return how many pairs of pixels are expanded at a time in a scratch of one of `scratch_sizes`."""
+    return (scratch_bytes - _beside_pairs(graph, op)) // _pair_bytes(graph, op)
+
+
+def _pair_bytes(graph: Graph, op: Conv2D) -> int:
+    return 4 * padded_depth(prod(graph.tensors[op.weights].shape[1:]))
+
+
+def _beside_pairs(graph: Graph, op: Conv2D) -> int:
+    """Return the scratch beside the expanded pairs: a pixel's outputs and, unless used in place, two windows."""
+    windows = 0 if is_pointwise(graph, op) else _pair_bytes(graph, op) // 2
+    return graph.tensors[op.output].shape[3] + windows
+
+
+def _pixels(graph: Graph, op: Conv2D) -> int:
+    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    return out_h * out_w
 
 
 def is_pointwise(graph: Graph, op: Conv2D) -> bool:
     """Whether every window is one whole pixel whose values fill words."""
     _, kernel_h, kernel_w, in_c = graph.tensors[op.weights].shape
     return (kernel_h, kernel_w) == (1, 1) and in_c % 4 == 0 and op.padding == Padding()
-
-
-def block_pairs(graph: Graph, op: Conv2D) -> int:
-    """Return how many pairs of pixels are expanded at a time: as many as fit a block, at least one."""
-    _, out_h, out_w, _ = graph.tensors[op.output].shape
-    pair_bytes = 4 * padded_depth(prod(graph.tensors[op.weights].shape[1:]))
-    return max(1, min(_BLOCK_BYTES // pair_bytes, -(-out_h * out_w // 2)))
 
 
 def matrix_depth(graph: Graph, op: Conv2D | FullyConnected) -> int | None:
@@ -70,8 +87,22 @@ class DepthwisePlan:
     kernel_w: int
     plane_w: int
     gather_w: int
-    chunk_rows: int
-    scratch_bytes: int
+    stride_h: int
+    out_h: int
+
+    def plane_sizes(self) -> tuple[int, ...]:
+        """Return the useful scratch sizes: from the least, every one that saves a chunk, up to a whole plane."""
+        least = next((n for n in range(self.out_h, 1, -1) if self._plane_bytes(n) <= _LEAST_PLANE_BYTES), 1)
+        rows = {-(-self.out_h // -(-self.out_h // n)) for n in range(least, self.out_h + 1)}
+        return tuple(self._plane_bytes(n) for n in sorted(rows))
+
+    def chunk_rows(self, scratch_bytes: int) -> int:
+        """Return the output rows at a time that a plane of so many bytes has room for."""
+        held = (scratch_bytes // 2 - 2) // self.plane_w
+        return min(self.out_h, (held - self.kernel_h) // self.stride_h + 1)
+
+    def _plane_bytes(self, rows: int) -> int:
+        return 2 * (((rows - 1) * self.stride_h + self.kernel_h) * self.plane_w + 2)
 
     def shape(self, graph: Graph, op: DepthwiseConv2D, relu: bool) -> DepthwiseShape:
         """Return what the channel's routine is made for."""
@@ -102,9 +133,7 @@ def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
     shape = DepthwiseShape((kernel_h, kernel_w), op.stride_hw, out_w, channels, width, 0, relu=False)
     if not supported(shape):
         return None
-    rows = max(1, min(out_h, (_PLANE_BYTES // (2 * width) - kernel_h) // op.stride_hw[0] + 1))
-    held = (rows - 1) * op.stride_hw[0] + kernel_h
-    return DepthwisePlan(kernel_h, kernel_w, width, in_w, rows, 2 * (held * width + 2))
+    return DepthwisePlan(kernel_h, kernel_w, width, in_w, op.stride_hw[0], out_h)
 
 
 def adds(graph: Graph, op: Add) -> bool:

@@ -15,13 +15,14 @@ def rules_of(graph: Graph) -> tuple[OverlapRule, ...]:
 
 
 def test_split_counts_the_input_while_it_lives() -> None:
+    """The first output starts 116 below the input, so that no row of it is overwritten before it was read."""
     m = GraphMaker()
     planned = plan_network(m.build(m.conv2d(m.conv2d(m.input(1, 8, 8, 3), 4), 2)))
     split = planned.memory.split
-    assert (split.input, split.activations, split.line_buffers, split.scratch) == (192, 256, 0, 0)
-    assert split.arena == planned.plan.arena_bytes == 448
+    assert (split.input, split.activations, split.line_buffers, split.scratch) == (192, 116, 0, 0)
+    assert split.arena == planned.plan.arena_bytes == 308
     assert planned.memory.peak_step == 0
-    assert planned.memory.live_bytes == (448, 256 + 128)
+    assert planned.memory.live_bytes == (288, 276)
 
 
 def test_scratch_and_in_place_depthwise_are_told_apart() -> None:
@@ -66,15 +67,10 @@ def test_input_read_in_two_shapes_is_not_overwritten() -> None:
 
 def test_dequantize_needs_its_output_lower() -> None:
     m = GraphMaker()
-    assert rules_of(m.build(m.dequantize(m.input(1, 10)))) == (OverlapRule(0, 1, 30),)
+    assert rules_of(m.build(m.dequantize(m.input(1, 10)))) == (OverlapRule(0, 1, 27),)
 
 
 def test_quantize_of_floats_runs_in_place() -> None:
     m = GraphMaker()
     planned = plan_network(m.build(m.quantize(m.input(1, 64, dtype=DType.FLOAT32))))
     assert planned.plan.arena_bytes == 256
-
-
-def test_convolutions_and_pools_get_no_rule() -> None:
-    m = GraphMaker()
-    assert rules_of(m.build(m.pool("max", m.conv2d(m.input(1, 8, 8, 3), 4), (2, 2)))) == ()

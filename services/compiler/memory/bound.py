@@ -1,0 +1,30 @@
+"""Lower bounds on the arena that need no search."""
+
+from __future__ import annotations
+
+from services.compiler.memory.problem import Pair, Problem
+from services.compiler.schedule.schedule import BufferId
+
+
+def step_bound(problem: Problem) -> int:
+    """Return the units that the fullest step needs: what lives there, less the most that shifts let it share.
+
+    A target shares no more than its own size with all its sources together, and so does a source with its targets.
+    """
+    live = [0] * (max((r.last for r in problem.ranges.values()), default=0) + 1)
+    for buffer, r in problem.ranges.items():
+        for step in range(r.first, r.last + 1):
+            live[step] += problem.sizes[buffer]
+    by_step: dict[int, list[Pair]] = {}
+    for pair in problem.shifts:
+        by_step.setdefault(problem.ranges[pair[1]].first, []).append(pair)
+    for step, pairs in by_step.items():
+        live[step] -= min(_shared(problem, pairs, side) for side in (0, 1))
+    return max(live)
+
+
+def _shared(problem: Problem, pairs: list[Pair], side: int) -> int:
+    sums: dict[BufferId, int] = {}
+    for pair in pairs:
+        sums[pair[side]] = sums.get(pair[side], 0) + problem.shared(pair)
+    return sum(min(problem.sizes[buffer], total) for buffer, total in sums.items())

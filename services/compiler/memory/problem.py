@@ -1,0 +1,124 @@
+"""The placement problem in whole units of alignment: sizes, who lives with whom, which overlaps are allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import lcm
+
+from services.compiler.memory.live_range import LiveRange
+from services.compiler.memory.overlap import OverlapRule
+from services.compiler.schedule.schedule import BufferId
+
+BUFFER_ALIGN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """In units: a target may share its source's units if it starts `least` or more below, by a multiple of `step`."""
+
+    least: int
+    step: int
+
+    def allows(self, source: int, target: int) -> bool:
+        """Whether the two may share units when placed there."""
+        return source - target >= self.least and (source - target) % self.step == 0
+
+
+Pair = tuple[BufferId, BufferId]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Sizes and live ranges in units of `BUFFER_ALIGN` bytes; `shifts` are by (source, target)."""
+
+    ranges: Mapping[BufferId, LiveRange]
+    sizes: Mapping[BufferId, int]
+    conflicts: Mapping[BufferId, tuple[BufferId, ...]]
+    shifts: Mapping[Pair, Shift]
+
+    @classmethod
+    def of(cls, ranges: Sequence[LiveRange], rules: Sequence[OverlapRule]) -> Problem:
+        """Return the problem; rules whose source lives on when the target is born do not hold."""
+        by_buffer = {r.buffer: r for r in ranges}
+        conflicts = {r.buffer: tuple(o.buffer for o in ranges if o is not r and r.overlaps(o)) for r in ranges}
+        usable = (r for r in rules if by_buffer[r.source].last == by_buffer[r.target].first)
+        sizes = {r.buffer: units(r.size_bytes) for r in ranges}
+        return cls(by_buffer, sizes, conflicts, {(r.source, r.target): _shift(r) for r in usable})
+
+    def part(self, buffers: Sequence[BufferId]) -> Problem:
+        """Return the problem of some buffers only."""
+        kept = set(buffers)
+        return Problem(
+            {b: self.ranges[b] for b in buffers},
+            {b: self.sizes[b] for b in buffers},
+            {b: tuple(o for o in self.conflicts[b] if o in kept) for b in buffers},
+            {pair: shift for pair, shift in self.shifts.items() if kept.issuperset(pair)},
+        )
+
+    def pairs(self) -> Iterator[Pair]:
+        """Yield every two buffers that live together once; a pair with a shift as (source, target)."""
+        for a, others in self.conflicts.items():
+            for b in others:
+                if (a, b) in self.shifts or (a < b and (b, a) not in self.shifts):
+                    yield a, b
+
+    def shared(self, pair: Pair) -> int:
+        """Return the most units that a source and its target can have in common."""
+        source, target = self.sizes[pair[0]], self.sizes[pair[1]]
+        return max(0, min(source, target, target - self.shifts[pair].least))
+
+    def place(self, order: Sequence[BufferId], fixed: Mapping[BufferId, int] | None = None) -> dict[BufferId, int]:
+        """Give each buffer in turn the lowest offset that is free."""
+        offsets = dict(fixed or {})
+        for buffer in order:
+            candidates = self._candidates(buffer, offsets)
+            offsets[buffer] = next(o for o in candidates if self.fits(buffer, o, offsets))
+        return offsets
+
+    def fits(self, buffer: BufferId, offset: int, offsets: Mapping[BufferId, int]) -> bool:
+        """Whether the buffer may lie there beside those placed."""
+        stop = offset + self.sizes[buffer]
+        for other in self.conflicts[buffer]:
+            start = offsets.get(other)
+            if start is None or stop <= start or start + self.sizes[other] <= offset:
+                continue
+            behind, ahead = self.shifts.get((other, buffer)), self.shifts.get((buffer, other))
+            if not ((behind and behind.allows(start, offset)) or (ahead and ahead.allows(offset, start))):
+                return False
+        return True
+
+    def extent(self, offsets: Mapping[BufferId, int]) -> int:
+        """Return the units up to the highest end."""
+        return max((o + self.sizes[b] for b, o in offsets.items()), default=0)
+
+    def _candidates(self, buffer: BufferId, offsets: Mapping[BufferId, int]) -> list[int]:
+        """Return the offsets that a lowest placement can have: at an end of another, or as low as a shift asks."""
+        placed = [b for b in self.conflicts[buffer] if b in offsets]
+        found = {0, *(offsets[o] + self.sizes[o] for o in placed)}
+        bases = tuple(found)
+        for other in placed:
+            start = offsets[other]
+            if behind := self.shifts.get((other, buffer)):
+                found.add(start - behind.least)
+                # the lowest above every base in step with the source
+                found |= {base + (start - base) % behind.step for base in bases}
+            if ahead := self.shifts.get((buffer, other)):
+                low = start + ahead.least
+                found |= {max(base, low) + (start - max(base, low)) % ahead.step for base in bases}
+        return sorted(o for o in found if o >= 0)
+
+
+def units(size_bytes: int) -> int:
+    """Return the units that so many bytes take."""
+    return -(-size_bytes // BUFFER_ALIGN)
+
+
+def aligned(size_bytes: int) -> int:
+    """Return the size rounded up to `BUFFER_ALIGN`."""
+    return units(size_bytes) * BUFFER_ALIGN
+
+
+def _shift(rule: OverlapRule) -> Shift:
+    step = lcm(rule.multiple_bytes, BUFFER_ALIGN)
+    return Shift(-(-rule.distance_bytes // step) * step // BUFFER_ALIGN, step // BUFFER_ALIGN)
