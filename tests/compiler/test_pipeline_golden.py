@@ -9,7 +9,7 @@ import pytest
 
 from services.compiler.ir.tensor import DType, QuantParams
 from services.compiler.library import IoTensor
-from services.compiler.options import CompileOptions, Core, Interface
+from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.pipeline import compile_model
 from services.compiler.quant.affine import dequantize, quantize
 from tests.compiler.host_twin import Array, build_twins
@@ -22,18 +22,18 @@ pytestmark = pytest.mark.skipif(not MODELS, reason="the shared models are not be
 # arena bytes of the int8 interface: a change here is a change of every user's memory
 ARENA_BYTES = {
     "ad01_int8": 768,
-    "cnn_s_quantized": 9760,
+    "cnn_s_quantized": 7972,
     "dnn_s_quantized": 396,
-    "ds_cnn_s_quantized": 16000,
-    "hello_world_int8": 32,
-    "kws_ref_model": 16000,
-    "mcunet_vww1": 89600,
-    "micro_speech_quantized": 5960,
-    "person_detect": 55296,
-    "pretrainedResnet_quant": 49152,
-    "silabs_image_example1": 69120,
-    "silabs_on_off": 4864,
-    "vww_96_int8": 55296,
+    "ds_cnn_s_quantized": 8256,
+    "hello_world_int8": 28,
+    "kws_ref_model": 8256,
+    "mcunet_vww1": 75208,
+    "micro_speech_quantized": 4164,
+    "person_detect": 36872,
+    "pretrainedResnet_quant": 33312,
+    "silabs_image_example1": 55396,
+    "silabs_on_off": 3252,
+    "vww_96_int8": 36872,
 }
 
 
@@ -58,7 +58,8 @@ def from_c(slot: IoTensor, values: Array) -> Array:
 @pytest.mark.parametrize("name", MODELS)
 def test_twin_equals_tflm(name: str, interface: Interface, tmp_path: Path) -> None:
     model = (SHARED / "models" / f"{name}.tflite").read_bytes()
-    compiled = compile_model(model, name, CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4, interface=interface))
+    options = CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4, interface=interface, kernels=Kernels.PORTABLE)
+    compiled = compile_model(model, name, options)
     (twin,) = build_twins([compiled], tmp_path)
     (source,), (result,) = compiled.manifest.inputs, compiled.manifest.outputs
     with np.load(SHARED / "golden" / f"{name}.npz") as golden:

@@ -11,13 +11,13 @@ import pytest
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation, Padding
 from services.compiler.ir.tensor import DType, QuantParams
-from services.compiler.options import CompileOptions, Core, Interface
+from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.pipeline import Compiled, compile_graph
 from services.compiler.quant.reference import run_graph
 from tests.compiler.graph_maker import GraphMaker, random_inputs
 from tests.compiler.host_twin import HostTwin, build_twins
 
-OPTIONS = CompileOptions("host", Core.CORTEX_M4, interface=Interface.FLOAT)
+OPTIONS = CompileOptions("host", Core.CORTEX_M4, interface=Interface.FLOAT, kernels=Kernels.PORTABLE)
 NO_PADDING = Padding()
 Case = Callable[[GraphMaker], Graph]
 
@@ -114,11 +114,11 @@ CASES: dict[str, Case] = {
     "depthwise 3x3": one(lambda m, x: m.depthwise(x), 1, 8, 7, 5),
     "depthwise 3x3 in place": one(lambda m, x: m.depthwise(m.conv2d(x, 64, (1, 1))), 1, 8, 7, 5),
     "depthwise 3x3 stride 2 in place": one(
-        lambda m, x: m.depthwise(m.conv2d(x, 96, (1, 1)), stride=(2, 2), activation=Activation.RELU), 1, 8, 7, 5
+        lambda m, x: m.depthwise(m.conv2d(x, 96, (1, 1)), stride=(2, 2), activation=Activation.RELU), 1, 8, 7, 120
     ),
     "depthwise 7x5 in place": one(lambda m, x: m.depthwise(m.conv2d(x, 96, (1, 1)), kernel=(7, 5)), 1, 6, 9, 5),
     "depthwise growing in place": one(
-        lambda m, x: m.depthwise(m.conv2d(x, 96, (1, 1)), padding=Padding(2, 2, 2, 2)), 1, 6, 6, 3
+        lambda m, x: m.conv2d(m.depthwise(m.conv2d(x, 96, (1, 1)), padding=Padding(2, 2, 2, 2)), 99, (1, 1)), 1, 6, 6, 3
     ),
     "depthwise multiplier 3": one(lambda m, x: m.depthwise(x, 3), 1, 6, 7, 2),
     "depthwise multiplier 8 of one channel": one(lambda m, x: m.depthwise(x, 8, (10, 8), (2, 2)), 1, 20, 12, 1),
