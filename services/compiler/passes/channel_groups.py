@@ -166,5 +166,6 @@ class _Ties:
 
     def _first(self, channel: Channel) -> Channel:
         while (above := self._above.get(channel, channel)) != channel:
-            channel = self._above[channel] = self._above.get(above, above)
+            self._above[channel] = self._above.get(above, above)
+            channel = self._above[channel]
         return channel

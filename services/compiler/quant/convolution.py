@@ -53,7 +53,7 @@ def sums(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected, x: Array, 
         return _products(columns, weights.reshape(len(weights), -1))
     per_channel = weights[0].reshape(kernel_h, kernel_w, in_channels, -1)
     acc = np.einsum("yxckl,klcm->yxcm", windows, per_channel, dtype=np.int64, casting="same_kind", optimize=False)
-    return acc.reshape(out_h * out_w, -1)
+    return np.asarray(acc, np.int64).reshape(out_h * out_w, -1)
 
 
 def _products(rows: npt.NDArray[np.float64], filters: Array) -> Int64s:
