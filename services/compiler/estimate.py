@@ -17,11 +17,14 @@ from services.compiler.ir.graph import Graph
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
 from services.compiler.ir.verify import InvalidGraphError, verify
 from services.compiler.macs import graph_macs, op_macs
-from services.compiler.options import CompileOptions
+from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Planned, plan_network
 
 # Stands in for scales that are not known before training: no cost depends on them.
 _SCALE = 1 / 64
+# Training gives outputs that are never negative the lowest zero point, where int8 itself is their lower limit.
+_RELU_ZERO_POINT = -128
+_FUSING = (ops.Conv2D, ops.DepthwiseConv2D, ops.FullyConnected, ops.Add)
 # TFLite fixes the output scale and zero point of these.
 _FIXED = {ops.Softmax: (1 / 256, -128), ops.Logistic: (1 / 256, -128), ops.Tanh: (1 / 128, 0)}
 
@@ -64,8 +67,8 @@ def estimate(network: Graph, options: CompileOptions) -> Estimate:
         graph = check_supported(verify(with_quantization(network)))
     except InvalidGraphError as error:
         raise InvalidModelError(f"network {network.name!r}: {error}", subject=network.name) from None
-    planned = plan_network(graph)
-    errors = load_cost_table(options.core).error
+    planned = plan_network(graph, kernel_set(options))
+    errors = load_cost_table(options.core, planned.kernels).error
     return Estimate(
         planned=planned,
         macs=graph_macs(graph),
@@ -82,12 +85,21 @@ def with_quantization(network: Graph) -> Graph:
     """Return the graph with stand-in scales where a tensor has none: one a tensor, one a channel for weights."""
     axes = {op.weights: weight_channel_axis(op) for op in network.ops if isinstance(op, ops.WeightedNode)}
     fixed = {op.output: _FIXED[type(op)] for op in network.ops if type(op) in _FIXED}
+    fixed |= dict.fromkeys(_clamped_at_zero(network), (_SCALE, _RELU_ZERO_POINT))
     changed: dict[TensorId, Tensor] = {}
     for tensor_id, tensor in network.tensors.items():
         if tensor.quant is None and tensor.dtype in (DType.INT8, DType.UINT8, DType.INT32):
             quant = _stand_in(tensor, axes.get(tensor_id), fixed.get(tensor_id, (_SCALE, 0)))
             changed[tensor_id] = replace(tensor, quant=quant)
     return network.with_tensors(changed)
+
+
+def _clamped_at_zero(network: Graph) -> set[TensorId]:
+    """Return the outputs of fused ReLUs whose zero point no other tensor must share."""
+    joined = {t for op in network.ops if isinstance(op, ops.Concatenation) for t in op.inputs}
+    relu = (ops.Activation.RELU, ops.Activation.RELU6)
+    found = {op.output for op in network.ops if isinstance(op, _FUSING) and op.activation in relu}
+    return found - joined
 
 
 def _stand_in(tensor: Tensor, axis: int | None, of_tensor: tuple[float, int]) -> QuantParams:

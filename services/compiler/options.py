@@ -48,7 +48,7 @@ class CompileOptions:
     core: Core
     schedule: str = "auto"
     interface: Interface = Interface.INT8
-    kernels: Kernels = Kernels.PORTABLE
+    kernels: Kernels = Kernels.CORE
 
     def __post_init__(self) -> None:
         if self.schedule == "streaming" or self.schedule.split(":")[0] == "patch":

@@ -44,7 +44,7 @@ def thumb2_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str,
             elements = graph.tensors[op.output].elements
             rows = call.region.rows[1] - call.region.rows[0]
             yield "rows", rows
-            yield from _either("shifted", _routine(call, "add"), "words", rows * (elements // rows // 4))
+            yield "words", rows * (elements // rows // 4)
             yield "rest", rows * (elements // rows % 4)
 
 

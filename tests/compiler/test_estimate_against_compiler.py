@@ -13,7 +13,8 @@ from services.compiler.cost_model import load_cost_table
 from services.compiler.estimate import Estimate, estimate
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation
-from services.compiler.options import CompileOptions, Core
+from services.compiler.kernels.kernel_set import KernelSet
+from services.compiler.options import CompileOptions, Core, Kernels, kernel_set
 from services.compiler.pipeline import compile_graph
 from services.evaluator.image import build_image
 from services.evaluator.library import read_library
@@ -26,6 +27,9 @@ TARGETS = {
     Core.CORTEX_M7: "stm32h743",
     Core.CORTEX_M33: "nucleo-u575zi",
 }
+SUBJECTS = [(core, Kernels.PORTABLE) for core in Core] + [
+    (core, Kernels.CORE) for core in (Core.CORTEX_M4, Core.CORTEX_M7, Core.CORTEX_M33)
+]
 
 
 def inverted_bottlenecks(m: GraphMaker) -> Graph:
@@ -77,15 +81,20 @@ def without_weights(graph: Graph) -> Graph:
     return replace(graph, tensors={t: replace(v, data=None) for t, v in graph.tensors.items()})
 
 
-def estimated(name: str, core: Core) -> Estimate:
-    return estimate(without_weights(network(name)), CompileOptions(TARGETS[core], core))
+def options(core: Core, kernels: Kernels = Kernels.CORE) -> CompileOptions:
+    return CompileOptions(TARGETS[core], core, kernels=kernels)
 
 
+def estimated(name: str, core: Core, kernels: Kernels = Kernels.CORE) -> Estimate:
+    return estimate(without_weights(network(name)), options(core, kernels))
+
+
+@pytest.mark.parametrize("kernels", Kernels, ids=lambda k: k.value)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_sram_and_constants_equal_the_compilers_to_the_byte(name: str) -> None:
-    found = estimated(name, Core.CORTEX_M4)
+def test_sram_and_constants_equal_the_compilers_to_the_byte(name: str, kernels: Kernels) -> None:
+    found = estimated(name, Core.CORTEX_M4, kernels)
     graph = network(name)
-    manifest = compile_graph(graph, graph, CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4)).manifest
+    manifest = compile_graph(graph, graph, options(Core.CORTEX_M4, kernels)).manifest
     split = found.planned.memory.split
     memory = manifest.memory
     assert (split.input, split.activations, split.scratch, split.arena) == (
@@ -98,14 +107,16 @@ def test_sram_and_constants_equal_the_compilers_to_the_byte(name: str) -> None:
     assert found.macs == manifest.macs
 
 
-@pytest.mark.parametrize("core", TARGETS, ids=lambda c: c.value)
+@pytest.mark.parametrize(("core", "kernels"), SUBJECTS, ids=lambda v: v.value)
 @pytest.mark.parametrize("name", ["inverted bottlenecks", "detector"])
-def test_flash_is_within_two_percent_of_the_linked_image(name: str, core: Core, tmp_path: Path) -> None:
+def test_flash_is_within_two_percent_of_the_linked_image(
+    name: str, core: Core, kernels: Kernels, tmp_path: Path
+) -> None:
     graph = network(name)
     target = load_target(TARGETS[core])
-    library = read_library(compile_graph(graph, graph, CompileOptions(target.name, core)).library_zip)
+    library = read_library(compile_graph(graph, graph, options(core, kernels)).library_zip)
     sizes = build_image(library, target, Toolchain("zig", tmp_path)).sizes
-    found = estimated(name, core)
+    found = estimated(name, core, kernels)
     assert found.planned.weights_bytes == sizes.weights
     assert found.planned.tables_bytes == pytest.approx(sizes.tables, abs=64)  # the linker's alignment
     total = found.code_bytes + found.planned.weights_bytes + found.planned.tables_bytes
@@ -123,9 +134,28 @@ def test_estimate_travels_between_processes() -> None:
     assert pickle.loads(pickle.dumps(graph)) == graph
 
 
-@pytest.mark.parametrize("core", Core, ids=lambda c: c.value)
-def test_tables_state_their_source_and_error(core: Core) -> None:
-    table = load_cost_table(core)
+def test_kernels_of_the_core_are_estimated_faster_than_portable_ones() -> None:
+    for core in (Core.CORTEX_M4, Core.CORTEX_M7, Core.CORTEX_M33):
+        own, portable = (estimated("separable audio", core, kernels) for kernels in (Kernels.CORE, Kernels.PORTABLE))
+        assert own.instructions < 0.7 * portable.instructions
+        assert own.cycles < 0.7 * portable.cycles
+
+
+def test_core_without_kernels_of_its_own_is_estimated_with_portable_ones() -> None:
+    own, portable = (estimated("detector", Core.CORTEX_M0PLUS, kernels) for kernels in (Kernels.CORE, Kernels.PORTABLE))
+    assert own.planned.kernels is KernelSet.PORTABLE
+    assert (own.code_bytes, own.cycles) == (portable.code_bytes, portable.cycles)
+
+
+def test_relu_of_an_unquantized_network_needs_no_limits() -> None:
+    graph = without_weights(network("inverted bottlenecks"))
+    bare = graph.with_tensors({t: replace(v, quant=None) for t, v in graph.tensors.items()})
+    assert "tf_limit_s8" not in estimate(bare, options(Core.CORTEX_M4)).planned.program.functions()
+
+
+@pytest.mark.parametrize(("core", "kernels"), SUBJECTS, ids=lambda v: v.value)
+def test_tables_state_their_source_and_error(core: Core, kernels: Kernels) -> None:
+    table = load_cost_table(core, kernel_set(options(core, kernels)))
     assert "benchmarks.cost_table" in table.source
     assert table.error["held-out networks flash worst"] < 0.02
     assert all(value >= 0 for value in (*table.instructions.values(), *table.cycles.values()))

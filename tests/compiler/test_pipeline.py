@@ -16,13 +16,13 @@ from services.compiler.codegen.names import c_identifier, comment_text
 from services.compiler.errors import InvalidModelError, UnsupportedModelError
 from services.compiler.importers.supported import check_supported
 from services.compiler.ir.graph import Graph
-from services.compiler.options import CompileOptions, Core, Interface, parse_core
+from services.compiler.options import CompileOptions, Core, Interface, Kernels, parse_core
 from services.compiler.pipeline import Compiled, compile_graph, compile_model
 from services.compiler.quant.reference import run_graph
 from tests.compiler.graph_maker import GraphMaker, random_inputs
 from tests.compiler.host_twin import build_twins
 
-OPTIONS = CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4)
+OPTIONS = CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4, kernels=Kernels.PORTABLE)
 
 
 def small_graph(name: str = "small") -> Graph:

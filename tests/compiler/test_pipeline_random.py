@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation
 from services.compiler.ir.tensor import DType, TensorId
-from services.compiler.options import CompileOptions, Core, Interface
+from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.passes.optimize import optimize
 from services.compiler.pipeline import compile_graph
 from services.compiler.quant.reference import run_graph
@@ -156,7 +156,8 @@ PHASES = (Phase.explicit, Phase.generate)  # a failing graph is found again by i
 @given(graphs(), st.integers(0, 1 << 20))
 def test_random_graph_equals_reference(graph: Graph, seed: int) -> None:
     optimized = optimize(graph, Interface.FLOAT)
-    compiled = compile_graph(optimized, graph, CompileOptions("host", Core.CORTEX_M4, interface=Interface.FLOAT))
+    options = CompileOptions("host", Core.CORTEX_M4, interface=Interface.FLOAT, kernels=Kernels.PORTABLE)
+    compiled = compile_graph(optimized, graph, options)
     inputs = random_inputs(graph, seed)
     wanted = run_graph(graph, inputs)
     with tempfile.TemporaryDirectory() as folder:

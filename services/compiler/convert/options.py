@@ -12,7 +12,7 @@ _INTERFACES = {
     compile_pb2.INTERFACE_FLOAT: Interface.FLOAT,
 }
 _KERNELS = {
-    compile_pb2.KERNELS_UNSPECIFIED: Kernels.PORTABLE,
+    compile_pb2.KERNELS_UNSPECIFIED: Kernels.CORE,
     compile_pb2.KERNELS_PORTABLE: Kernels.PORTABLE,
     compile_pb2.KERNELS_CORE: Kernels.CORE,
 }
