@@ -12,6 +12,8 @@ from services.compiler.passes.fold_constants import fold_constants
 from services.compiler.passes.fuse_activation import fuse_activation
 from services.compiler.passes.fuse_pad import fuse_pad
 from services.compiler.passes.hoist_quantize import hoist_quantize
+from services.compiler.passes.merge_pads import merge_pads
+from services.compiler.passes.merge_transposes import merge_transposes
 from services.compiler.passes.remove_constant_channels import remove_constant_channels
 from services.compiler.passes.remove_dead_code import remove_dead_code
 from services.compiler.passes.strip_edge_quantize import strip_edge_quantize
@@ -23,6 +25,8 @@ _PASSES: tuple[Pass, ...] = (
     remove_dead_code,
     hoist_quantize,
     fold_constants,
+    merge_transposes,
+    merge_pads,
     drop_identities,
     fuse_pad,
     fuse_activation,
