@@ -19,8 +19,8 @@ CALIBRATION_IMAGES = 256
 class Point:
     """A network, predicted and measured. `broken` lists the limits it breaks as measured.
 
-    `on_front`: it keeps to the limits and no other measured point, hand-made ones included, is at least as good in accuracy,
-    latency and memory and better in one.
+    `on_front`: it keeps to the limits and no other measured point, hand-made ones included, is at least as good in
+    accuracy, latency and memory and better in one.
     """
 
     trained: Trained
