@@ -17,6 +17,7 @@ from services.compiler.memory.live_range import LiveRange, live_ranges
 from services.compiler.memory.overlap import overlap_rules
 from services.compiler.memory.report import MemoryReport, memory_report
 from services.compiler.memory.scratch import affordable_planes, grow_scratch
+from services.compiler.schedule.execution_order import order_operators
 from services.compiler.schedule.per_layer import per_layer_schedule
 from services.compiler.schedule.schedule import Schedule
 
@@ -35,27 +36,28 @@ class Planned:
 
     @property
     def weights_bytes(self) -> int:
-        """Bytes of weights and biases in flash."""
-        return sum(
-            a.size_bytes for layer in self.program.layers for a in layer.arrays() if a.section is Section.WEIGHTS
-        )
+        """Bytes of weights and biases in flash; what layers share counts once."""
+        return sum(a.size_bytes for a in self.program.arrays(Section.WEIGHTS))
 
     @property
     def tables_bytes(self) -> int:
         """Bytes of multipliers, look-up tables, parameters and regions in flash, on a 32-bit core."""
-        arrays = sum(
-            a.size_bytes for layer in self.program.layers for a in layer.arrays() if a.section is Section.TABLE
-        )
+        arrays = sum(a.size_bytes for a in self.program.arrays(Section.TABLE))
         params = sum(_params_bytes(call.params_type) for layer in self.program.layers for call in layer.calls)
         return arrays + params + PARAMS_BYTES["tf_region"] * len(self.program.regions())
 
 
 def plan_network(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE, *, exact: bool = True) -> Planned:
-    """Return the graph's per-layer schedule with offsets and calls; needs no weights.
+    """Return the graph's per-layer schedule with offsets and calls, in the order of operators that needs least
+    memory; needs no weights.
 
     Without `exact` the solver that closes what gaps the heuristics leave is not asked: faster, for searches.
     """
     schedule, ranges, plan = _placed(graph, kernels, exact)
+    if (ordered := order_operators(graph, kernels)) is not graph:
+        other = _placed(ordered, kernels, exact)
+        if other[2].arena_bytes < plan.arena_bytes:
+            graph, (schedule, ranges, plan) = ordered, other
     program = lower(graph, schedule, plan, kernels)
     return Planned(graph, schedule, ranges, plan, memory_report(schedule, ranges, plan), program, kernels)
 
