@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.compiler.codegen.kernel_files import kernel_headers, kernel_texts
 from services.compiler.codegen.network import NetworkText, header_text, source_text, weights_text
+from services.compiler.codegen.share_weights import share_weights
 from services.compiler.describe import describe, io_slot
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.onnx import import_onnx
@@ -47,14 +48,18 @@ def import_model(model: bytes, model_name: str) -> Graph:
 
 def compile_graph(graph: Graph, model: Graph, options: CompileOptions) -> Compiled:
     """Return the C library of an optimized graph; `model` is the graph before optimization."""
-    planned = plan_network(verify(graph), kernel_set(options))
-    twin = None if planned.kernels is KernelSet.PORTABLE else plan_network(graph)
+    planned = _written(plan_network(verify(graph), kernel_set(options)))
+    twin = None if planned.kernels is KernelSet.PORTABLE else _written(plan_network(graph))
     manifest = describe(planned, model, options, twin)
     files = c_files(planned, manifest.name, manifest.memory.arena, _facts(manifest))
     if twin is not None and manifest.twin is not None:
         facts = (f"{manifest.model_name} by tinyfarm {manifest.tool_version}: portable twin of {manifest.name}",)
         files = {**c_files(twin, manifest.twin.name, twin.memory.split.arena, facts), **files}
     return Compiled(pack_library(manifest, files), manifest, graph)
+
+
+def _written(planned: Planned) -> Planned:
+    return replace(planned, program=share_weights(planned.program))
 
 
 def c_files(planned: Planned, name: str, arena_bytes: int, facts: tuple[str, ...]) -> dict[str, str]:

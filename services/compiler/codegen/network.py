@@ -99,15 +99,10 @@ def weights_text(network: NetworkText, program: Program) -> str:
     writer = Writer()
     _head(writer, network)
     writer.lines(("#include <stdint.h>", ""))
-    for array in _weights(program):
+    for array in program.arrays(Section.WEIGHTS):
         writer.line(f"extern {_declaration(network, array)};")
         _definition(writer, network, array, storage="")
     return writer.text()
-
-
-def _weights(program: Program) -> tuple[ConstArray, ...]:
-    arrays = (array for layer in program.layers for array in layer.arrays())
-    return tuple(a for a in arrays if a.section is Section.WEIGHTS)
 
 
 def _head(writer: Writer, network: NetworkText) -> None:

@@ -136,6 +136,11 @@ class Program:
         found = {source.file: source for layer in self.layers for call in layer.calls for source in call.sources}
         return tuple(found[file] for file in sorted(found))
 
+    def arrays(self, section: Section) -> tuple[ConstArray, ...]:
+        """Every constant array of a section once, in order of use."""
+        found = {a.suffix: a for layer in self.layers for a in layer.arrays() if a.section is section}
+        return tuple(found.values())
+
     def regions(self) -> tuple[RegionArg, ...]:
         """Every region once, in order of first use."""
         return tuple(dict.fromkeys(call.region for layer in self.layers for call in layer.calls))

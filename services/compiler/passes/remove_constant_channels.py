@@ -1,14 +1,14 @@
 """Remove the channels that every reader can do without: constant ones, and ones that no filter reads.
 
 A constant channel moves into the biases of the operators that read it. That is exact where it adds the same to every
-sum of a filter; with padding around a constant other than the zero point it does not, and the channel stays.
+sum of a filter; with padding around a constant other than the zero point it may not, and then the channel stays.
 Remaining channels keep their weights, multipliers and scales.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,53 +42,78 @@ def remove_constant_channels(graph: Graph) -> Graph:
     return graph
 
 
+# What operators that read a group's channels have in its place: a term for their biases.
+_Terms = Sequence[tuple[Op, Int64s]]
+
+
 @dataclass
 class _Removal:
     """What has been chosen so far: removed channels by tensor, and the biases that make up for them."""
 
     counts: Mapping[TensorId, int]
     least: Mapping[TensorId, int]
+    biases: dict[Op, Int64s]
     removed: dict[TensorId, set[int]] = field(default_factory=dict)
-    biases: dict[Op, Int64s] = field(default_factory=dict)
 
     def kept(self) -> dict[TensorId, tuple[int, ...]]:
         """The channels that stay, of the tensors that lose some."""
         return {t: tuple(c for c in range(self.counts[t]) if c not in gone) for t, gone in self.removed.items()}
 
-    def leaves_enough(self, group: Group) -> bool:
-        """Whether every tensor has channels left without the group."""
-        tensors = {t for t, _ in group}
-        lost = {t: len(self.removed.get(t, ())) + sum(member == t for member, _ in group) for t in tensors}
-        return all(self.counts[t] - lost[t] >= self.least.get(t, 1) for t in tensors)
-
-    def remove(self, group: Group, terms: Sequence[tuple[Op, Int64s]]) -> None:
-        """Remove a group, unless a bias of its readers would not fit 32 bits with what the group adds to their sums."""
+    def remove(self, group: Group, terms: _Terms) -> bool:
+        """Remove a group, unless a tensor would run empty or a bias of a reader would not fit 32 bits."""
         biases: dict[Op, Int64s] = {}
         for op, term in terms:
             biases[op] = biases.get(op, self.biases[op]) + term
-        if any(bias.min() < _INT32_MIN or bias.max() > _INT32_MAX for bias in biases.values()):
-            return
+        overflow = any(bias.min() < _INT32_MIN or bias.max() > _INT32_MAX for bias in biases.values())
+        if overflow or not self._leaves_enough(group):
+            return False
         self.biases.update(biases)
         for t, c in group:
             self.removed.setdefault(t, set()).add(c)
+        return True
+
+    def _leaves_enough(self, group: Group) -> bool:
+        lost = Counter(t for t, _ in group)
+        return all(self.counts[t] - len(self.removed.get(t, ())) - n >= self.least.get(t, 1) for t, n in lost.items())
 
 
 def _choose(graph: Graph, ranges: Mapping[TensorId, Range]) -> _Removal:
-    """Choose groups one by one, as long as no tensor runs empty and no bias leaves 32 bits."""
-    counts = channel_counts(graph)
-    removal = _Removal(counts, _least_channels(graph))
+    """Choose groups one by one: first all that can go, then those of them that are worth it."""
+    counts, least = channel_counts(graph), _least_channels(graph)
     mixing: dict[TensorId, list[Mixing]] = defaultdict(list)
     terms: dict[Op, Mapping[int, Int64s]] = {}
     for op in graph.ops:
         if isinstance(op, Mixing):
             mixing[op.input].append(op)
             terms[op] = constant_terms(graph, op, counts[op.input], ranges.get(op.input))
-            removal.biases[op] = _bias(graph, op)
+    biases: dict[Op, Int64s] = {op: _bias(graph, op) for ops in mixing.values() for op in ops}
+    possible, chosen = (_Removal(counts, least, dict(biases)) for _ in range(2))
+    removable: list[tuple[Group, _Terms]] = []
     for group in channel_groups(graph):
         reads = [(op, c) for t, c in group for op in mixing[t]]
-        if all(c in terms[op] for op, c in reads) and removal.leaves_enough(group):
-            removal.remove(group, [(op, terms[op][c]) for op, c in reads])
-    return removal
+        if all(c in terms[op] for op, c in reads):
+            candidate = group, [(op, terms[op][c]) for op, c in reads]
+            if possible.remove(*candidate):
+                removable.append(candidate)
+    for group, added in _leaving_fours(counts, removable):
+        chosen.remove(group, added)
+    return chosen
+
+
+def _leaving_fours(
+    counts: Mapping[TensorId, int], removable: Sequence[tuple[Group, _Terms]]
+) -> Iterator[tuple[Group, _Terms]]:
+    """Yield as many of the groups as leave multiples of four channels, or fewer than four.
+
+    Kernels read four channels a word: the last one to three cost more time and code than those that they would save.
+    """
+    alike: dict[tuple[TensorId, ...], list[tuple[Group, _Terms]]] = defaultdict(list)
+    for group, terms in removable:
+        alike[tuple(t for t, _ in group)].append((group, terms))
+    for tensors, groups in alike.items():
+        left = counts[tensors[0]] - len(groups)
+        given_back = -left % 4 if left > 4 else 0
+        yield from groups[: max(0, len(groups) - given_back)]
 
 
 def _least_channels(graph: Graph) -> Mapping[TensorId, int]:
