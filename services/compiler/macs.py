@@ -20,5 +20,5 @@ def op_macs(graph: Graph, op: Op) -> int:
 
 
 def graph_macs(graph: Graph) -> int:
-    """Return the multiply-accumulates of the whole network."""
+    """Return the multiply-accumulates of a whole network, for reports that of the optimized graph."""
     return sum(op_macs(graph, op) for op in graph.ops)
