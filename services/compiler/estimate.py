@@ -67,7 +67,7 @@ def estimate(network: Graph, options: CompileOptions) -> Estimate:
         graph = check_supported(verify(with_quantization(network)))
     except InvalidGraphError as error:
         raise InvalidModelError(f"network {network.name!r}: {error}", subject=network.name) from None
-    planned = plan_network(graph, kernel_set(options))
+    planned = plan_network(graph, kernel_set(options), exact=False)
     errors = load_cost_table(options.core, planned.kernels).error
     return Estimate(
         planned=planned,

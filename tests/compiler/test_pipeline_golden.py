@@ -27,7 +27,7 @@ ARENA_BYTES = {
     "ds_cnn_s_quantized": 8256,
     "hello_world_int8": 28,
     "kws_ref_model": 8256,
-    "mcunet_vww1": 75208,
+    "mcunet_vww1": 76808,
     "micro_speech_quantized": 4164,
     "person_detect": 36872,
     "pretrainedResnet_quant": 33312,
