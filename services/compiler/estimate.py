@@ -1,7 +1,8 @@
 """What a weight-free network would cost: the compiler's own plan, and models of code size and time.
 
 Arena, weights and tables come from the very plan that code would be generated from, so they are those of the
-compiled network, as long as no channel turns out constant and no weights identical, which only values tell. Code bytes, instructions and cycles are modelled (cost_model.py).
+compiled network, as long as no channel turns out constant and no weights identical, which only values tell. Code bytes,
+instructions and cycles are modelled (cost_model.py).
 """
 
 from __future__ import annotations
