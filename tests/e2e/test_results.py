@@ -95,7 +95,13 @@ def test_ctrl_c_cancels_the_job_that_was_waited_for(client, stack, tmp_path):
     before = {job.name for job in client.jobs.list()}
     command = [sys.executable, "-m", "tinyfarm.cli", *words, "--server", stack.server]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        # a test run in a shell's background inherits an ignored SIGINT
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one call, no locks
     )
     deadline = time.monotonic() + 60
     started = []
