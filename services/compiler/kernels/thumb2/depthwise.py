@@ -224,7 +224,9 @@ def _tiles(shape: DepthwiseShape) -> tuple[Tile, int, Tile | None]:
     for outputs in range(1, min(4, shape.out_w) + 1):
         tile, left = make_tile(shape, outputs), shape.out_w % outputs
         last = make_tile(shape, left) if left else None
-        if tile is None or (left and last is None):
+        # a tile that begins at an odd column would load double words from an address that faults
+        uneven = outputs < shape.out_w and outputs * shape.stride_hw[1] % 2 != 0
+        if tile is None or (left and last is None) or uneven:
             continue
         repeats = shape.out_w // outputs
         loop = 3 * repeats if repeats > 1 else 0
