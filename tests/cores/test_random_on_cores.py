@@ -27,7 +27,7 @@ BOARDS = (
     ("stm32f746", Core.CORTEX_M7, Kernels.PORTABLE),
     ("nucleo-u575zi", Core.CORTEX_M33, Kernels.PORTABLE),
 )
-COUNT = 30 * EXAMPLES
+COUNT = 20 * EXAMPLES
 
 
 def compiled_for(sample: Sample, target: str, core: Core, kernels: Kernels) -> Compiled:
