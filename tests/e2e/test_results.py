@@ -88,7 +88,6 @@ def test_doctor_finds_this_installation_well(tinyfarm):
     }
 
 
-@pytest.mark.skipif("CI" in os.environ, reason="needs a terminal whose SIGINT is not ignored")
 def test_ctrl_c_cancels_the_job_that_was_waited_for(client, stack, tmp_path):
     (tmp_path / "long.tflite").write_bytes(conv2d((1, 40, 40, 16), 32, (3, 3), seed=5))
     (tmp_path / "in.npz").write_bytes(write_npz(np.zeros((200, 40, 40, 16), np.int8)))
