@@ -1,53 +1,49 @@
-"""SRAM, flash, instructions and speed of the tools on real models, beside what other engines published.
+"""SRAM, flash, instructions, cycles and speed of the tools on real models, beside what other engines need.
 
-    python -m benchmarks [--board NAME]... [--kernels portable|core] [MODEL.tflite | MODEL.onnx]...
+    python -m benchmarks.models [--board NAME]... [--kernels core|portable] [--layers] [--json] [MODEL]...
 
-Without models it takes the folder ../shared/models. One input, zeros or seeded noise, runs on each board; nothing is
-cached and no service is needed, so the seconds are those of the compiler, the cross compiler and the simulator.
+Without models it takes the folder ../shared/models. One seeded input runs on each board; nothing is cached and no
+service is needed, so the seconds are those of the compiler, the cross compiler and the simulator.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.peers import PEERS, Peer, Unit
 from services.common.errors import FarmError
 from services.compiler.options import CompileOptions, Core, Kernels
 from services.compiler.pipeline import compile_model
-from services.evaluator.evaluate import Evaluation, Request, Workplace, evaluate
+from services.evaluator.evaluate import Evaluation, Performance, Request, Workplace, evaluate
 from services.evaluator.farm import BoardConfig, load_farm
 
 SHARED_MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
-DEFAULT_BOARDS = ("nucleo-l4r5zi", "stm32f746")
-
-# Instructions of one inference, Cortex-M4 build, counted with QEMU -icount and Unicorn: TFLM 90b983c with CMSIS-NN
-# kernels (gcc 12.2 -O2), and for the last model also TinyEngine 47bb283 with its default float requantization (-Ofast).
-PEERS: dict[str, tuple[tuple[str, float], ...]] = {
-    "kws_ref_model": (("TFLM + CMSIS-NN", 7.70e6),),
-    "pretrainedResnet_quant": (("TFLM + CMSIS-NN", 29.87e6),),
-    "vww_96_int8": (("TFLM + CMSIS-NN", 24.10e6),),
-    "ad01_int8": (("TFLM + CMSIS-NN", 0.583e6),),
-    "mcunet_vww1": (("TFLM + CMSIS-NN", 47.94e6), ("TinyEngine", 34.74e6)),
-}
+DEFAULT_BOARDS = ("nucleo-l4r5zi", "stm32f746", "nucleo-u575zi", "rp2040")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model on one board; `error` says why there is no evaluation."""
+    """One model on one board; `error` says why there is no evaluation. Seconds are of this machine."""
 
     model: str
     board: str
-    compile_s: float
-    evaluate_s: float
+    compile_seconds: float
+    evaluate_seconds: float
     evaluation: Evaluation | None
     error: str = ""
+
+    @property
+    def performance(self) -> Performance | None:
+        """What ran, if it fits the board."""
+        return self.evaluation.performance if self.evaluation else None
 
 
 def measure(model: Path, board: BoardConfig, kernels: Kernels, workplace: Workplace) -> Row:
@@ -63,69 +59,158 @@ def measure(model: Path, board: BoardConfig, kernels: Kernels, workplace: Workpl
     return Row(model.stem, board.name, compiled - start, time.perf_counter() - compiled, evaluation)
 
 
-def sizes(rows: list[Row]) -> Table:
+def figures(rows: list[Row]) -> Table:
     """Return the table of sizes and counts."""
-    table = Table(title="One inference (instructions exact, cycles modelled; SRAM = arena + static + stack)")
+    table = Table(title="One inference: bytes and instructions exact, cycles modelled; SRAM = arena + static + stack")
     for name in ("model", "board"):
         table.add_column(name)
-    for name in ("MACs", "arena", "SRAM", "flash", "instructions", "instr/MAC", "cycles", "MIPS", "compile s", "run s"):
+    columns = (
+        "MACs",
+        "arena",
+        "SRAM",
+        "code",
+        "flash",
+        "instructions",
+        "instr/MAC",
+        "core cycles",
+        "with flash",
+        "cyc/MAC",
+    )
+    for name in (*columns, "ms", "compile s", "run s"):
         table.add_column(name, justify="right")
     for row in rows:
-        result = row.evaluation
-        if result is None:
-            table.add_row(row.model, row.board, row.error)
-            continue
-        figures = [f"{result.macs:,}", f"{result.sram.arena:,}", f"{result.sram.total:,}", f"{result.flash.total:,}"]
-        if (ran := result.performance) is None:
-            figures += ["does not fit", "", "", ""]
-        else:
-            ratio = ran.instructions / result.macs if result.macs else 0.0
-            figures += [f"{ran.instructions:,}", f"{ratio:.2f}", f"{ran.cycles:,.0f}", f"{ran.simulated_mips:.0f}"]
-        table.add_row(row.model, row.board, *figures, f"{row.compile_s:.2f}", f"{row.evaluate_s:.2f}")
+        table.add_row(row.model, row.board, *_cells(row), f"{row.compile_seconds:.2f}", f"{row.evaluate_seconds:.2f}")
     return table
 
 
-def against_peers(rows: list[Row]) -> Table:
-    """Return the table of instructions on Cortex-M4 beside other engines'; a ratio above 1 means that we need more."""
-    table = Table(title="Instructions on Cortex-M4 beside other engines")
-    for name in ("model", "engine"):
+def _cells(row: Row) -> list[str]:
+    result, ran = row.evaluation, row.performance
+    if result is None:
+        return [row.error, *[""] * 10]
+    sizes = (result.macs, result.sram.arena, result.sram.total, result.flash.code, result.flash.total)
+    cells = [f"{n:,}" for n in sizes]
+    if ran is None:
+        return [*cells, "does not fit", *[""] * 5]
+    macs = max(1, result.macs)
+    waits = ran.cycles / ran.core_cycles
+    return [
+        *cells,
+        f"{ran.instructions:,}",
+        f"{ran.instructions / macs:.2f}",
+        f"{ran.core_cycles:,.0f}",
+        f"x{waits:.3f}",
+        f"{ran.cycles / macs:.2f}",
+        f"{ran.latency_us / 1e3:.2f}",
+    ]
+
+
+def layers(row: Row) -> Table:
+    """Return the table of one row's layers."""
+    table = Table(title=f"{row.model} on {row.board}, layer by layer")
+    for name in ("layer", "operator", "output", "MACs", "instructions", "instr/MAC", "cycles"):
+        table.add_column(name, justify="left" if name in ("operator", "output") else "right")
+    for layer in row.performance.layers if row.performance else ():
+        ratio = f"{layer.instructions / layer.macs:.2f}" if layer.macs else ""
+        shape = "x".join(map(str, layer.output_shape))
+        counts = f"{layer.macs:,}", f"{layer.instructions:,}", ratio, f"{layer.cycles:,.0f}"
+        table.add_row(str(layer.index), layer.op, shape, *counts)
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A peer's figure beside ours in the same unit; a ratio below 1 means that we need less."""
+
+    model: str
+    board: str
+    engine: str
+    unit: str
+    theirs: float
+    ours: float
+    ratio: float
+
+
+def comparisons(rows: list[Row]) -> list[Comparison]:
+    """Return every recorded figure for what ran; published cycles stand beside modelled ones."""
+    return [
+        _comparison(row, row.performance, peer)
+        for row in rows
+        if row.performance is not None
+        for peer in PEERS.get(row.board, {}).get(row.model, ())
+    ]
+
+
+def _comparison(row: Row, ran: Performance, peer: Peer) -> Comparison:
+    ours = ran.instructions if peer.unit is Unit.INSTRUCTIONS else ran.cycles
+    return Comparison(row.model, row.board, peer.engine, peer.unit.value, peer.value, ours, ours / peer.value)
+
+
+def against_peers(found: list[Comparison]) -> Table:
+    """Return the table of comparisons."""
+    table = Table(title="Beside other engines (instructions: the same simulator; cycles: ours modelled)")
+    for name in ("model", "board", "engine", "unit"):
         table.add_column(name)
     for name in ("theirs", "tinyfarm", "tinyfarm / theirs"):
         table.add_column(name, justify="right")
-    for row, engine, theirs, ours in _comparisons(rows):
-        color = "red" if ours > theirs else "green"
-        table.add_row(row.model, engine, f"{theirs:,.0f}", f"{ours:,}", f"[{color}]{ours / theirs:.2f}[/{color}]")
+    for c in found:
+        color = "red" if c.ratio > 1 else "green"
+        ratio = f"[{color}]{c.ratio:.2f}[/{color}]"
+        table.add_row(c.model, c.board, c.engine, c.unit, f"{c.theirs:,.0f}", f"{c.ours:,.0f}", ratio)
     return table
 
 
-def _comparisons(rows: list[Row]) -> Iterator[tuple[Row, str, float, int]]:
-    for row in rows:
-        result = row.evaluation
-        if result is None or result.performance is None or result.target != "nucleo-l4r5zi":
-            continue
-        for engine, theirs in PEERS.get(row.model, ()):
-            yield row, engine, theirs, result.performance.instructions
+def document(rows: list[Row]) -> str:
+    """Return everything as JSON."""
+    entries = [
+        {
+            "model": row.model,
+            "board": row.board,
+            "error": row.error,
+            "macs": row.evaluation.macs if row.evaluation else None,
+            "sram_bytes": asdict(row.evaluation.sram) if row.evaluation else None,
+            "flash_bytes": asdict(row.evaluation.flash) if row.evaluation else None,
+            "performance": asdict(row.performance) if row.performance else None,
+        }
+        for row in rows
+    ]
+    return json.dumps({"rows": entries, "peers": [asdict(c) for c in comparisons(rows)]}, indent=1)
 
 
 def main() -> None:
-    """Measure what the command line names and print both tables."""
+    """Measure what the command line names and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--board", action="append", dest="boards", metavar="NAME")
-    parser.add_argument("--kernels", type=Kernels, default=Kernels.PORTABLE, help="portable (default) or core")
+    parser.add_argument("--kernels", type=Kernels, default=Kernels.CORE, help="core (default) or portable")
+    parser.add_argument("--layers", action="store_true", help="also a table for each model's layers")
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     options = parser.parse_args()
     models = options.models or sorted(SHARED_MODELS.glob("*.tflite"))
     if not models:
         parser.error(f"{SHARED_MODELS} is not here: name the models to measure")
     farm = load_farm()
     boards = [farm.board(name) for name in options.boards or DEFAULT_BOARDS]
+    rows = _measure_all(models, boards, options.kernels)
+    if options.json:
+        print(document(rows))
+        return
     console = Console()
-    with tempfile.TemporaryDirectory() as cache, console.status("measuring") as status:
-        rows = []
+    console.print(figures(rows))
+    for row in rows if options.layers else ():
+        console.print(layers(row))
+    if found := comparisons(rows):
+        console.print(against_peers(found))
+
+
+def _measure_all(models: list[Path], boards: list[BoardConfig], kernels: Kernels) -> list[Row]:
+    rows = []
+    with tempfile.TemporaryDirectory() as cache, Console(stderr=True).status("measuring") as status:
         for model in models:
             for board in boards:
                 status.update(f"{model.stem} on {board.name}")
-                rows.append(measure(model, board, options.kernels, Workplace(Path(cache))))
-    console.print(sizes(rows))
-    if list(_comparisons(rows)):
-        console.print(against_peers(rows))
+                rows.append(measure(model, board, kernels, Workplace(Path(cache))))
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -120,6 +120,15 @@ def _add_performance(result: evaluation_pb2.EvaluationResult, performance: Perfo
             provenance=metric_pb2.PROVENANCE_EXACT,
         )
     )
+    result.core_cycles.CopyFrom(
+        metric_pb2.Metric(
+            name="core_cycles",
+            value=performance.core_cycles,
+            unit="count",
+            provenance=_PROVENANCE[performance.cycles_kind],
+            source="the core alone, with memory that never waits",
+        )
+    )
     result.cycles.CopyFrom(_timed(performance, "cycles", performance.cycles, "count", performance.band))
     result.latency.CopyFrom(_timed(performance, "latency", performance.latency_us, "us", performance.band))
     if performance.energy is not None:
@@ -143,6 +152,7 @@ def _add_performance(result: evaluation_pb2.EvaluationResult, performance: Perfo
             live_bytes=layer.live_bytes,
             instructions=layer.instructions,
             cycles=layer.cycles,
+            core_cycles=layer.core_cycles,
         )
         for layer in performance.layers
     )

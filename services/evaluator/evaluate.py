@@ -65,14 +65,19 @@ class LayerFigures:
     output_shape: tuple[int, ...]
     live_bytes: int
     instructions: int
+    core_cycles: float
     cycles: float
 
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """Figures of the slowest sample that ran; `cycles_low` and `cycles_high` bound modelled cycles where known."""
+    """Figures of the slowest sample that ran; `cycles_low` and `cycles_high` bound modelled cycles where known.
+
+    `core_cycles` are those of a core that never waits for flash; `cycles` have the waits that the target states.
+    """
 
     instructions: int
+    core_cycles: float
     cycles: float
     cycles_kind: Literal["modelled", "measured"]
     cycles_low: float | None
@@ -273,6 +278,7 @@ def _performance(manifest: Manifest, image: Image, runs: tuple[Run, ...]) -> Per
     seconds = sum(profile.seconds for profile in profiles)
     return Performance(
         instructions=slowest.total.instructions,
+        core_cycles=slowest.total.core_cycles,
         cycles=cycles,
         cycles_kind="modelled",
         cycles_low=cycles * band.low if band.low else None,
@@ -300,6 +306,7 @@ def _layers(manifest: Manifest, timing: Timing) -> tuple[LayerFigures, ...]:
             output_shape=layer.output_shape,
             live_bytes=layer.live_bytes,
             instructions=work.instructions,
+            core_cycles=work.core_cycles,
             cycles=work.cycles,
         )
         for layer, work in zip(manifest.layers, timing.layers, strict=True)

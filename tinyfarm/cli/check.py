@@ -90,7 +90,7 @@ def _print(report: CheckReport) -> None:
     result = report.evaluation
     title = f"{result.model_name} on {result.board} ({result.target}), {result.schedule}"
     print_memory(title, result.sram, result.flash, result.misfits)
-    for name in ("instructions", "cycles", "latency", "energy", "accuracy"):
+    for name in ("instructions", "core_cycles", "cycles", "latency", "energy", "accuracy"):
         if result.HasField(name):
             print_line(f"{name}: {describe(getattr(result, name))}")
     if result.HasField("twin_equal"):

@@ -87,6 +87,6 @@ def _print(result: evaluation_pb2.EvaluationResult, output: Path) -> None:
         return
     equal = "equal to" if result.twin_equal else "DIFFERENT from"
     print_line(f"{result.samples_on_board} samples on {result.board} ({result.target}), {equal} the host twin")
-    for figure in (result.instructions, result.cycles, result.latency):
+    for figure in (result.instructions, result.core_cycles, result.cycles, result.latency):
         print_line(f"{figure.name}: {describe(figure)}")
     print_line(f"outputs in {output}")

@@ -63,6 +63,7 @@ def report_of(job: job_pb2.Job, limits: Budgets) -> CheckReport:
         "flash_bytes": {part: getattr(result.flash, part) for part in FLASH_PARTS},
         "instructions": _figure(result.instructions) if result.HasField("instructions") else None,
         "cycles": _figure(result.cycles) if result.HasField("cycles") else None,
+        "core_cycles": _figure(result.core_cycles) if result.HasField("core_cycles") else None,
         "latency_us": _figure(result.latency) if result.HasField("latency") else None,
         "energy_uj": _figure(result.energy) if result.HasField("energy") else None,
         "accuracy": _accuracy(result) if result.HasField("accuracy") else None,
@@ -107,6 +108,7 @@ def _layer(layer: evaluation_pb2.LayerProfile) -> dict[str, Any]:
         "live_bytes": layer.live_bytes,
         "instructions": layer.instructions if layer.HasField("instructions") else None,
         "cycles": layer.cycles if layer.HasField("cycles") else None,
+        "core_cycles": layer.core_cycles if layer.HasField("core_cycles") else None,
     }
 
 

@@ -230,6 +230,7 @@ class LayerProfile(_message.Message):
     LIVE_BYTES_FIELD_NUMBER: _builtins.int
     INSTRUCTIONS_FIELD_NUMBER: _builtins.int
     CYCLES_FIELD_NUMBER: _builtins.int
+    CORE_CYCLES_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     name: _builtins.str
     op: _builtins.str
@@ -239,6 +240,8 @@ class LayerProfile(_message.Message):
     """Exact."""
     cycles: _builtins.float
     """Of the kind of the result's cycles."""
+    core_cycles: _builtins.float
+    """The part of them in which the core does not wait for flash."""
     @_builtins.property
     def output_shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
@@ -252,15 +255,20 @@ class LayerProfile(_message.Message):
         live_bytes: _builtins.int = ...,
         instructions: _builtins.int | None = ...,
         cycles: _builtins.float | None = ...,
+        core_cycles: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cycles", b"_cycles", "_instructions", b"_instructions", "cycles", b"cycles", "instructions", b"instructions"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_core_cycles", b"_core_cycles", "_cycles", b"_cycles", "_instructions", b"_instructions", "core_cycles", b"core_cycles", "cycles", b"cycles", "instructions", b"instructions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cycles", b"_cycles", "_instructions", b"_instructions", "cycles", b"cycles", "index", b"index", "instructions", b"instructions", "live_bytes", b"live_bytes", "macs", b"macs", "name", b"name", "op", b"op", "output_shape", b"output_shape"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_core_cycles", b"_core_cycles", "_cycles", b"_cycles", "_instructions", b"_instructions", "core_cycles", b"core_cycles", "cycles", b"cycles", "index", b"index", "instructions", b"instructions", "live_bytes", b"live_bytes", "macs", b"macs", "name", b"name", "op", b"op", "output_shape", b"output_shape"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__core_cycles: _TypeAlias = _typing.Literal["core_cycles"]  # noqa: Y015
+    _WhichOneofArgType__core_cycles: _TypeAlias = _typing.Literal["_core_cycles", b"_core_cycles"]  # noqa: Y015
     _WhichOneofReturnType__cycles: _TypeAlias = _typing.Literal["cycles"]  # noqa: Y015
     _WhichOneofArgType__cycles: _TypeAlias = _typing.Literal["_cycles", b"_cycles"]  # noqa: Y015
     _WhichOneofReturnType__instructions: _TypeAlias = _typing.Literal["instructions"]  # noqa: Y015
     _WhichOneofArgType__instructions: _TypeAlias = _typing.Literal["_instructions", b"_instructions"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__core_cycles) -> _WhichOneofReturnType__core_cycles | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cycles) -> _WhichOneofReturnType__cycles | None: ...
     @_typing.overload
@@ -301,6 +309,7 @@ class EvaluationResult(_message.Message):
     TOOL_VERSION_FIELD_NUMBER: _builtins.int
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     FIRMWARE_FLASH_BYTES_FIELD_NUMBER: _builtins.int
+    CORE_CYCLES_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     board: _builtins.str
     target: _builtins.str
@@ -354,6 +363,10 @@ class EvaluationResult(_message.Message):
     def firmware(self) -> _artifact_pb2.Artifact:
         """ELF file."""
 
+    @_builtins.property
+    def core_cycles(self) -> _metric_pb2.Metric:
+        """The part of cycles in which the core does not wait for flash."""
+
     def __init__(
         self,
         *,
@@ -386,10 +399,11 @@ class EvaluationResult(_message.Message):
         tool_version: _builtins.str = ...,
         schema_version: _builtins.int = ...,
         firmware_flash_bytes: _builtins.int = ...,
+        core_cycles: _metric_pb2.Metric | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_twin_equal", b"_twin_equal", "accuracy", b"accuracy", "cycles", b"cycles", "energy", b"energy", "firmware", b"firmware", "flash", b"flash", "instructions", b"instructions", "latency", b"latency", "library", b"library", "outputs", b"outputs", "simulator_speed", b"simulator_speed", "sram", b"sram", "twin_equal", b"twin_equal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_twin_equal", b"_twin_equal", "accuracy", b"accuracy", "core_cycles", b"core_cycles", "cycles", b"cycles", "energy", b"energy", "firmware", b"firmware", "flash", b"flash", "instructions", b"instructions", "latency", b"latency", "library", b"library", "outputs", b"outputs", "simulator_speed", b"simulator_speed", "sram", b"sram", "twin_equal", b"twin_equal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_twin_equal", b"_twin_equal", "accuracy", b"accuracy", "board", b"board", "cycles", b"cycles", "energy", b"energy", "firmware", b"firmware", "firmware_flash_bytes", b"firmware_flash_bytes", "fits", b"fits", "flash", b"flash", "instructions", b"instructions", "interface", b"interface", "kernels", b"kernels", "latency", b"latency", "layers", b"layers", "library", b"library", "library_cached", b"library_cached", "macs", b"macs", "misfits", b"misfits", "model_name", b"model_name", "outputs", b"outputs", "peak_layer", b"peak_layer", "samples_on_board", b"samples_on_board", "samples_on_twin", b"samples_on_twin", "schedule", b"schedule", "schema_version", b"schema_version", "simulator_speed", b"simulator_speed", "sram", b"sram", "target", b"target", "tool_version", b"tool_version", "twin_equal", b"twin_equal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_twin_equal", b"_twin_equal", "accuracy", b"accuracy", "board", b"board", "core_cycles", b"core_cycles", "cycles", b"cycles", "energy", b"energy", "firmware", b"firmware", "firmware_flash_bytes", b"firmware_flash_bytes", "fits", b"fits", "flash", b"flash", "instructions", b"instructions", "interface", b"interface", "kernels", b"kernels", "latency", b"latency", "layers", b"layers", "library", b"library", "library_cached", b"library_cached", "macs", b"macs", "misfits", b"misfits", "model_name", b"model_name", "outputs", b"outputs", "peak_layer", b"peak_layer", "samples_on_board", b"samples_on_board", "samples_on_twin", b"samples_on_twin", "schedule", b"schedule", "schema_version", b"schema_version", "simulator_speed", b"simulator_speed", "sram", b"sram", "target", b"target", "tool_version", b"tool_version", "twin_equal", b"twin_equal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__twin_equal: _TypeAlias = _typing.Literal["twin_equal"]  # noqa: Y015
     _WhichOneofArgType__twin_equal: _TypeAlias = _typing.Literal["_twin_equal", b"_twin_equal"]  # noqa: Y015

@@ -14,10 +14,16 @@ from services.evaluator.image import Image
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Instructions (exact) and cycles (modelled)."""
+    """Instructions (exact) and cycles (modelled): the core's own, and those that it waits for flash."""
 
     instructions: int
-    cycles: float
+    core_cycles: float
+    wait_cycles: float = 0.0
+
+    @property
+    def cycles(self) -> float:
+        """All cycles."""
+        return self.core_cycles + self.wait_cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +51,16 @@ class Counter:
             length, cost = self._cost(block)
             instructions[block.layer] += block.count * length
             cycles[block.layer] += block.count * cost + block.taken * self._model.taken_cycles
-        waits = self._image.target.flash_waits
-        for layer, misses in enumerate(profile.misses if waits else ()):
-            cycles[layer] += (misses.instruction + misses.data) * (waits.cycles_per_miss if waits else 0)
-        works = tuple(Work(i, c) for i, c in zip(instructions, cycles, strict=True))
-        return Timing(Work(sum(instructions), sum(cycles)), works[0], works[1:])
+        waits = self._waits(profile, count)
+        works = tuple(Work(*work) for work in zip(instructions, cycles, waits, strict=True))
+        return Timing(Work(sum(instructions), sum(cycles), sum(waits)), works[0], works[1:])
+
+    def _waits(self, profile: Profile, count: int) -> list[float]:
+        """Return the cycles that each layer waits for flash, where the target says what a miss costs."""
+        flash = self._image.target.flash_waits
+        if flash is None or not profile.misses:
+            return [0.0] * count
+        return [float((m.instruction + m.data) * flash.cycles_per_miss) for m in profile.misses]
 
     def _cost(self, block: BlockCount) -> tuple[int, float]:
         key = (block.address, block.size_bytes)
