@@ -59,8 +59,10 @@ class Estimate:
     layers: tuple[LayerEstimate, ...]
 
 
-def estimate(network: Graph, options: CompileOptions) -> Estimate:
+def estimate(network: Graph, options: CompileOptions, *, exact: bool = False) -> Estimate:
     """Return the costs of a network without weights, whose quantization may be missing.
+
+    With `exact` the memory plan is the compiler's own also where its heuristics leave a gap: slower.
 
     Raises InvalidModelError for what is no graph, UnsupportedModelError for what cannot be compiled.
     """
@@ -68,7 +70,7 @@ def estimate(network: Graph, options: CompileOptions) -> Estimate:
         graph = check_supported(verify(with_quantization(network)))
     except InvalidGraphError as error:
         raise InvalidModelError(f"network {network.name!r}: {error}", subject=network.name) from None
-    planned = plan_network(graph, kernel_set(options), exact=False)
+    planned = plan_network(graph, kernel_set(options), exact=exact)
     errors = load_cost_table(options.core, planned.kernels).error
     return Estimate(
         planned=planned,

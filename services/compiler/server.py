@@ -70,7 +70,10 @@ class CompilerServicer(compiler_pb2_grpc.CompilerServiceServicer):
             )
         parts = [
             compiler_pb2.EstimateRequest(
-                networks=request.networks[start : start + _CHUNK], target=request.target, options=request.options
+                networks=request.networks[start : start + _CHUNK],
+                target=request.target,
+                options=request.options,
+                exact_plan=request.exact_plan,
             ).SerializeToString()
             for start in range(0, count, _CHUNK)
         ]

@@ -58,13 +58,14 @@ def estimate_batch(request: bytes) -> bytes:
     """Answer a serialized EstimateRequest; a network that cannot be compiled gets its error, the others their costs."""
     wanted = compiler_pb2.EstimateRequest.FromString(request)
     options = options_from_proto(wanted.target, wanted.options)
-    estimates = [_estimate(network, options) for network in wanted.networks]
+    estimates = [_estimate(network, options, wanted.exact_plan) for network in wanted.networks]
     return compiler_pb2.EstimateResponse(estimates=estimates).SerializeToString()
 
 
-def _estimate(network: network_pb2.Network, options: CompileOptions) -> compile_pb2.NetworkEstimate:
+def _estimate(network: network_pb2.Network, options: CompileOptions, exact: bool) -> compile_pb2.NetworkEstimate:
     try:
-        return estimate_to_proto(estimate(network_from_proto(network), options), load_target(options.target))
+        found = estimate(network_from_proto(network), options, exact=exact)
+        return estimate_to_proto(found, load_target(options.target))
     except FarmError as error:
         return compile_pb2.NetworkEstimate(error=error_to_proto(error))
 

@@ -32,6 +32,7 @@ from tinyfarm.v1 import (
     evaluator_pb2_grpc,
     exploration_pb2,
     metric_pb2,
+    network_pb2,
 )
 
 _BATCH = 256
@@ -46,8 +47,8 @@ class CompilerEstimator:
     def __init__(self, peer: Peer, target: str, options: compile_pb2.CompileOptions, context: TaskContext) -> None:
         self._peer = peer
         self._stub = compiler_pb2_grpc.CompilerServiceStub(peer.channel)
-        self._target = target
-        self._options = options
+        self.target = target
+        self.options = options
         self._context = context
 
     def estimate(self, networks: Sequence[Network]) -> Sequence[Costs | Failure]:
@@ -55,35 +56,38 @@ class CompilerEstimator:
         answers: list[Costs | Failure] = []
         for start in range(0, len(networks), _BATCH):
             batch = networks[start : start + _BATCH]
-            request = compiler_pb2.EstimateRequest(
-                networks=[network_to_proto(n) for n in batch], target=self._target, options=self._options
-            )
-            answer = self._peer.call(self._stub.Estimate, request)
-            answers += [costs_from_estimate(e) for e in answer.estimates]
+            answers += self._ask([network_to_proto(n) for n in batch], exact_plan=False)
             self._context.count("networks_estimated", len(batch))
         return answers
 
+    def estimate_compiled(self, network: network_pb2.Network) -> Costs | Failure:
+        """Return the answer for a network as the compiler gave it back, planned as it was compiled."""
+        (answer,) = self._ask([network], exact_plan=True)
+        return answer
+
+    def _ask(self, networks: Sequence[network_pb2.Network], *, exact_plan: bool) -> list[Costs | Failure]:
+        request = compiler_pb2.EstimateRequest(
+            networks=networks, target=self.target, options=self.options, exact_plan=exact_plan
+        )
+        answer = self._peer.call(self._stub.Estimate, request)
+        return [costs_from_estimate(e) for e in answer.estimates]
+
 
 class QueueFarm:
-    """The search's Farm: each candidate is a quantize job, then an evaluation job, on the queue.
+    """The search's Farm: each candidate is a quantize, a compile and an evaluation job on the queue.
 
-    `results` keeps every evaluation by the name of its job.
+    `results` keeps every evaluation by the name of its job, `models` the quantized model that it measured.
     """
 
     def __init__(
-        self,
-        compiler: Peer,
-        evaluator: Peer,
-        board: str,
-        options: compile_pb2.CompileOptions,
-        context: TaskContext,
+        self, compiler: Peer, evaluator: Peer, board: str, estimator: CompilerEstimator, context: TaskContext
     ) -> None:
         self._compiler = compiler
         self._evaluator = evaluator
-        self._quantize = compiler_pb2_grpc.CompilerServiceStub(compiler.channel)
+        self._compile = compiler_pb2_grpc.CompilerServiceStub(compiler.channel)
         self._evaluate = evaluator_pb2_grpc.EvaluatorServiceStub(evaluator.channel)
         self._board = board
-        self._options = options
+        self._estimator = estimator
         self._context = context
         self.results: dict[str, evaluation_pb2.EvaluationResult] = {}
         self.models: dict[str, artifact_pb2.Artifact] = {}
@@ -104,6 +108,9 @@ class QueueFarm:
     def _measure(self, candidate: Candidate) -> Measurement | Failure:
         try:
             model = self._quantized(candidate)
+            estimate = self._estimator.estimate_compiled(self._compiled(candidate, model))
+            if isinstance(estimate, Failure):
+                return estimate
             asked = self._evaluator.call(self._evaluate.SubmitEvaluation, self._request(candidate, model))
             job = self._evaluator.wait(asked.job)
         except FarmError as error:
@@ -113,7 +120,7 @@ class QueueFarm:
         self.models[job.name] = model
         if not result.fits:
             return Failure("; ".join(misfit_text(m) for m in result.misfits))
-        return measurement_from_proto(result, self._context.artifacts.get_bytes(model.name), job.name)
+        return measurement_from_proto(result, estimate, self._context.artifacts.get_bytes(model.name), job.name)
 
     def _quantized(self, candidate: Candidate) -> artifact_pb2.Artifact:
         request = compiler_pb2.SubmitQuantizeRequest(
@@ -125,8 +132,23 @@ class QueueFarm:
                 model_name=candidate.name,
             ),
         )
-        asked = self._compiler.call(self._quantize.SubmitQuantize, request)
+        asked = self._compiler.call(self._compile.SubmitQuantize, request)
         return self._compiler.wait(asked.job).quantize_result.model
+
+    def _compiled(self, candidate: Candidate, model: artifact_pb2.Artifact) -> network_pb2.Network:
+        """Return the network as compiled; the evaluation asks for the same work, which is done once."""
+        request = compiler_pb2.SubmitCompileRequest(
+            project=self._context.project,
+            request_id=self._request_id("compile", candidate.onnx),
+            spec=compile_pb2.CompileSpec(
+                model=model,
+                model_name=candidate.name,
+                target=self._estimator.target,
+                options=self._estimator.options,
+            ),
+        )
+        asked = self._compiler.call(self._compile.SubmitCompile, request)
+        return self._compiler.wait(asked.job).compile_result.network
 
     def _request(self, candidate: Candidate, model: artifact_pb2.Artifact) -> evaluator_pb2.SubmitEvaluationRequest:
         return evaluator_pb2.SubmitEvaluationRequest(
@@ -136,7 +158,7 @@ class QueueFarm:
                 model=model,
                 model_name=candidate.name,
                 board=self._board,
-                options=self._options,
+                options=self._estimator.options,
                 data=self._put(_npz(x=candidate.eval_x, y=candidate.eval_y)),
                 board_samples=_BOARD_SAMPLES,
                 return_firmware=True,

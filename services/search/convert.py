@@ -123,10 +123,16 @@ def _op_to_proto(op: graph.Op) -> network_pb2.Op:
     message = network_pb2.Op(name=op.name, inputs=op.inputs, outputs=op.outputs)
     match op:
         case graph.Conv2D():
-            message.conv_2d.CopyFrom(network_pb2.Conv2D(stride=_size(op.stride_hw), padding=_padding(op.padding)))
+            message.conv_2d.CopyFrom(
+                network_pb2.Conv2D(
+                    stride=_size(op.stride_hw), padding=_padding(op.padding), activation=_activation(op.relu)
+                )
+            )
         case graph.DepthwiseConv2D():
             message.depthwise_conv_2d.CopyFrom(
-                network_pb2.DepthwiseConv2D(stride=_size(op.stride_hw), padding=_padding(op.padding))
+                network_pb2.DepthwiseConv2D(
+                    stride=_size(op.stride_hw), padding=_padding(op.padding), activation=_activation(op.relu)
+                )
             )
         case graph.Add():
             message.add.SetInParent()
@@ -137,6 +143,10 @@ def _op_to_proto(op: graph.Op) -> network_pb2.Op:
         case _:
             assert_never(op)
     return message
+
+
+def _activation(relu: bool) -> network_pb2.Activation.ValueType:
+    return network_pb2.ACTIVATION_RELU if relu else network_pb2.ACTIVATION_UNSPECIFIED
 
 
 def _size(hw: tuple[int, int]) -> network_pb2.SizeHw:
@@ -167,7 +177,9 @@ def misfit_text(misfit: metric_pb2.Misfit) -> str:
     return f"needs {misfit.needed_bytes} bytes of {misfit.memory}{where}, the chip has {misfit.available_bytes}"
 
 
-def measurement_from_proto(result: evaluation_pb2.EvaluationResult, model: bytes, reference: str) -> Measurement:
+def measurement_from_proto(
+    result: evaluation_pb2.EvaluationResult, estimate: Costs, model: bytes, reference: str
+) -> Measurement:
     """Return what the farm measured."""
     return Measurement(
         costs=Costs(
@@ -177,6 +189,7 @@ def measurement_from_proto(result: evaluation_pb2.EvaluationResult, model: bytes
             latency_us=result.latency.value if result.HasField("latency") else None,
             energy_uj=result.energy.value if result.HasField("energy") else None,
         ),
+        estimate=estimate,
         accuracy=result.accuracy.value,
         model=model,
         layers=tuple(
@@ -217,6 +230,7 @@ def point_to_proto(
     if isinstance(point.measured, Measurement):
         result = results[point.measured.reference]
         message.measured.CopyFrom(result)
+        message.compiled_estimate.CopyFrom(costs_to_proto(point.measured.estimate))
         message.accuracy.CopyFrom(_accuracy("accuracy", point.measured.accuracy, "test part, int8 host twin"))
         message.model.CopyFrom(models[point.measured.reference])
         message.library.CopyFrom(result.library)

@@ -112,11 +112,13 @@ class LayerCost:
 class Measurement:
     """What the farm found for a candidate, as deployed in int8.
 
-    `reference` names the farm's record of it (for instance the evaluation job) for whoever wants library,
-    firmware and the rest. `twin_equal` is None where no sample was run on the board.
+    `estimate` is what the compiler predicts for the network as compiled: quantized, without the channels that its
+    weights make constant. `reference` names the farm's record of it (for instance the evaluation job) for whoever
+    wants library, firmware and the rest. `twin_equal` is None where no sample was run on the board.
     """
 
     costs: Costs
+    estimate: Costs
     accuracy: float
     model: bytes
     layers: tuple[LayerCost, ...] = ()

@@ -19,7 +19,7 @@ from services.search.data.dataset import Dataset
 from services.search.data.sources import load_builtin, load_npz
 from services.search.report.render import render_report
 from services.search.run import SearchResult, run_search
-from tinyfarm.v1 import compile_pb2, exploration_pb2
+from tinyfarm.v1 import exploration_pb2
 
 
 def search_task(spec: bytes, context: TaskContext) -> TaskResult:
@@ -31,12 +31,12 @@ def search_task(spec: bytes, context: TaskContext) -> TaskResult:
     addresses = context.settings
     with Peer(addresses.compiler_address, context) as compiler, Peer(addresses.evaluator_address, context) as evaluator:
         target = board_target(evaluator, wanted.board)
-        options = _options(wanted.options)
-        farm = QueueFarm(compiler, evaluator, wanted.board, options, context)
+        estimator = CompilerEstimator(compiler, target, wanted.options, context)
+        farm = QueueFarm(compiler, evaluator, wanted.board, estimator, context)
         result = run_search(
             settings,
             dataset,
-            estimator=CompilerEstimator(compiler, target, options, context),
+            estimator=estimator,
             farm=farm,
             checkpoints=_JobCheckpoints(context),
             on_progress=lambda progress: _tell(context, progress),
@@ -94,15 +94,3 @@ class _JobCheckpoints:
 def worker_plan(settings: Settings) -> WorkerPlan:
     """Return what the search's workers do."""
     return WorkerPlan("search", {JobKind.SEARCH: "services.search.worker:search_task"}, ("search",))
-
-
-def _options(wanted: compile_pb2.CompileOptions) -> compile_pb2.CompileOptions:
-    """Return the options with portable kernels where none are named: their code is predicted within 2 %.
-
-    The code size of the core's kernels is predicted less well for small networks.
-    """
-    options = compile_pb2.CompileOptions()
-    options.CopyFrom(wanted)
-    if options.kernels == compile_pb2.KERNELS_UNSPECIFIED:
-        options.kernels = compile_pb2.KERNELS_PORTABLE
-    return options

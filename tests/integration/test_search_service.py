@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.farm_stack import FarmCaller, FarmStack
 from tests.integration.plumbing_stack import FINAL, running, until
-from tinyfarm.v1 import exploration_pb2, job_pb2, metric_pb2, search_pb2, task_pb2
+from tinyfarm.v1 import compile_pb2, exploration_pb2, job_pb2, metric_pb2, search_pb2, task_pb2
 
 SRAM_BYTES = 16 * 1024
 TINY = exploration_pb2.SearchSpec(
@@ -47,11 +47,15 @@ def test_search_measures_what_it_predicted(caller: FarmCaller) -> None:
     done = now()
     assert done.state == job_pb2.JOB_STATE_SUCCEEDED, done.error
     (point,) = done.search_result.points
-    predicted, measured = point.predicted, point.measured
+    predicted, compiled, measured = point.predicted, point.compiled_estimate, point.measured
+    for part in ("input", "activations", "line_buffers", "scratch", "arena"):
+        assert getattr(compiled.sram, part) == getattr(measured.sram, part)
+    assert compiled.flash.total == pytest.approx(measured.flash.total, rel=0.02)
     # channels that training leaves constant are removed when the weights are known: less than predicted, never more
     assert 0 < measured.sram.arena <= predicted.sram.arena
-    assert measured.sram.scratch <= predicted.sram.scratch
+    assert measured.macs <= predicted.macs
     assert 0 < measured.flash.total <= 1.02 * predicted.flash.total
+    assert measured.kernels == compile_pb2.KERNELS_CORE
     assert measured.sram.total <= SRAM_BYTES
     assert measured.twin_equal
     assert point.accuracy.value == measured.accuracy.value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
@@ -101,14 +101,17 @@ class OnnxRuntimeFarm:
         macs = sum(layer.macs for layer in layers)
         first = prod(candidate.eval_x.shape[1:])
         weights = sum(w.shape[0] * 4 + w.size for w in onnx_weights(candidate.onnx))
+        sram = Sram(input=min(first, peak), activations=peak - min(first, peak))
+        estimate = Costs(
+            sram,
+            Flash(CODE_BYTES, weights, 16 * sum(w.shape[0] for w in onnx_weights(candidate.onnx))),
+            macs,
+            latency_us=macs * CYCLES_PER_MAC * 1.1 / CLOCK_MHZ,
+            energy_uj=macs * 1.1e-3,
+        )
         return Measurement(
-            Costs(
-                Sram(input=min(first, peak), activations=peak - min(first, peak), stack=self.stack_bytes),
-                Flash(CODE_BYTES, weights, 16 * sum(w.shape[0] for w in onnx_weights(candidate.onnx))),
-                macs,
-                latency_us=macs * CYCLES_PER_MAC * 1.1 / CLOCK_MHZ,
-                energy_uj=macs * 1.1e-3,
-            ),
+            replace(estimate, sram=replace(sram, stack=self.stack_bytes)),
+            estimate,
             accuracy=float((logits.argmax(1) == candidate.eval_y).mean()),
             model=quantized,
             layers=layers,

@@ -1,4 +1,4 @@
-"""The front of a search as a table: predicted beside measured, baselines below."""
+"""The front of a search as a table: estimates of the compiled networks beside measured, baselines below."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _COLUMNS = (
     "network",
     "accuracy",
     "SRAM",
-    "arena predicted",
+    "arena estimated",
     "arena measured",
-    "flash predicted",
+    "flash estimated",
     "flash measured",
     "latency",
     "MACs",
@@ -34,10 +34,18 @@ def print_front(
     sample = next((point.measured for point in ranked if point.measured.HasField("latency")), None)
     if sample is not None:
         print_line(f"SRAM, flash and accuracy are exact; latency is {kind_of(sample.latency)}")
+        print_line(_agreement([point for point in (*points, *baselines) if point.measured.fits]))
+
+
+def _agreement(points: Sequence[exploration_pb2.FrontPoint]) -> str:
+    """How well the compiler's estimates of the networks as compiled predict what was measured."""
+    equal = sum(p.compiled_estimate.sram.arena == p.measured.sram.arena for p in points)
+    worst = max(abs(p.compiled_estimate.flash.total / p.measured.flash.total - 1) for p in points)
+    return f"estimated arena equal to measured for {equal} of {len(points)} networks, flash within {worst:.2%}"
 
 
 def _row(point: exploration_pb2.FrontPoint, winner: str) -> tuple[str, ...]:
-    measured, predicted = point.measured, point.predicted
+    measured, predicted = point.measured, point.compiled_estimate
     notes = [
         "winner" if point.name == winner else "",
         "front" if point.on_front else "",

@@ -189,6 +189,7 @@ class FrontPoint(_message.Message):
     ACCURACY_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     LIBRARY_FIELD_NUMBER: _builtins.int
+    COMPILED_ESTIMATE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     description: _builtins.str
     """The architecture in a line of text."""
@@ -198,7 +199,9 @@ class FrontPoint(_message.Message):
     @_builtins.property
     def network(self) -> _network_pb2.Network: ...
     @_builtins.property
-    def predicted(self) -> _compile_pb2.NetworkEstimate: ...
+    def predicted(self) -> _compile_pb2.NetworkEstimate:
+        """Before training."""
+
     @_builtins.property
     def measured(self) -> _evaluation_pb2.EvaluationResult: ...
     @_builtins.property
@@ -215,6 +218,10 @@ class FrontPoint(_message.Message):
 
     @_builtins.property
     def library(self) -> _artifact_pb2.Artifact: ...
+    @_builtins.property
+    def compiled_estimate(self) -> _compile_pb2.NetworkEstimate:
+        """Of the network as compiled: quantized, without the channels that its weights make constant."""
+
     def __init__(
         self,
         *,
@@ -229,10 +236,11 @@ class FrontPoint(_message.Message):
         accuracy: _metric_pb2.Metric | None = ...,
         model: _artifact_pb2.Artifact | None = ...,
         library: _artifact_pb2.Artifact | None = ...,
+        compiled_estimate: _compile_pb2.NetworkEstimate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "float_accuracy", b"float_accuracy", "library", b"library", "measured", b"measured", "model", b"model", "network", b"network", "predicted", b"predicted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "compiled_estimate", b"compiled_estimate", "float_accuracy", b"float_accuracy", "library", b"library", "measured", b"measured", "model", b"model", "network", b"network", "predicted", b"predicted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "description", b"description", "float_accuracy", b"float_accuracy", "is_baseline", b"is_baseline", "library", b"library", "measured", b"measured", "model", b"model", "name", b"name", "network", b"network", "on_front", b"on_front", "predicted", b"predicted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "compiled_estimate", b"compiled_estimate", "description", b"description", "float_accuracy", b"float_accuracy", "is_baseline", b"is_baseline", "library", b"library", "measured", b"measured", "model", b"model", "name", b"name", "network", b"network", "on_front", b"on_front", "predicted", b"predicted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -11,19 +12,23 @@ import matplotlib as mpl
 from markupsafe import Markup
 
 from services.search.objective import Budgets
-from services.search.ports import Measurement
+from services.search.ports import Costs, Measurement
 from services.search.report.plots import memory_plot, pareto_plot
 from services.search.run import SearchResult
 from services.search.steps.measure import Point
 
 UNKNOWN = "–"
+Texts = tuple[str, str, str]
 # Text stays text (searchable, small), and element ids do not change from run to run.
 _SVG_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "tinyfarm", "font.family": "sans-serif"}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A network as the table shows it: texts of predicted and measured figures, side by side."""
+    """A network as the table shows it: texts of its figures.
+
+    Costs are three texts: measured, estimated as compiled, estimated before training.
+    """
 
     name: str
     description: str
@@ -32,13 +37,22 @@ class Row:
     is_winner: bool
     accuracy: str
     float_accuracy: str
-    sram: tuple[str, str]
-    arena: tuple[str, str]
-    flash: tuple[str, str]
-    latency: tuple[str, str]
-    energy: tuple[str, str]
-    macs: str
+    sram: Texts
+    arena: Texts
+    flash: Texts
+    latency: Texts
+    energy: Texts
+    macs: Texts
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Of how many networks the arena was predicted to the byte, and the worst relative error of flash."""
+
+    networks: int
+    arena_equal: int
+    flash_worst: float
 
 
 def render_report(result: SearchResult, board: str, title: str = "tinyfarm search") -> str:
@@ -58,6 +72,7 @@ def render_report(result: SearchResult, board: str, title: str = "tinyfarm searc
         budgets=_budgets(result.budgets),
         front=front,
         memory=memory,
+        agreement=agreement_of((*result.points, *result.baselines)),
         total_seconds=sum(seconds for _, seconds in result.seconds),
     )
 
@@ -70,9 +85,13 @@ def _memory(winner: Point | None) -> Markup | None:
 
 def _row(point: Point, winner: str) -> Row:
     trained, measured = point.trained, point.measured
-    predicted = trained.predicted
     found = measured if isinstance(measured, Measurement) else None
-    costs = found.costs if found else None
+    costs = (found.costs, found.estimate, trained.predicted) if found else (None, None, trained.predicted)
+
+    def texts(text: Callable[[Costs], str]) -> Texts:
+        measured, compiled, predicted = (UNKNOWN if c is None else text(c) for c in costs)
+        return measured, compiled, predicted
+
     return Row(
         trained.name,
         trained.description,
@@ -81,14 +100,28 @@ def _row(point: Point, winner: str) -> Row:
         is_winner=trained.name == winner,
         accuracy=_percent(found.accuracy) if found else UNKNOWN,
         float_accuracy=_percent(trained.float_accuracy),
-        sram=(_bytes(predicted.sram.total), _bytes(costs.sram.total if costs else None)),
-        arena=(_bytes(predicted.sram.arena), _bytes(costs.sram.arena if costs else None)),
-        flash=(_bytes(predicted.flash.total), _bytes(costs.flash.total if costs else None)),
-        latency=(_milli(predicted.latency_us, "ms"), _milli(costs.latency_us if costs else None, "ms")),
-        energy=(_milli(predicted.energy_uj, "mJ"), _milli(costs.energy_uj if costs else None, "mJ")),
-        macs=f"{predicted.macs:,}",
+        sram=texts(lambda c: _bytes(c.sram.total)),
+        arena=texts(lambda c: _bytes(c.sram.arena)),
+        flash=texts(lambda c: _bytes(c.flash.total)),
+        latency=texts(lambda c: _milli(c.latency_us, "ms")),
+        energy=texts(lambda c: _milli(c.energy_uj, "mJ")),
+        macs=texts(lambda c: f"{c.macs:,}"),
         note=_note(point),
     )
+
+
+def agreement_of(points: Sequence[Point]) -> Agreement | None:
+    """Return how well the networks as compiled were predicted; None where none was measured."""
+    found = [p.measured for p in points if isinstance(p.measured, Measurement)]
+    if not found:
+        return None
+    equal = sum(_arena(m.costs) == _arena(m.estimate) for m in found)
+    worst = max(abs(m.estimate.flash.total / m.costs.flash.total - 1) for m in found)
+    return Agreement(len(found), equal, worst)
+
+
+def _arena(costs: Costs) -> tuple[int, ...]:
+    return costs.sram.input, costs.sram.activations, costs.sram.line_buffers, costs.sram.scratch
 
 
 def _note(point: Point) -> str:

@@ -48,21 +48,23 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conv2D(Node):
-    """Inputs (data, weights OHWI, bias); `padding` is rows and columns on every side.
+    """Inputs (data, weights OHWI, bias); `padding` is rows and columns on every side, `relu` a ReLU after it.
 
-    A ReLU is part of the output's quantized range.
+    The ReLU becomes the lower limit of the output's quantized range; kernels for it are other ones.
     """
 
     stride_hw: tuple[int, int]
     padding: int
+    relu: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthwiseConv2D(Node):
-    """Inputs (data, weights 1HWO, bias)."""
+    """Inputs (data, weights 1HWO, bias); the rest as in Conv2D."""
 
     stride_hw: tuple[int, int]
     padding: int
+    relu: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +148,14 @@ def _conv(graph: _Builder, conv: ConvPlan, source: TensorId) -> TensorId:
     output = graph.activation(conv.name, (1, rows, columns, conv.out_channels))
     kind = DepthwiseConv2D if conv.depthwise else Conv2D
     graph.ops.append(
-        kind(name=conv.name, inputs=(source, *parameters), outputs=(output,), stride_hw=(s, s), padding=pad)
+        kind(
+            name=conv.name,
+            inputs=(source, *parameters),
+            outputs=(output,),
+            stride_hw=(s, s),
+            padding=pad,
+            relu=conv.relu,
+        )
     )
     return output
 
