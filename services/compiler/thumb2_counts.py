@@ -119,7 +119,7 @@ def _window_counts(graph: Graph, op: Conv2D, pairs: int, depth: int) -> Iterator
     found = Mix()
     for columns, whole, rows in ((xs, whole_xs, ys), (xs[-1:], whole_xs[-1:], ys[-1:] if out_h * out_w % 2 else [])):
         windows = len(rows) * len(columns)
-        full = sum(whole) * (sum(rows) if in_place else kernel_h * rows.count(kernel_h))
+        full = sum(whole) * sum(rows)
         inside_taps = sum(rows) * sum(columns) - full * kernel_w
         border = windows * kernel_h - full
         found += Mix(

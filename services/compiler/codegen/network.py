@@ -202,7 +202,7 @@ def _pointer(network: NetworkText, pointer: ArenaRef | ArrayRef) -> str:
 
 
 def _region(region: RegionArg) -> str:
-    return f"{{{region.rows[0]}, {region.rows[1]}, {region.cols[0]}, {region.cols[1]}}}"
+    return f"{{{region.rows[0]}, {region.rows[1]}, {region.cols[0]}, {region.cols[1]}, TF_NO_WRAP, 0}}"
 
 
 def _float(value: float) -> str:

@@ -17,14 +17,13 @@ void tf_average_pool2d_s8(const tf_pool2d_s8_params *p, const tf_region *region,
             const int32_t x1 = left + k->kernel_w < k->in_w ? left + k->kernel_w : k->in_w;
             const int32_t count = (y1 - y0) * (x1 - x0);
             for (c = 0; c < p->channels; ++c) {
-                const int8_t *in = input + y0 * p->in_row_stride + x0 * p->channels + c;
                 int32_t sum = 0;
                 for (y = y0; y < y1; ++y) {
+                    const int8_t *in = tf_row(input, p->in_row_stride, region, y) + x0 * p->channels + c;
                     for (x = x0; x < x1; ++x) {
                         sum += *in;
                         in += p->channels;
                     }
-                    in += p->in_row_stride - (x1 - x0) * p->channels;
                 }
                 sum = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
                 *out++ = (int8_t)(sum < p->out.min ? p->out.min : sum > p->out.max ? p->out.max : sum);

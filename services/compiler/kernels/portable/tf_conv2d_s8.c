@@ -27,8 +27,10 @@ static inline void dot2(const int8_t *x, const int8_t *w0, const int8_t *w1, int
     *acc1 = a1;
 }
 
-/* The whole window lies in the image: rows of it are runs of consecutive bytes (one, if not dilated). */
-static TF_NOINLINE void inside(const tf_conv2d_s8_params *p, const int8_t *input, int8_t *output)
+/* The whole window lies in the image: rows of it are runs of consecutive bytes (one, if not dilated). Its row `turn`
+ * and all after it lie `wrap_bytes` lower. */
+static TF_NOINLINE void inside(const tf_conv2d_s8_params *p, const int8_t *input, int32_t turn, int32_t wrap_bytes,
+                               int8_t *output)
 {
     const tf_window *k = &p->window;
     const int32_t runs = k->dilation_w == 1 ? 1 : k->kernel_w;
@@ -42,7 +44,11 @@ static TF_NOINLINE void inside(const tf_conv2d_s8_params *p, const int8_t *input
         const int8_t *w = w0, *row = input;
         int32_t acc0 = p->bias[o], acc1 = p->bias[o + step], ky, run;
         for (ky = 0; ky < k->kernel_h; ++ky) {
-            const int8_t *x = row;
+            const int8_t *x;
+            if (ky == turn) {
+                row -= wrap_bytes;
+            }
+            x = row;
             for (run = 0; run < runs; ++run) {
                 dot2(x, w, w1, length, &acc0, &acc1);
                 x += k->dilation_w * p->in_c;
@@ -83,8 +89,8 @@ static int32_t clipped(int32_t value, int32_t low, int32_t high)
 }
 
 /* Part of the window is padding, which counts as the input's zero point: the bias has it folded in. */
-static TF_NOINLINE void border(const tf_conv2d_s8_params *p, const int8_t *input, int32_t y, int32_t x,
-                               int8_t *output)
+static TF_NOINLINE void border(const tf_conv2d_s8_params *p, const tf_region *region, const int8_t *input, int32_t y,
+                               int32_t x, int8_t *output)
 {
     const tf_window *k = &p->window;
     const int32_t c = p->in_c;
@@ -101,13 +107,26 @@ static TF_NOINLINE void border(const tf_conv2d_s8_params *p, const int8_t *input
                 const int32_t to = clipped(k->in_w - ix, from, taps);
                 acc += p->in_zero_point * (sum(w, from * c) + sum(w + to * c, (taps - to) * c));
                 if (from < to) {
-                    acc += dot(input + iy * p->in_row_stride + (ix + from) * c, w + from * c, (to - from) * c);
+                    const int8_t *row = tf_row(input, p->in_row_stride, region, iy);
+                    acc += dot(row + (ix + from) * c, w + from * c, (to - from) * c);
                 }
                 w += taps * c;
             }
         }
         output[o] = tf_clamp(tf_requantize(acc, p->multiplier[o], p->shift[o]), &p->out);
     }
+}
+
+/* The first row of a window from `y` on that lies behind the ring's end; 0 is none, the window begins there. */
+static int32_t turn_of(const tf_window *k, const tf_region *region, int32_t y)
+{
+    int32_t ky = 0;
+    if (y < region->wrap_row && y + (k->kernel_h - 1) * k->dilation_h >= region->wrap_row) {
+        for (; y < region->wrap_row; y += k->dilation_h) {
+            ++ky;
+        }
+    }
+    return ky;
 }
 
 void tf_conv2d_s8(const tf_conv2d_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output)
@@ -118,13 +137,15 @@ void tf_conv2d_s8(const tf_conv2d_s8_params *p, const tf_region *region, const i
     int32_t oy, ox;
     for (oy = region->row_start; oy < region->row_stop; ++oy) {
         const int32_t y = oy * k->stride_h - k->pad_top;
+        const int8_t *row = tf_row(input, p->in_row_stride, region, y);
+        const int32_t turn = turn_of(k, region, y), wrap_bytes = turn > 0 ? region->wrap_bytes : 0;
         int8_t *out = output + oy * p->out_row_stride + region->col_start * p->out_c;
         for (ox = region->col_start; ox < region->col_stop; ++ox) {
             const int32_t x = ox * k->stride_w - k->pad_left;
             if (y >= 0 && y <= last_y && x >= 0 && x <= last_x) {
-                inside(p, input + y * p->in_row_stride + x * p->in_c, out);
+                inside(p, row + x * p->in_c, turn, wrap_bytes, out);
             } else {
-                border(p, input, y, x, out);
+                border(p, region, input, y, x, out);
             }
             out += p->out_c;
         }

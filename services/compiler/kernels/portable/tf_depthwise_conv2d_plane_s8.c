@@ -25,15 +25,15 @@ static void fill_row(const tf_depthwise_conv2d_s8_params *p, const plane_box *bo
     }
 }
 
-static void fill_plane(const tf_depthwise_conv2d_s8_params *p, const plane_box *box, const int8_t *channel,
-                       int8_t *plane)
+static void fill_plane(const tf_depthwise_conv2d_s8_params *p, const tf_region *region, const plane_box *box,
+                       const int8_t *channel, int8_t *plane)
 {
     int32_t y;
     for (y = box->y; y < box->y + box->h; ++y) {
         if (y < 0 || y >= p->window.in_h) {
             tf_fill_bytes(plane, p->in_zero_point, box->w);
         } else {
-            fill_row(p, box, channel + y * p->in_row_stride, plane);
+            fill_row(p, box, tf_row(channel, p->in_row_stride, region, y), plane);
         }
         plane += box->w;
     }
@@ -93,7 +93,7 @@ void tf_depthwise_conv2d_plane_s8(const tf_depthwise_conv2d_s8_params *p, const 
     box.h = (region->row_stop - region->row_start - 1) * k->stride_h + (k->kernel_h - 1) * k->dilation_h + 1;
     box.w = (region->col_stop - region->col_start - 1) * k->stride_w + (k->kernel_w - 1) * k->dilation_w + 1;
     for (c = 0; c < p->in_c; ++c) {
-        fill_plane(p, &box, input + c, plane);
+        fill_plane(p, region, &box, input + c, plane);
         for (m = 0; m < p->channel_multiplier; ++m) {
             channel(p, region, &box, plane, c * p->channel_multiplier + m, output);
         }

@@ -24,9 +24,10 @@ static TF_NOINLINE void inside(const tf_depthwise_conv2d_s8_params *p, const int
     }
 }
 
-/* Part of the window is padding, which counts as the input's zero point: the bias has it folded in. */
-static TF_NOINLINE void border(const tf_depthwise_conv2d_s8_params *p, const int8_t *input, int32_t y, int32_t x,
-                   int8_t *output)
+/* Part of the window is padding, which counts as the input's zero point: the bias has it folded in. Or a ring of
+ * rows turns within the window. */
+static TF_NOINLINE void border(const tf_depthwise_conv2d_s8_params *p, const tf_region *region, const int8_t *input,
+                               int32_t y, int32_t x, int8_t *output)
 {
     const tf_window *k = &p->window;
     const int8_t *w = p->weights;
@@ -36,10 +37,11 @@ static TF_NOINLINE void border(const tf_depthwise_conv2d_s8_params *p, const int
             int32_t acc = p->bias[o], ky, kx;
             for (ky = 0; ky < k->kernel_h; ++ky) {
                 const int32_t iy = y + ky * k->dilation_h;
+                const int8_t *row = tf_row(input, p->in_row_stride, region, iy);
                 for (kx = 0; kx < k->kernel_w; ++kx) {
                     const int32_t ix = x + kx * k->dilation_w;
                     const int outside = iy < 0 || iy >= k->in_h || ix < 0 || ix >= k->in_w;
-                    acc += *w++ * (outside ? p->in_zero_point : input[iy * p->in_row_stride + ix * p->in_c + c]);
+                    acc += *w++ * (outside ? p->in_zero_point : row[ix * p->in_c + c]);
                 }
             }
             output[o] = tf_clamp(tf_requantize(acc, p->multiplier[o], p->shift[o]), &p->out);
@@ -57,13 +59,16 @@ void tf_depthwise_conv2d_s8(const tf_depthwise_conv2d_s8_params *p, const tf_reg
     int32_t oy, ox;
     for (oy = region->row_start; oy < region->row_stop; ++oy) {
         const int32_t y = oy * k->stride_h - k->pad_top;
+        const int32_t end = y + (k->kernel_h - 1) * k->dilation_h;
+        const int turns = y < region->wrap_row && end >= region->wrap_row;
+        const int8_t *row = tf_row(input, p->in_row_stride, region, y);
         int8_t *out = output + oy * p->out_row_stride + region->col_start * out_c;
         for (ox = region->col_start; ox < region->col_stop; ++ox) {
             const int32_t x = ox * k->stride_w - k->pad_left;
-            if (y >= 0 && y <= last_y && x >= 0 && x <= last_x) {
-                inside(p, input + y * p->in_row_stride + x * p->in_c, out);
+            if (y >= 0 && y <= last_y && x >= 0 && x <= last_x && !turns) {
+                inside(p, row + x * p->in_c, out);
             } else {
-                border(p, input, y, x, out);
+                border(p, region, input, y, x, out);
             }
             out += out_c;
         }

@@ -15,14 +15,13 @@ void tf_max_pool2d_s8(const tf_pool2d_s8_params *p, const tf_region *region, con
             const int32_t x0 = left < 0 ? 0 : left;
             const int32_t x1 = left + k->kernel_w < k->in_w ? left + k->kernel_w : k->in_w;
             for (c = 0; c < p->channels; ++c) {
-                const int8_t *in = input + y0 * p->in_row_stride + x0 * p->channels + c;
                 int32_t best = p->out.min;
                 for (y = y0; y < y1; ++y) {
+                    const int8_t *in = tf_row(input, p->in_row_stride, region, y) + x0 * p->channels + c;
                     for (x = x0; x < x1; ++x) {
                         best = *in > best ? *in : best;
                         in += p->channels;
                     }
-                    in += p->in_row_stride - (x1 - x0) * p->channels;
                 }
                 *out++ = (int8_t)(best > p->out.max ? p->out.max : best);
             }

@@ -10,10 +10,16 @@
 
 #include <stdint.h>
 
-/* Half-open range of output rows and columns. */
+/* Half-open range of output rows and columns, and where the input turns: a ring of rows (line buffer) begins anew at
+ * `wrap_row`, so that this row and all after it lie `wrap_bytes` lower than they would. Only windows turn; a region
+ * of any other kernel, and of every output, ends where its ring does. */
 typedef struct {
     int32_t row_start, row_stop, col_start, col_stop;
+    int32_t wrap_row, wrap_bytes;
 } tf_region;
+
+/* The wrap row of an input that is no ring. */
+#define TF_NO_WRAP INT32_MAX
 
 /* How a window slides: padding is explicit and only before the image; what lies after it follows from the sizes. */
 typedef struct {
@@ -188,6 +194,18 @@ static inline int32_t tf_requantize(int32_t x, int32_t multiplier, int32_t shift
         return high;
     }
     return (((high + (high >> 31)) >> (-shift - 1)) + 1) >> 1;
+}
+
+/* Where row `y` of a windowed input begins. */
+static inline const int8_t *tf_row(const int8_t *input, int32_t row_stride, const tf_region *region, int32_t y)
+{
+    return input + y * row_stride - (y < region->wrap_row ? 0 : region->wrap_bytes);
+}
+
+/* How many of `rows` rows from `y` on lie one after the other, before the ring turns. */
+static inline int32_t tf_rows_together(const tf_region *region, int32_t y, int32_t rows)
+{
+    return y < region->wrap_row && region->wrap_row - y < rows ? region->wrap_row - y : rows;
 }
 
 static inline int8_t tf_clamp(int32_t value, const tf_output *out)

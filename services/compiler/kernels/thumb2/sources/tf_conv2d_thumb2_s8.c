@@ -22,14 +22,14 @@ static inline void copy_run(int8_t *to, const int8_t *from, int32_t count)
 }
 
 /* One kernel row of a window that leaves the image or is dilated, value by value. */
-static __attribute__((noinline)) void border_row(const tf_conv2d_thumb2_params *p, const int8_t *input, int32_t y,
-                                                 int32_t x, int8_t *out)
+static __attribute__((noinline)) void border_row(const tf_conv2d_thumb2_params *p, const tf_region *region,
+                                                 const int8_t *input, int32_t y, int32_t x, int8_t *out)
 {
     const tf_window *k = &p->window;
     int32_t kx;
     for (kx = 0; kx < k->kernel_w; ++kx, x += k->dilation_w, out += p->in_c) {
         if (y >= 0 && y < k->in_h && x >= 0 && x < k->in_w) {
-            tf_copy_bytes(out, input + y * p->in_row_stride + x * p->in_c, p->in_c);
+            tf_copy_bytes(out, tf_row(input, p->in_row_stride, region, y) + x * p->in_c, p->in_c);
         } else {
             tf_fill_bytes(out, p->in_zero_point, p->in_c);
         }
@@ -42,32 +42,37 @@ static inline int inside(const tf_window *k, int32_t y, int32_t x)
 }
 
 /* One kernel row of a window: in place where it lies in the image, else assembled in `stage`. */
-static inline const int8_t *window_row(const tf_conv2d_thumb2_params *p, const int8_t *input, int32_t y, int32_t x,
-                                       int8_t *stage)
+static inline const int8_t *window_row(const tf_conv2d_thumb2_params *p, const tf_region *region,
+                                       const int8_t *input, int32_t y, int32_t x, int8_t *stage)
 {
     if (inside(&p->window, y, x)) {
-        return input + y * p->in_row_stride + x * p->in_c;
+        return tf_row(input, p->in_row_stride, region, y) + x * p->in_c;
     }
-    border_row(p, input, y, x, stage);
+    border_row(p, region, input, y, x, stage);
     return stage;
 }
 
 /* A whole window, one row after the other: for rows that are no multiple of four bytes. */
-static const int8_t *window(const tf_conv2d_thumb2_params *p, const int8_t *input, int32_t y, int32_t x,
-                            int8_t *stage)
+static const int8_t *window(const tf_conv2d_thumb2_params *p, const tf_region *region, const int8_t *input, int32_t y,
+                            int32_t x, int8_t *stage)
 {
     const tf_window *k = &p->window;
     const int32_t run = k->kernel_w * p->in_c, step = k->dilation_h * p->in_row_stride;
     int8_t *out = stage, *const end = stage + k->kernel_h * run;
-    if (inside(k, y, x) && y + (k->kernel_h - 1) * k->dilation_h < k->in_h) {
-        const int8_t *row = input + y * p->in_row_stride + x * p->in_c;
+    const int32_t last = y + (k->kernel_h - 1) * k->dilation_h;
+    if (inside(k, y, x) && last < k->in_h && (y >= region->wrap_row || last < region->wrap_row)) {
+        const int8_t *row = tf_row(input, p->in_row_stride, region, y) + x * p->in_c;
         for (; out != end; out += run, row += step) {
             copy_run(out, row, run);
         }
         return stage;
     }
     for (; out != end; out += run, y += k->dilation_h) {
-        border_row(p, input, y, x, out);
+        if (inside(k, y, x)) {
+            copy_run(out, tf_row(input, p->in_row_stride, region, y) + x * p->in_c, run);
+        } else {
+            border_row(p, region, input, y, x, out);
+        }
     }
     return stage;
 }
@@ -85,21 +90,21 @@ static inline void advance(position *at, const tf_region *region)
     }
 }
 
-static void expand_windows(const tf_conv2d_thumb2_params *p, const int8_t *input, position a, position b, int16_t *x,
-                           int8_t *stage)
+static void expand_windows(const tf_conv2d_thumb2_params *p, const tf_region *region, const int8_t *input, position a,
+                           position b, int16_t *x, int8_t *stage)
 {
     const tf_window *k = &p->window;
     const int32_t run = k->kernel_w * p->in_c, depth = p->shape.x_bytes / 4;
     int32_t ay = a.y * k->stride_h - k->pad_top, ax = a.x * k->stride_w - k->pad_left, ky;
     int32_t by = b.y * k->stride_h - k->pad_top, bx = b.x * k->stride_w - k->pad_left;
     if (run % 4 != 0) {
-        const int8_t *first = window(p, input, ay, ax, stage);
-        tf_expand_pair_s8(x, first, window(p, input, by, bx, stage + depth), depth);
+        const int8_t *first = window(p, region, input, ay, ax, stage);
+        tf_expand_pair_s8(x, first, window(p, region, input, by, bx, stage + depth), depth);
         return;
     }
     for (ky = 0; ky < k->kernel_h; ++ky, ay += k->dilation_h, by += k->dilation_h) {
-        const int8_t *first = window_row(p, input, ay, ax, stage);
-        x = tf_expand_pair_s8(x, first, window_row(p, input, by, bx, stage + depth), run);
+        const int8_t *first = window_row(p, region, input, ay, ax, stage);
+        x = tf_expand_pair_s8(x, first, window_row(p, region, input, by, bx, stage + depth), run);
     }
 }
 
@@ -122,7 +127,7 @@ static void run_pixels(const tf_conv2d_thumb2_params *p, const tf_region *region
                 second = at;
                 advance(&at, region);
             }
-            expand_windows(p, input, first, second, next, spill + p->out_c);
+            expand_windows(p, region, input, first, second, next, spill + p->out_c);
         }
         if (pairs > 0) {
             p->gemm(x, p->weights, out, out + p->out_c, &p->shape, pairs);

@@ -9,8 +9,20 @@ static void fill(int16_t *to, int32_t value, int32_t count)
     }
 }
 
+/* Input rows [y, y + rows) of the image, some of them perhaps behind the end of a ring. */
+static void gather(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input, int32_t y,
+                   int32_t rows, int16_t *to)
+{
+    const int32_t together = tf_rows_together(region, y, rows);
+    p->gather(to, tf_row(input, p->in_row_stride, region, y), together);
+    if (together < rows) {
+        p->gather(to + together * p->plane_w, tf_row(input, p->in_row_stride, region, y + together), rows - together);
+    }
+}
+
 /* Input rows [y, y + rows) into the plane, with rows of padding where they lie outside the image. */
-static void load_rows(const tf_depthwise_thumb2_params *p, const int8_t *input, int32_t y, int32_t rows, int16_t *to)
+static void load_rows(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input, int32_t y,
+                      int32_t rows, int16_t *to)
 {
     const tf_window *k = &p->window;
     for (; rows > 0 && y < 0; --rows, ++y, to += p->plane_w) {
@@ -18,7 +30,7 @@ static void load_rows(const tf_depthwise_thumb2_params *p, const int8_t *input, 
     }
     if (rows > 0 && y < k->in_h) {
         const int32_t inside = rows < k->in_h - y ? rows : k->in_h - y;
-        p->gather(to + k->pad_left, input + y * p->in_row_stride, inside);
+        gather(p, region, input, y, inside, to + k->pad_left);
         to += inside * p->plane_w;
         rows -= inside;
     }
@@ -37,10 +49,9 @@ static void run_whole(const tf_depthwise_thumb2_params *p, const tf_region *regi
     const int32_t first = y < 0 ? 0 : y, inside = (stop < k->in_h ? stop : k->in_h) - first;
     int16_t *const to = plane + (first - y) * p->plane_w + k->pad_left;
     const int8_t *record = p->channels, *const end = record + p->in_c * p->record_bytes;
-    input += first * p->in_row_stride;
     output += region->row_start * p->out_row_stride;
     for (; record != end; record += p->record_bytes, ++input, ++output) {
-        p->gather(to, input, inside);
+        gather(p, region, input, first, inside, to);
         p->channel(plane, output, record, rows);
     }
 }
@@ -63,7 +74,7 @@ void tf_depthwise_thumb2_s8(const tf_depthwise_thumb2_params *p, const tf_region
         while (oy < region->row_stop) {
             const int32_t rows = region->row_stop - oy < p->chunk_rows ? region->row_stop - oy : p->chunk_rows;
             const int32_t needed = (rows - 1) * k->stride_h + k->kernel_h;
-            load_rows(p, input + c, oy * k->stride_h - k->pad_top + held, needed - held, plane + held * p->plane_w);
+            load_rows(p, region, input + c, oy * k->stride_h - k->pad_top + held, needed - held, plane + held * p->plane_w);
             p->channel(plane, output + oy * p->out_row_stride + c, record, rows);
             oy += rows;
             if (oy < region->row_stop) { /* the next rows' windows begin with the last rows held */
