@@ -16,7 +16,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -278,7 +278,7 @@ def code_table(subject: Subject, cache: Path) -> tuple[dict[str, int], dict[str,
 _STATIC = frozenset(
     ("inside", "border", "row", "run", "sum", "dot", "clipped", "channel", "fill_row", "fill_plane", "taps", "taps3x3",
      "vector", "mul_q31", "one_over_one_plus", "round_half_away", "dot2", "leading_zeros", "fill", "load_rows",
-     "run_whole", "run_pixels", "border_row", "window", "expand_windows", "copy_run")
+     "run_whole", "run_pixels", "border_row", "window", "expand_windows", "copy_run", "gather", "turn_of")
 )  # fmt: skip
 
 
@@ -380,14 +380,30 @@ def write(subject: Subject, table: cost_model.CostTable, error: dict[str, float]
     )
 
 
+def renew_code(subject: Subject, cache: Path) -> None:
+    """Measure the bytes of functions anew and keep all that was fitted: for changes of C code that cost no time."""
+    table = cost_model.load_cost_table(subject.core, subject.kernel_set)
+    function_bytes, needs = code_table(subject, cache)
+    linked = {kernel: tuple(names) for kernel, names in needs.items()}
+    if subject.kernel_set is not KernelSet.PORTABLE:
+        portable = cost_model.load_cost_table(subject.core)
+        function_bytes, linked = {**portable.function_bytes, **function_bytes}, {**portable.needs, **linked}
+    write(subject, replace(table, function_bytes=function_bytes, needs=linked), dict(table.error))
+    cost_model.load_cost_table.cache_clear()
+
+
 def main() -> None:
-    """Make the tables named on the command line, or all."""
-    subjects = [_subject(name) for name in sys.argv[1:]] or [Subject(c, k) for k in Kernels for c in Core]
+    """Make the tables named on the command line, or all; with `--code` first, only the bytes of their functions."""
+    only_code = sys.argv[1:2] == ["--code"]
+    subjects = [_subject(name) for name in sys.argv[1 + only_code :]] or [Subject(c, k) for k in Kernels for c in Core]
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
         for subject in subjects:
             if subject.kernels is Kernels.CORE and subject.kernel_set is KernelSet.PORTABLE:
                 continue  # a core without kernels of its own
+            if only_code:
+                renew_code(subject, cache)
+                continue
             table = make_table(subject, cache)
             write(subject, table, {})
             cost_model.load_cost_table.cache_clear()
