@@ -27,7 +27,12 @@ _SCALE = 1 / 64
 _RELU_ZERO_POINT = -128
 _FUSING = (ops.Conv2D, ops.DepthwiseConv2D, ops.FullyConnected, ops.Add)
 # TFLite fixes the output scale and zero point of these.
-_FIXED = {ops.Softmax: (1 / 256, -128), ops.Logistic: (1 / 256, -128), ops.Tanh: (1 / 128, 0)}
+_FIXED = {
+    ops.Softmax: (1 / 256, -128),
+    ops.Logistic: (1 / 256, -128),
+    ops.Tanh: (1 / 128, 0),
+    ops.RnnPool: (1 / 128, 0),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,40 @@ class GraphMaker:
         values = self.random.integers(-3000, 3000, count or len(scales)).astype(np.int32)
         return self.constant(values, None)
 
+    def rnn_pool(
+        self, x: TensorId, hidden: int, summary: int, patch: Pair = (4, 4), stride: Pair = (4, 4),
+        padding: Padding | None = None,
+    ) -> TensorId:  # fmt: skip
+        _, h, w, c = self.shape(x)
+        padding = padding or Padding()
+        cells = [*self._cell(hidden, c, self.same_quant(x).scale[0] * 40), *self._cell(summary, hidden, 0.5)]
+        size = output_hw(Window(patch, stride), padding, (h, w))
+        y = self.tensor((1, *size, 4 * summary), QuantParams((1 / 128,), (0,)))
+        return self.add_op(
+            ops.RnnPool(
+                name=self.name_op("rnn pool"),
+                inputs=(x, *cells),
+                outputs=(y,),
+                kernel_hw=patch,
+                stride_hw=stride,
+                padding=padding,
+                zeta=(float(self.random.uniform(0.5, 1)), 1.0),
+                nu=(float(self.random.uniform(0, 0.3)), 0.01),
+            )
+        )
+
+    def _cell(self, hidden: int, inputs: int, typical_input: float) -> tuple[TensorId, TensorId, TensorId]:
+        """Weights such that sums are a few units of the sigmoid's argument."""
+
+        def matrix(columns: int, typical: float) -> TensorId:
+            scale = float(np.float32(self.random.uniform(0.01, 0.04) / columns**0.5 / typical))
+            return self.constant(
+                self.random.integers(-127, 128, (hidden, columns)).astype(np.int8), QuantParams((scale,), (0,))
+            )
+
+        bias = self.random.integers(-6000, 6000, (2, hidden)).astype(np.int32)
+        return matrix(inputs, typical_input), matrix(hidden, 0.5), self.constant(bias, None)
+
     # operators without
     def binary(self, kind: str, a: TensorId, b: TensorId, activation: Activation = Activation.NONE) -> TensorId:
         shape = np.broadcast_shapes(self.shape(a), self.shape(b))

@@ -265,6 +265,7 @@ class Op(_message.Message):
     RESIZE_NEAREST_NEIGHBOR_FIELD_NUMBER: _builtins.int
     QUANTIZE_FIELD_NUMBER: _builtins.int
     DEQUANTIZE_FIELD_NUMBER: _builtins.int
+    RNN_POOL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     @_builtins.property
     def inputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -320,6 +321,8 @@ class Op(_message.Message):
     def quantize(self) -> Global___Quantize: ...
     @_builtins.property
     def dequantize(self) -> Global___Dequantize: ...
+    @_builtins.property
+    def rnn_pool(self) -> Global___RnnPool: ...
     def __init__(
         self,
         *,
@@ -350,12 +353,13 @@ class Op(_message.Message):
         resize_nearest_neighbor: Global___ResizeNearestNeighbor | None = ...,
         quantize: Global___Quantize | None = ...,
         dequantize: Global___Dequantize | None = ...,
+        rnn_pool: Global___RnnPool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "average_pool_2d", b"average_pool_2d", "concatenation", b"concatenation", "conv_2d", b"conv_2d", "depthwise_conv_2d", b"depthwise_conv_2d", "dequantize", b"dequantize", "fully_connected", b"fully_connected", "hard_swish", b"hard_swish", "kind", b"kind", "leaky_relu", b"leaky_relu", "logistic", b"logistic", "max_pool_2d", b"max_pool_2d", "mean", b"mean", "mul", b"mul", "pad", b"pad", "quantize", b"quantize", "relu", b"relu", "reshape", b"reshape", "resize_nearest_neighbor", b"resize_nearest_neighbor", "softmax", b"softmax", "split", b"split", "strided_slice", b"strided_slice", "sub", b"sub", "tanh", b"tanh", "transpose", b"transpose"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "average_pool_2d", b"average_pool_2d", "concatenation", b"concatenation", "conv_2d", b"conv_2d", "depthwise_conv_2d", b"depthwise_conv_2d", "dequantize", b"dequantize", "fully_connected", b"fully_connected", "hard_swish", b"hard_swish", "kind", b"kind", "leaky_relu", b"leaky_relu", "logistic", b"logistic", "max_pool_2d", b"max_pool_2d", "mean", b"mean", "mul", b"mul", "pad", b"pad", "quantize", b"quantize", "relu", b"relu", "reshape", b"reshape", "resize_nearest_neighbor", b"resize_nearest_neighbor", "rnn_pool", b"rnn_pool", "softmax", b"softmax", "split", b"split", "strided_slice", b"strided_slice", "sub", b"sub", "tanh", b"tanh", "transpose", b"transpose"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "average_pool_2d", b"average_pool_2d", "concatenation", b"concatenation", "conv_2d", b"conv_2d", "depthwise_conv_2d", b"depthwise_conv_2d", "dequantize", b"dequantize", "fully_connected", b"fully_connected", "hard_swish", b"hard_swish", "inputs", b"inputs", "kind", b"kind", "leaky_relu", b"leaky_relu", "logistic", b"logistic", "max_pool_2d", b"max_pool_2d", "mean", b"mean", "mul", b"mul", "name", b"name", "outputs", b"outputs", "pad", b"pad", "quantize", b"quantize", "relu", b"relu", "reshape", b"reshape", "resize_nearest_neighbor", b"resize_nearest_neighbor", "softmax", b"softmax", "split", b"split", "strided_slice", b"strided_slice", "sub", b"sub", "tanh", b"tanh", "transpose", b"transpose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "average_pool_2d", b"average_pool_2d", "concatenation", b"concatenation", "conv_2d", b"conv_2d", "depthwise_conv_2d", b"depthwise_conv_2d", "dequantize", b"dequantize", "fully_connected", b"fully_connected", "hard_swish", b"hard_swish", "inputs", b"inputs", "kind", b"kind", "leaky_relu", b"leaky_relu", "logistic", b"logistic", "max_pool_2d", b"max_pool_2d", "mean", b"mean", "mul", b"mul", "name", b"name", "outputs", b"outputs", "pad", b"pad", "quantize", b"quantize", "relu", b"relu", "reshape", b"reshape", "resize_nearest_neighbor", b"resize_nearest_neighbor", "rnn_pool", b"rnn_pool", "softmax", b"softmax", "split", b"split", "strided_slice", b"strided_slice", "sub", b"sub", "tanh", b"tanh", "transpose", b"transpose"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["conv_2d", "depthwise_conv_2d", "fully_connected", "add", "sub", "mul", "average_pool_2d", "max_pool_2d", "mean", "pad", "reshape", "softmax", "logistic", "tanh", "hard_swish", "relu", "leaky_relu", "concatenation", "strided_slice", "split", "transpose", "resize_nearest_neighbor", "quantize", "dequantize"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["conv_2d", "depthwise_conv_2d", "fully_connected", "add", "sub", "mul", "average_pool_2d", "max_pool_2d", "mean", "pad", "reshape", "softmax", "logistic", "tanh", "hard_swish", "relu", "leaky_relu", "concatenation", "strided_slice", "split", "transpose", "resize_nearest_neighbor", "quantize", "dequantize", "rnn_pool"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -839,6 +843,46 @@ class ResizeNearestNeighbor(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResizeNearestNeighbor: _TypeAlias = ResizeNearestNeighbor  # noqa: Y015
+
+@_typing.final
+class RnnPool(_message.Message):
+    """Reads (data, sweep's input weights, recurrent weights and biases, the summary's three)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATCH_FIELD_NUMBER: _builtins.int
+    STRIDE_FIELD_NUMBER: _builtins.int
+    PADDING_FIELD_NUMBER: _builtins.int
+    ZETA_FIELD_NUMBER: _builtins.int
+    NU_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def patch(self) -> Global___SizeHw: ...
+    @_builtins.property
+    def stride(self) -> Global___SizeHw: ...
+    @_builtins.property
+    def padding(self) -> Global___Padding: ...
+    @_builtins.property
+    def zeta(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Of the sweep and of the summary, each from 0 to 1."""
+
+    @_builtins.property
+    def nu(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def __init__(
+        self,
+        *,
+        patch: Global___SizeHw | None = ...,
+        stride: Global___SizeHw | None = ...,
+        padding: Global___Padding | None = ...,
+        zeta: _abc.Iterable[_builtins.float] | None = ...,
+        nu: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["padding", b"padding", "patch", b"patch", "stride", b"stride"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nu", b"nu", "padding", b"padding", "patch", b"patch", "stride", b"stride", "zeta", b"zeta"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RnnPool: _TypeAlias = RnnPool  # noqa: Y015
 
 @_typing.final
 class Quantize(_message.Message):

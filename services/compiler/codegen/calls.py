@@ -24,6 +24,7 @@ from services.compiler.codegen.movement import (
 )
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import KernelCall, Layer, Program
+from services.compiler.codegen.rnn_pool import rnn_pool_call
 from services.compiler.codegen.thumb2 import thumb2_calls
 from services.compiler.codegen.weighted import conv2d_call, depthwise_conv2d_call, fully_connected_call
 from services.compiler.ir.graph import Graph
@@ -47,6 +48,7 @@ from services.compiler.ir.ops import (
     Relu,
     Reshape,
     ResizeNearestNeighbor,
+    RnnPool,
     Softmax,
     Split,
     StridedSlice,
@@ -108,6 +110,8 @@ def _portable_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCal
             return transpose_calls(graph, op, operands)
         case ResizeNearestNeighbor():
             return (resize_call(graph, op, operands),)
+        case RnnPool():
+            return (rnn_pool_call(graph, op, operands),)
         case Quantize():
             from_float = graph.tensors[op.input].dtype.is_float
             return (quantize_call(graph, op, operands) if from_float else lut_call(graph, op, operands),)

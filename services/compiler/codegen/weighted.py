@@ -12,7 +12,7 @@ from services.compiler.codegen.weights import (
     per_channel,
 )
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool2D
+from services.compiler.ir.ops import AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool2D, RnnPool
 from services.compiler.quant.folding import Weighted, output_channels
 from services.compiler.quant.requantize import activation_range
 from services.compiler.quant.values import output_zero_point, quant_of
@@ -82,10 +82,10 @@ def fully_connected_call(graph: Graph, op: FullyConnected, operands: Operands) -
     return KernelCall("tf_fully_connected_s8", "tf_fully_connected_s8_params", fields, arrays, pointers, region)
 
 
-def window_fields(graph: Graph, op: Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D) -> Fields:
+def window_fields(graph: Graph, op: Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D | RnnPool) -> Fields:
     """Return the initializer of a `tf_window`."""
     _, in_h, in_w, _ = graph.tensors[op.input].shape
-    if isinstance(op, AveragePool2D | MaxPool2D):
+    if isinstance(op, AveragePool2D | MaxPool2D | RnnPool):
         (kernel_h, kernel_w), (dilation_h, dilation_w) = op.kernel_hw, (1, 1)
     else:
         _, kernel_h, kernel_w, _ = graph.tensors[op.weights].shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from services.common.errors import InvalidArgumentError
@@ -155,6 +156,16 @@ def _op_to_proto(op: ops.Op) -> network_pb2.Op:
                     align_corners=op.align_corners, half_pixel_centers=op.half_pixel_centers
                 )
             )
+        case ops.RnnPool():
+            common.rnn_pool.CopyFrom(
+                network_pb2.RnnPool(
+                    patch=_size(op.kernel_hw),
+                    stride=_size(op.stride_hw),
+                    padding=_padding(op.padding),
+                    zeta=op.zeta,
+                    nu=op.nu,
+                )
+            )
         case ops.Quantize():
             common.quantize.SetInParent()
         case ops.Dequantize():
@@ -251,6 +262,17 @@ def _op_from_proto(op: network_pb2.Op) -> ops.Op:
                 align_corners=resize.align_corners,
                 half_pixel_centers=resize.half_pixel_centers,
             )
+        case "rnn_pool":
+            return ops.RnnPool(
+                name=name,
+                inputs=inputs,
+                outputs=outputs,
+                kernel_hw=_pair(op.rnn_pool.patch),
+                stride_hw=_pair(op.rnn_pool.stride),
+                padding=_sides(op.rnn_pool.padding),
+                zeta=_two(op.rnn_pool.zeta, "zeta"),
+                nu=_two(op.rnn_pool.nu, "nu"),
+            )
         case "quantize":
             return ops.Quantize(name=name, inputs=inputs, outputs=outputs)
         case "dequantize":
@@ -273,3 +295,9 @@ def _padding(padding: ops.Padding) -> network_pb2.Padding:
 
 def _sides(padding: network_pb2.Padding) -> ops.Padding:
     return ops.Padding(padding.top, padding.bottom, padding.left, padding.right)
+
+
+def _two(values: Sequence[float], name: str) -> tuple[float, float]:
+    if len(values) != 2:
+        raise ValueError(f"{name} has {len(values)} values: must be 2, of the sweep and of the summary")
+    return values[0], values[1]

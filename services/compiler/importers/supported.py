@@ -8,6 +8,7 @@ from typing import Any
 
 from services.compiler.errors import UnsupportedModelError
 from services.compiler.importers.rules import arithmetic as a
+from services.compiler.importers.rules import rnn_pool as r
 from services.compiler.importers.rules import shapes as s
 from services.compiler.importers.rules import types as t
 from services.compiler.ir import ops
@@ -44,6 +45,14 @@ RULES: Mapping[type[ops.Node], tuple[Rule, ...]] = {
     ops.Split: (*_INT8, s.at_most_4_dimensions, s.split_shapes),
     ops.Transpose: (*_INT8, s.at_most_4_dimensions, s.transpose_shapes),
     ops.ResizeNearestNeighbor: (*_INT8, s.one_image, s.fits_16_bits, s.resize_shapes),
+    ops.RnnPool: (
+        *_INT8,
+        s.one_image,
+        s.fits_16_bits,
+        r.rnn_pool_shapes,
+        r.rnn_pool_constants,
+        r.rnn_pool_ranges,
+    ),
     ops.Quantize: (t.quantize_types, t.quantized, s.same_shape, a.multipliers_fit),
     ops.Dequantize: (t.dequantize_types, t.quantized, s.same_shape),
 }

@@ -239,6 +239,33 @@ class ResizeNearestNeighbor(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RnnPool(Node):
+    """RNNPool: every patch of the image summarized by recurrent sweeps over its rows and columns.
+
+    Inputs are the data and, of the sweep, then of the summary, input weights [hidden, inputs], recurrent weights
+    [hidden, hidden] and biases [2, hidden] of gate and update. The output has four times the summary's hidden size
+    as channels. `zeta` and `nu`, from 0 to 1, are of the sweep and of the summary. Arithmetic: docs/rnnpool.md.
+    Sources: Saha et al., NeurIPS 2020; FastGRNN: Kusupati et al., NeurIPS 2018.
+    """
+
+    kernel_hw: tuple[int, int]
+    stride_hw: tuple[int, int]
+    padding: Padding = Padding()
+    zeta: tuple[float, float]
+    nu: tuple[float, float]
+
+    @property
+    def sweep(self) -> tuple[TensorId, TensorId, TensorId]:
+        """Input weights, recurrent weights and biases of the sweeps over rows and columns."""
+        return self.inputs[1], self.inputs[2], self.inputs[3]
+
+    @property
+    def summary(self) -> tuple[TensorId, TensorId, TensorId]:
+        """Input weights, recurrent weights and biases of the passes over what the sweeps left."""
+        return self.inputs[4], self.inputs[5], self.inputs[6]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quantize(Node):
     """Float to integer, or integer to integer of another scale or type (requantization)."""
 
@@ -273,6 +300,7 @@ Op = Union[  # noqa: UP007 - one operator a line reads as the list it is
     Split,
     Transpose,
     ResizeNearestNeighbor,
+    RnnPool,
     Quantize,
     Dequantize,
 ]

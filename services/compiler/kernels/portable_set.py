@@ -32,6 +32,7 @@ PARAMS_BYTES = {
     "tf_copy_s8_params": 64,
     "tf_fill_s8_params": 12,
     "tf_resize_nearest_s8_params": 20,
+    "tf_rnn_pool_s8_params": 104,
     "tf_quantize_params": 28,
 }
 

@@ -28,6 +28,7 @@ from services.compiler.ir.ops import (
     Relu,
     Reshape,
     ResizeNearestNeighbor,
+    RnnPool,
     Softmax,
     Split,
     StridedSlice,
@@ -42,6 +43,7 @@ from services.compiler.quant.elementwise import add, mul
 from services.compiler.quant.lut import apply_table
 from services.compiler.quant.movement import concatenate, pad, resize_nearest, split, strided_slice
 from services.compiler.quant.pooling import average_pool, max_pool, mean
+from services.compiler.quant.rnn_pool import rnn_pool
 from services.compiler.quant.softmax import softmax
 from services.compiler.quant.values import Array, quant_of
 
@@ -132,6 +134,8 @@ def _run_single(graph: Graph, op: Op, arguments: Sequence[Array]) -> Array:
             return np.transpose(x, op.permutation)
         case ResizeNearestNeighbor():
             return resize_nearest(graph, op, x)
+        case RnnPool():
+            return rnn_pool(graph, op, arguments)
         case _:
             assert_never(op)
 

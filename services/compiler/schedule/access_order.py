@@ -35,6 +35,7 @@ from services.compiler.ir.ops import (
     Relu,
     Reshape,
     ResizeNearestNeighbor,
+    RnnPool,
     Softmax,
     Split,
     StridedSlice,
@@ -91,6 +92,8 @@ def overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> tu
             return _single(op, _transpose(graph, op))
         case ResizeNearestNeighbor():
             return _single(op, _resize(graph, op)) if _one_image(graph, op) else ()
+        case RnnPool():
+            return _single(op, _patches(graph, op)) if _one_image(graph, op) else ()
         case Pad() | Reshape():  # a padding is filled before its input is copied; a reshape is no step
             return ()
         case _:
@@ -144,7 +147,7 @@ def _distance(written: Ints, first_read: Ints, source_bytes: int) -> int:
     return max(-source_bytes, int(behind.max(initial=-source_bytes)))
 
 
-def _first_bytes(graph: Graph, op: Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D) -> Ints:
+def _first_bytes(graph: Graph, op: Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D | RnnPool) -> Ints:
     """Return the lowest input byte of every output pixel's window, [out_h, out_w]."""
     _, in_h, in_w, in_c = graph.tensors[op.input].shape
     _, out_h, out_w, _ = graph.tensors[op.output].shape
@@ -213,6 +216,12 @@ def _mean(graph: Graph, op: Mean) -> int:
     first = sum((index[i] * s for i, s in enumerate(dense_strides(shape))), np.zeros(kept, dtype=np.int64))
     written = np.arange(first.size, dtype=np.int64).reshape(kept)
     return _distance(written, first, graph.tensors[op.input].size_bytes)
+
+
+def _patches(graph: Graph, op: RnnPool) -> int:
+    """Patch by patch: each is read before its one pixel is written."""
+    written = _pixels(graph, op) * graph.tensors[op.output].shape[3]
+    return _distance(written, _first_bytes(graph, op), graph.tensors[op.input].size_bytes)
 
 
 def _resize(graph: Graph, op: ResizeNearestNeighbor) -> int:

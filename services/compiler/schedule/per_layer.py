@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import DepthwiseConv2D, Op, Reshape
+from services.compiler.ir.ops import DepthwiseConv2D, Op, Reshape, RnnPool
 from services.compiler.ir.tensor import TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.schedule import thumb2
@@ -58,6 +58,12 @@ def plane_bytes(graph: Graph, op: DepthwiseConv2D) -> int:
     return height * width
 
 
+def rnn_pool_scratch_bytes(graph: Graph, op: RnnPool) -> int:
+    """Return the size of a patch's states: sums, next state, one state of each row and column, the summary's."""
+    hidden, summary = graph.tensors[op.sweep[0]].shape[0], graph.tensors[op.summary[0]].shape[0]
+    return 6 * max(hidden, summary) + 2 * (sum(op.kernel_hw) * hidden + summary)
+
+
 def _tensor_buffers(graph: Graph, roots: dict[TensorId, TensorId]) -> tuple[Buffer, ...]:
     """Return one buffer a set of aliased tensors, inputs first, in the order of their writing."""
     members: dict[TensorId, list[TensorId]] = {}
@@ -78,6 +84,8 @@ def _tensor_buffers(graph: Graph, roots: dict[TensorId, TensorId]) -> tuple[Buff
 
 def _scratch_bytes(graph: Graph, op: Op, index: int, roots: dict[TensorId, TensorId], kernels: KernelSet) -> int:
     """Return the least scratch of the operator's kernel; 0 where it needs none."""
+    if isinstance(op, RnnPool):
+        return rnn_pool_scratch_bytes(graph, op)
     sizes = thumb2.scratch_sizes(graph, op) if kernels is KernelSet.THUMB2 else ()
     return sizes[0] if sizes else _plane_bytes(graph, op, index, roots)
 

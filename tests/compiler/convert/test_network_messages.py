@@ -47,6 +47,16 @@ CASES: dict[str, ops.Op] = {
         ops.Split(name="a", inputs=(0,), outputs=(3, 1), axis=2),
         ops.Transpose(name="a", inputs=(0,), outputs=(3,), permutation=(0, 3, 1, 2)),
         ops.ResizeNearestNeighbor(name="a", inputs=(0,), outputs=(3,), half_pixel_centers=True),
+        ops.RnnPool(
+            name="a",
+            inputs=(0, 1, 1, 2, 1, 1, 2),
+            outputs=(3,),
+            kernel_hw=(6, 5),
+            stride_hw=(4, 3),
+            padding=PADDING,
+            zeta=(1.0, 0.5),
+            nu=(0.0, 0.25),
+        ),
         ops.Quantize(name="a", inputs=(0,), outputs=(3,)),
         ops.Dequantize(name="a", inputs=(0,), outputs=(3,)),
     )

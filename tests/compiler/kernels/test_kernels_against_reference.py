@@ -198,6 +198,10 @@ CASES: dict[str, Case] = {
     "resize down": one(lambda m, x: m.resize(x, 3, 2), 1, 7, 5, 3),
     "resize corners": one(lambda m, x: m.resize(x, 7, 9, corners=True), 1, 4, 5, 3),
     "resize half pixel": one(lambda m, x: m.resize(x, 6, 9, half=True), 1, 4, 5, 3),
+    "rnn pool": one(lambda m, x: m.rnn_pool(x, 5, 3), 1, 8, 12, 3),
+    "rnn pool of overlapping patches": one(lambda m, x: m.rnn_pool(x, 4, 6, (6, 5), (3, 2)), 1, 13, 11, 2),
+    "rnn pool with padding": one(lambda m, x: m.rnn_pool(x, 6, 4, (3, 4), (2, 3), Padding(1, 2, 3, 1)), 1, 7, 9, 5),
+    "rnn pool of gaps": one(lambda m, x: m.rnn_pool(x, 1, 1, (2, 1), (3, 3)), 1, 8, 8, 1),
     "reshape": one(lambda m, x: m.dense(m.reshape(m.pool("max", x, (2, 2), (2, 2)), 1, 16), 3), 1, 4, 8, 2),
 }  # fmt: skip
 

@@ -112,6 +112,12 @@ def add(m: GraphMaker) -> int:
     return m.binary(("add", "sub", "mul")[int(m.random.integers(3))], x, m.input(*m.shape(x)))
 
 
+def rnn_pool(m: GraphMaker) -> int:
+    x = image(m)
+    kernel, stride, padding = window(m, x)
+    return m.rnn_pool(x, int(m.random.integers(1, 6)), int(m.random.integers(1, 6)), kernel, stride, padding)
+
+
 FAMILIES: dict[str, Callable[[GraphMaker], int | tuple[int, ...]]] = {
     "conv": conv,
     "depthwise": depthwise,
@@ -124,6 +130,7 @@ FAMILIES: dict[str, Callable[[GraphMaker], int | tuple[int, ...]]] = {
     "slice": cut,
     "transpose": transpose,
     "add": add,
+    "rnn pool": rnn_pool,
     "softmax": lambda m: m.unary("softmax", image(m)),
     "table": lambda m: m.unary("logistic", image(m)),
     "dense": lambda m: m.dense(m.input(*m.random.integers(1, 9, 2).tolist()), int(m.random.integers(1, 12))),
@@ -189,7 +196,9 @@ def test_output_as_close_as_the_rule_allows(family: str, tmp_path: Path, monkeyp
     assert failed == []
 
 
-@pytest.mark.parametrize("family", ["conv", "depthwise", "pool", "concatenate", "resize", "split", "softmax", "add"])
+@pytest.mark.parametrize(
+    "family", ["conv", "depthwise", "pool", "concatenate", "resize", "split", "softmax", "add", "rnn pool"]
+)
 def test_output_closer_than_that_is_wrong(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rules give away nothing that they need not, and the test above would see one that gave too much."""
     _, failed = wrong(family, 1, tmp_path, monkeypatch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op
+from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op, RnnPool
 from services.compiler.ir.tensor import DType, Tensor, quoted
 
 Weighted = Conv2D | DepthwiseConv2D | FullyConnected
@@ -14,7 +14,7 @@ _SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-28, 2.0**28
 
 def activations(graph: Graph, op: Op) -> tuple[Tensor, ...]:
     """Return the tensors that flow through an operator: all but weights and bias."""
-    data = op.inputs[:1] if isinstance(op, Weighted) else op.inputs
+    data = op.inputs[:1] if isinstance(op, Weighted | RnnPool) else op.inputs
     return tuple(graph.tensors[t] for t in (*data, *op.outputs))
 
 

@@ -160,6 +160,29 @@ typedef struct {
 void tf_resize_nearest_s8(const tf_resize_nearest_s8_params *p, const tf_region *region, const int8_t *input,
                           int8_t *output);
 
+/* A FastGRNN cell: a = W x + U h in Q12, z = sigmoid(a + gate bias), h = (zeta (1 - z) + nu) tanh(a + update bias) + z h. */
+typedef struct {
+    const int8_t *weights;   /* [hidden, inputs] */
+    const int8_t *recurrent; /* [hidden, hidden] */
+    const int32_t *offset;   /* [hidden], less input zero point times the sum of the row */
+    const int32_t *bias;     /* [2, hidden] in Q12: the gate's, the update's */
+    int32_t multiplier, recurrent_multiplier;
+    int16_t zeta, nu; /* Q15 */
+    uint16_t inputs, hidden;
+    int8_t shift, recurrent_shift;
+} tf_fast_grnn;
+
+typedef struct {
+    const int16_t *sigmoid; /* [257] in Q15, of -8 to 8 in steps of 1/16 */
+    tf_fast_grnn sweep, summary;
+    int32_t in_row_stride, out_row_stride;
+    tf_window window;
+} tf_rnn_pool_s8_params;
+/* One patch of the input for each output pixel of 4 * summary.hidden channels. `scratch` is aligned to 4 and has bytes
+ * 6 * the larger hidden size + 2 * ((kernel_h + kernel_w) * sweep.hidden + summary.hidden). */
+void tf_rnn_pool_s8(const tf_rnn_pool_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output,
+                    int32_t *scratch);
+
 typedef struct {
     float scale;
     int32_t zero_point, min, max;
