@@ -122,6 +122,7 @@ def random_layers(seed: int) -> Graph:
         m.resize(x, h * 2, w * 2),
         m.dequantize(x),
         m.quantize(m.dequantize(x)),
+        m.rnn_pool(x, pick(2, 4, 8), pick(2, 5), pick((3, 3), (4, 5), (5, 2)), pick((2, 2), (4, 3))),
     ]
     return m.build(*outputs)
 
@@ -199,6 +200,7 @@ def kernel_networks() -> Iterator[tuple[str, Graph]]:
         "tf_copy_s8": lambda m: m.transpose(m.input(4, 5), (1, 0)),
         "tf_fill_s8": lambda m: m.pad(m.input(4, 5), (1, 0), (0, 0)),
         "tf_resize_nearest_s8": lambda m: m.resize(m.input(1, 2, 2, 3), 4, 4),
+        "tf_rnn_pool_s8": lambda m: m.rnn_pool(m.input(1, 4, 4, 2), 2, 2),
         "tf_quantize_f32": lambda m: m.quantize(m.input(1, 4, dtype=DType.FLOAT32)),
         "tf_dequantize_f32": lambda m: m.dequantize(m.input(1, 4)),
     }
@@ -266,7 +268,7 @@ def code_table(subject: Subject, cache: Path) -> tuple[dict[str, int], dict[str,
         functions = {name: size for name, size in linked.items() if name not in generated}
         if kernel == "tf_limit_s8":  # what that network needs beyond is the pixels' kernel
             functions = {name: size for name, size in functions.items() if name == kernel}
-        named = {(f"{kernel}.{name}" if name in _STATIC else name): size for name, size in functions.items()}
+        named = {(f"{kernel}.{name}" if name in STATIC else name): size for name, size in functions.items()}
         if kernel == "tf_fill_s8":  # the pad of that network copies, too
             named = {name: size for name, size in named.items() if name not in ("tf_copy_s8", "tf_copy_bytes")}
         sizes |= named
@@ -275,10 +277,11 @@ def code_table(subject: Subject, cache: Path) -> tuple[dict[str, int], dict[str,
 
 
 # names of functions that more than one kernel file has for itself
-_STATIC = frozenset(
+STATIC = frozenset(
     ("inside", "border", "row", "run", "sum", "dot", "clipped", "channel", "fill_row", "fill_plane", "taps", "taps3x3",
      "vector", "mul_q31", "one_over_one_plus", "round_half_away", "dot2", "leading_zeros", "fill", "load_rows",
-     "run_whole", "run_pixels", "border_row", "window", "expand_windows", "copy_run", "gather", "turn_of")
+     "run_whole", "run_pixels", "border_row", "window", "expand_windows", "copy_run", "gather", "turn_of",
+     "step")
 )  # fmt: skip
 
 

@@ -17,7 +17,16 @@ from typing import Literal
 from services.compiler.codegen.program import ArenaRef, KernelCall, Program
 from services.compiler.codegen.shapes import nhwc
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool2D, Mean, Op
+from services.compiler.ir.ops import (
+    AveragePool2D,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    MaxPool2D,
+    Mean,
+    Op,
+    RnnPool,
+)
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.thumb2.files import NEEDS as THUMB2_KERNELS
 from services.compiler.options import Core
@@ -129,6 +138,8 @@ def _call_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, 
             yield "outputs", graph.tensors[op.output].elements
             yield "inputs", graph.tensors[op.input].elements
             yield "rows", graph.tensors[op.input].elements // _reduced_run(graph, op)
+        case RnnPool():
+            yield from _rnn_pool_counts(graph, op)
         case _:
             yield from _movement_counts(graph, op, call)
 
@@ -175,6 +186,22 @@ def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> It
     yield "outputs", outputs
     yield "rows", outputs * kernel_h
     yield "macs", outputs * kernel_h * kernel_w
+
+
+def _rnn_pool_counts(graph: Graph, op: RnnPool) -> Iterator[tuple[str, float]]:
+    """Sums over pixels and over states; `updates` are elements of a new state."""
+    hidden, channels = graph.tensors[op.sweep[0]].shape
+    summary = graph.tensors[op.summary[0]].shape[0]
+    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    patches, pixels = out_h * out_w, out_h * out_w * op.kernel_hw[0] * op.kernel_hw[1]
+    summary_steps = patches * 2 * sum(op.kernel_hw)
+    yield "patches", patches
+    yield "steps", 2 * pixels + summary_steps
+    yield "updates", 2 * pixels * hidden + summary_steps * summary
+    yield "pixel sums", pixels * hidden
+    yield "pixel macs", pixels * hidden * channels
+    yield "state sums", 2 * pixels * hidden + summary_steps * 2 * summary
+    yield "state macs", 2 * pixels * hidden**2 + summary_steps * summary * (hidden + summary)
 
 
 def _inside_and_border(graph: Graph, op: Conv2D | DepthwiseConv2D) -> tuple[int, int]:

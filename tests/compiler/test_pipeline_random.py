@@ -52,7 +52,7 @@ class Grower:
         steps: list[Callable[[TensorId], TensorId]] = [
             self.conv, self.conv, self.depthwise, self.depthwise, self.pooled, self.binary, self.scaled, self.unary,
             self.requantize, self.mean, self.pad, self.concatenate, self.slice, self.split, self.transpose,
-            self.resize, self.reshape, self.dense,
+            self.resize, self.reshape, self.dense, self.rnn_pool,
         ]  # fmt: skip
         t = self.draw(st.sampled_from(steps))(self.pick())
         if self.m.tensors[t].elements <= 20_000:
@@ -131,6 +131,11 @@ class Grower:
     def reshape(self, x: TensorId) -> TensorId:
         _, h, w, c = self.m.shape(x)
         return self.m.reshape(x, *self.draw(st.sampled_from([(1, 1, h * w, c), (1, h, 1, w * c), (1, w, h, c)])))
+
+    def rnn_pool(self, x: TensorId) -> TensorId:
+        _, h, w, _ = self.m.shape(x)
+        patch = self.draw(st.integers(1, min(h, 5))), self.draw(st.integers(1, min(w, 5)))
+        return self.m.rnn_pool(x, self.draw(st.integers(1, 8)), self.draw(st.integers(1, 4)), patch, self.draw(PAIR))
 
     def dense(self, x: TensorId) -> TensorId:
         return self.m.dense(x, self.draw(st.integers(1, 12)), per_channel=self.draw(st.booleans()))
