@@ -49,6 +49,7 @@ RULES: Mapping[type[ops.Node], tuple[Rule, ...]] = {
         *_INT8,
         s.one_image,
         s.fits_16_bits,
+        r.rnn_pool_sizes,
         r.rnn_pool_shapes,
         r.rnn_pool_constants,
         r.rnn_pool_ranges,

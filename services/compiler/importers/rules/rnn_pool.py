@@ -22,25 +22,33 @@ _WEIGHT = 127
 _PIXEL, _STATE = 255, STATE_ONE
 
 
-def rnn_pool_shapes(graph: Graph, op: RnnPool) -> str | None:
-    """Weights are [hidden, inputs] and [hidden, hidden], biases [2, hidden]; hidden sizes are at most 128, channels at
-    most 4096, patches at most 64 x 64; padding is smaller than the patch; the output's shape follows.
-    """
+def rnn_pool_sizes(graph: Graph, op: RnnPool) -> str | None:
+    """Hidden sizes are at most 128, channels at most 4096, patches at most 64 x 64."""
     if len(op.inputs) != 7:
         return f"it reads {len(op.inputs)} tensors: must be the data and 3 constants of each of two cells"
-    _, height, width, channels = graph.tensors[op.input].shape
+    if flat := [t for t in op.inputs[1:] if len(graph.tensors[t].shape) != 2]:
+        tensor = graph.tensors[flat[0]]
+        return f"constant {quoted(tensor.name)} has shape {tensor.shape}: must have 2 dimensions"
+    channels = graph.tensors[op.input].shape[3]
     hidden, summary = (graph.tensors[cell[1]].shape[0] for cell in (op.sweep, op.summary))
     if not (max(hidden, summary) <= MAX_HIDDEN and channels <= MAX_CHANNELS and max(op.kernel_hw) <= MAX_PATCH):
         found = f"hidden sizes are {hidden} and {summary}, channels {channels}, the patch {op.kernel_hw}"
         return f"{found}: must be at most {MAX_HIDDEN}, {MAX_CHANNELS} and {MAX_PATCH}"
+    return None
+
+
+def rnn_pool_shapes(graph: Graph, op: RnnPool) -> str | None:
+    """Weights are [hidden, inputs] and [hidden, hidden], biases [2, hidden]; padding is smaller than the patch."""
+    _, height, width, channels = graph.tensors[op.input].shape
+    hidden, summary = (graph.tensors[cell[1]].shape[0] for cell in (op.sweep, op.summary))
     if wrong := _cell_shapes(graph, op.sweep, channels, hidden) or _cell_shapes(graph, op.summary, hidden, summary):
         return wrong
     sides = ((op.padding.top, op.padding.bottom), (op.padding.left, op.padding.right))
     if any(max(pair) >= size for pair, size in zip(sides, op.kernel_hw, strict=True)):
         return f"padding {op.padding} reaches as far as the patch {op.kernel_hw}: must be smaller"
     expected = (1, *output_hw(Window(op.kernel_hw, op.stride_hw), op.padding, (height, width)), 4 * summary)
-    found_shape = graph.tensors[op.output].shape
-    return None if found_shape == expected else f"output has shape {found_shape}: its inputs give {expected}"
+    found = graph.tensors[op.output].shape
+    return None if found == expected else f"output has shape {found}: its inputs give {expected}"
 
 
 def _cell_shapes(graph: Graph, cell: tuple[TensorId, TensorId, TensorId], inputs: int, hidden: int) -> str | None:
