@@ -12,43 +12,87 @@ import numpy.typing as npt
 
 from services.common.errors import InvalidArgumentError
 
-_MAX_ARRAYS = 4096
-_MAX_TOTAL_BYTES = 1 << 30
+MAX_ARRAYS = 4096
+MAX_TOTAL_BYTES = 1 << 30
 _MAX_HEADER_BYTES = 16384
+_UNREADABLE = (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
+
+Array = npt.NDArray[Any]
 
 
-def read_npz(data: bytes) -> dict[str, npt.NDArray[Any]]:
-    """Return all arrays by name; InvalidArgumentError where the file is broken, pickled or unpacks to over 1 GiB."""
+class ArraysError(InvalidArgumentError):
+    """The file is no .npz of plain arrays, or they are not the arrays that are wanted."""
+
+    default_reason = "BAD_ARRAYS"
+
+
+class ArrayFile:
+    """An opened .npz: the names of its arrays, each read only when it is asked for.
+
+    Raises ArraysError where the file is broken, or holds more than 4,096 arrays or `max_bytes` once unpacked.
+    """
+
+    def __init__(self, data: bytes, max_bytes: int = MAX_TOTAL_BYTES) -> None:
+        try:
+            self._zip = zipfile.ZipFile(io.BytesIO(data))
+            entries = self._zip.infolist()
+        except _UNREADABLE as error:
+            raise ArraysError(
+                f"the arrays are no .npz file: {error}", subject="npz", allowed="a file written by numpy.savez"
+            ) from error
+        total = sum(entry.file_size for entry in entries)
+        if len(entries) > MAX_ARRAYS or total > max_bytes:
+            raise ArraysError(
+                f"the .npz unpacks to {len(entries)} arrays of {total} bytes in all: "
+                f"at most {MAX_ARRAYS} of {max_bytes} bytes are allowed",
+                subject="npz",
+                value=f"{len(entries)} arrays, {total} bytes",
+                allowed=f"at most {MAX_ARRAYS} arrays, {max_bytes} bytes",
+            )
+        self._entries = {entry.filename.removesuffix(".npy"): entry for entry in entries}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the arrays in the file's order."""
+        return tuple(self._entries)
+
+    def read(self, name: str) -> Array:
+        """Return one array; ArraysError where it is broken or pickled."""
+        entry = self._entries[name]
+        try:
+            with self._zip.open(entry) as stream:
+                # The zip's own size may lie: never take more than it said.
+                data = stream.read(entry.file_size)
+        except _UNREADABLE as error:
+            raise ArraysError(f"array {name!r} cannot be read: {error}", subject=name) from error
+        return _parse_npy(name, data)
+
+
+def read_npz(data: bytes, max_bytes: int = MAX_TOTAL_BYTES) -> dict[str, Array]:
+    """Return all arrays by name; raises ArraysError as ArrayFile does."""
+    file = ArrayFile(data, max_bytes)
+    return {name: file.read(name) for name in file.names}
+
+
+def _parse_npy(name: str, data: bytes) -> Array:
+    stream = io.BytesIO(data)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = archive.infolist()
-            total = sum(entry.file_size for entry in entries)
-            if len(entries) > _MAX_ARRAYS or total > _MAX_TOTAL_BYTES:
-                raise _bad(
-                    f"the .npz unpacks to {len(entries)} arrays of {total} bytes in all: "
-                    f"at most {_MAX_ARRAYS} of {_MAX_TOTAL_BYTES} bytes are allowed"
-                )
-            return {entry.filename.removesuffix(".npy"): _read(archive, entry) for entry in entries}
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise _bad(f"the arrays are no readable .npz file: {error}") from error
-
-
-def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    with archive.open(entry) as stream:
-        # The zip's own size may lie: never take more than it said.
-        content = stream.read(entry.file_size)
-    header = io.BytesIO(content)
-    version = np.lib.format.read_magic(header)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read_header(header, max_header_size=_MAX_HEADER_BYTES)
+        version = np.lib.format.read_magic(stream)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = reader(stream, max_header_size=_MAX_HEADER_BYTES)
+    except ValueError as error:
+        raise ArraysError(f"array {name!r} is no .npy data: {error}", subject=name) from error
     if dtype.hasobject:
-        raise _bad(f"array {entry.filename!r} holds pickled Python objects, which are never read")
-    expected, found = math.prod(shape) * dtype.itemsize, len(content) - header.tell()
+        raise ArraysError(
+            f"array {name!r} holds pickled Python objects, which are never read",
+            subject=name,
+            value=str(dtype),
+            allowed="numbers",
+        )
+    expected, found = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
     if expected != found:
-        raise _bad(f"array {entry.filename!r} has {found} bytes, its header says {expected}")
-    flat = np.frombuffer(content, dtype=dtype, offset=header.tell())
+        raise ArraysError(
+            f"array {name!r} has {found} bytes, its header says {expected}", subject=name, value=found, allowed=expected
+        )
+    flat = np.frombuffer(data, dtype=dtype, offset=stream.tell())
     return flat.reshape(shape, order="F" if fortran else "C")
-
-
-def _bad(message: str) -> InvalidArgumentError:
-    return InvalidArgumentError(message, reason="BAD_ARRAYS", subject="npz", allowed="a file written by numpy.savez")

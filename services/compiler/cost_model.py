@@ -75,6 +75,14 @@ def code_bytes(planned: Planned, core: Core) -> int:
     return sum(table.function_bytes[name] for name in functions) + generated + round(glue)
 
 
+def known_code_bytes(planned: Planned, core: Core) -> int | None:
+    """Return the same, or None where kernels are newer than what was measured of the core."""
+    if not (_FOLDER / table_file(core, planned.kernels)).exists():
+        return None
+    needs = load_cost_table(core, planned.kernels).needs
+    return code_bytes(planned, core) if needs.keys() >= set(planned.program.functions()) else None
+
+
 def instructions(planned: Planned, core: Core) -> float:
     """Return the instructions of one inference."""
     return _total(planned, core, "instructions")

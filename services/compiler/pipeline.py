@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from services.compiler.codegen.kernel_files import kernel_headers, kernel_texts
 from services.compiler.codegen.network import NetworkText, header_text, source_text, weights_text
 from services.compiler.codegen.share_weights import share_weights
+from services.compiler.cost_model import known_code_bytes
 from services.compiler.describe import describe, io_slot
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.onnx import import_onnx
@@ -22,11 +23,15 @@ from services.compiler.planned import Planned, plan_network
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The library as a zip and its manifest, with the graph it was made from."""
+    """The library as a zip and its manifest, with the graph it was made from.
+
+    `code_bytes` are modelled: what is linked is known after linking only. None where a kernel's size is not known.
+    """
 
     library_zip: bytes
     manifest: LibraryManifest
     graph: Graph
+    code_bytes: int | None
 
 
 def compile_model(model: bytes, model_name: str, options: CompileOptions) -> Compiled:
@@ -55,7 +60,7 @@ def compile_graph(graph: Graph, model: Graph, options: CompileOptions) -> Compil
     if twin is not None and manifest.twin is not None:
         facts = (f"{manifest.model_name} by tinyfarm {manifest.tool_version}: portable twin of {manifest.name}",)
         files = {**c_files(twin, manifest.twin.name, twin.memory.split.arena, facts), **files}
-    return Compiled(pack_library(manifest, files), manifest, graph)
+    return Compiled(pack_library(manifest, files), manifest, graph, known_code_bytes(planned, options.core))
 
 
 def _written(planned: Planned) -> Planned:

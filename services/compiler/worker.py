@@ -13,11 +13,11 @@ from services.common.settings import Settings
 from services.common.targets import load_target
 from services.compiler.convert.network import network_from_proto
 from services.compiler.convert.options import options_from_proto
-from services.compiler.convert.results import estimate_to_proto, result_to_proto
+from services.compiler.convert.results import estimate_to_proto, fidelity_to_proto, result_to_proto
 from services.compiler.estimate import estimate
 from services.compiler.options import CompileOptions
 from services.compiler.pipeline import compile_model
-from services.compiler.quantize import QuantizeOptions, quantize_onnx
+from services.compiler.quantize import QuantizeOptions, fidelity, quantize_onnx
 from tinyfarm.v1 import compile_pb2, compiler_pb2, network_pb2
 
 QUEUE = "compile"
@@ -32,7 +32,7 @@ def compile_task(spec: bytes, context: TaskContext) -> TaskResult:
     compiled = compile_model(model, wanted.model_name or "model", options)
     context.progress(0.9, "store the library")
     library = context.artifacts.put_bytes(context.project, compiled.library_zip)
-    result = result_to_proto(compiled.manifest, compiled.graph, load_target(wanted.target), tool_version())
+    result = result_to_proto(compiled, load_target(wanted.target), tool_version())
     result.library.CopyFrom(artifact_to_proto(library))
     return TaskResult(result.SerializeToString(), (library.name,))
 
@@ -48,9 +48,12 @@ def quantize_task(spec: bytes, context: TaskContext) -> TaskResult:
     single = next((arrays[key] for key in ("input", "x") if key in arrays), None)
     if single is None and len(arrays) == 1:
         single = next(iter(arrays.values()))
-    quantized = quantize_onnx(model, arrays if single is None else single, options)
+    samples = arrays if single is None else single
+    quantized = quantize_onnx(model, samples, options)
+    context.progress(0.8, "compare with the float model")
+    metrics = fidelity_to_proto(fidelity(model, quantized, samples, options))
     stored = context.artifacts.put_bytes(context.project, quantized)
-    result = compile_pb2.QuantizeResult(model=artifact_to_proto(stored), tool_version=tool_version())
+    result = compile_pb2.QuantizeResult(model=artifact_to_proto(stored), metrics=metrics, tool_version=tool_version())
     return TaskResult(result.SerializeToString(), (stored.name,))
 
 

@@ -1,24 +1,13 @@
-"""Arrays from an .npz file: bounded, never pickled, and matched to a model's inputs."""
+"""Arrays of an .npz file matched to a model's inputs."""
 
 from __future__ import annotations
 
-import io
-import math
-import zipfile
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from services.evaluator.errors import ArraysError
+from services.common.npz import Array, ArrayFile, ArraysError
 from services.evaluator.manifest import TensorSpec
-
-MAX_ARRAYS = 4096
-MAX_ARRAY_BYTES = 1 << 30
-_MAX_HEADER_BYTES = 16384
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,74 +21,6 @@ class Samples:
     def count(self) -> int:
         """Number of samples, N."""
         return len(self.inputs[0])
-
-
-class ArrayFile:
-    """An opened .npz: the names of its arrays, each read only when it is asked for."""
-
-    def __init__(self, data: bytes) -> None:
-        try:
-            self._zip = zipfile.ZipFile(io.BytesIO(data))
-            entries = self._zip.infolist()
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise ArraysError(
-                f"the arrays are no .npz file: {error}", subject="npz", allowed="a file written by numpy.savez"
-            ) from error
-        if len(entries) > MAX_ARRAYS:
-            raise ArraysError(
-                f"the .npz has {len(entries)} arrays, allowed are {MAX_ARRAYS}",
-                subject="npz",
-                value=len(entries),
-                allowed=MAX_ARRAYS,
-            )
-        self._entries = {entry.filename.removesuffix(".npy"): entry for entry in entries}
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the arrays in the file's order."""
-        return tuple(self._entries)
-
-    def read(self, name: str) -> Array:
-        """Return one array; its size is checked from the headers before memory is taken."""
-        entry = self._entries[name]
-        if entry.file_size > MAX_ARRAY_BYTES:
-            raise ArraysError(
-                f"array {name!r} unpacks to {entry.file_size} bytes, allowed are {MAX_ARRAY_BYTES}",
-                subject=name,
-                value=entry.file_size,
-                allowed=MAX_ARRAY_BYTES,
-            )
-        try:
-            with self._zip.open(entry) as stream:
-                # The zip's own size may lie: never take more than it said.
-                data = stream.read(entry.file_size)
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-            raise ArraysError(f"array {name!r} cannot be read: {error}", subject=name) from error
-        return _parse_npy(name, data)
-
-
-def _parse_npy(name: str, data: bytes) -> Array:
-    stream = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(stream)
-        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = reader(stream, max_header_size=_MAX_HEADER_BYTES)
-    except ValueError as error:
-        raise ArraysError(f"array {name!r} is no .npy data: {error}", subject=name) from error
-    if dtype.hasobject:
-        raise ArraysError(
-            f"array {name!r} holds pickled Python objects, which are never read",
-            subject=name,
-            value=str(dtype),
-            allowed="numbers",
-        )
-    expected, found = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
-    if expected != found:
-        raise ArraysError(
-            f"array {name!r} has {found} bytes, its header says {expected}", subject=name, value=found, allowed=expected
-        )
-    flat = np.frombuffer(data, dtype=dtype, offset=stream.tell())
-    return flat.reshape(shape, order="F" if fortran else "C")
 
 
 def read_samples(data: bytes, inputs: tuple[TensorSpec, ...]) -> Samples:

@@ -19,12 +19,6 @@ class LibraryError(InvalidArgumentError):
     default_reason = "BAD_LIBRARY"
 
 
-class ArraysError(InvalidArgumentError):
-    """The arrays given do not match the model's inputs."""
-
-    default_reason = "BAD_ARRAYS"
-
-
 class ToolchainError(FarmError):
     """The C compiler or linker refused the sources."""
 

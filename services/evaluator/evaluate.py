@@ -9,11 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from services.common.npz import ArraysError
 from services.common.targets import Target
 from services.evaluator.arrays import Samples, read_samples, seeded_samples
 from services.evaluator.boards.board import Region, Run, Write
 from services.evaluator.boards.unicorn import UnicornBoard
-from services.evaluator.errors import ArraysError, BoardError
+from services.evaluator.errors import BoardError
 from services.evaluator.farm import BoardConfig, open_board
 from services.evaluator.image import Image, build_image
 from services.evaluator.interface import from_c, to_c

@@ -1,7 +1,7 @@
 import json
 
-from tinyfarm.client.plain import enum_name, plain
-from tinyfarm.v1 import evaluation_pb2, job_pb2, task_pb2
+from tinyfarm.client.plain import brief, enum_name, plain
+from tinyfarm.v1 import error_pb2, evaluation_pb2, exploration_pb2, job_pb2, task_pb2
 
 
 def test_enums_are_short_words_and_big_numbers_are_numbers():
@@ -33,3 +33,22 @@ def test_maps_times_and_infinities_are_json():
 def test_a_value_of_a_later_version_keeps_its_number():
     job = job_pb2.Job.FromString(bytes((0x18, 99)))  # state, field 3, = 99
     assert plain(job)["state"] == "99"
+
+
+def test_error_codes_are_spelled_as_in_every_other_error_document():
+    job = job_pb2.Job(error=error_pb2.Error(code=error_pb2.ERROR_CODE_NOT_FOUND, reason="UNKNOWN_BOARD"))
+    assert (plain(job)["error"]["code"], brief(job)["error"]["code"]) == ("NOT_FOUND", "NOT_FOUND")
+
+
+def test_brief_leaves_out_graphs_at_any_depth_and_nothing_else():
+    job = job_pb2.Job(name="projects/p/jobs/1")
+    job.search_result.points.append(exploration_pb2.FrontPoint(name="net-1"))
+    job.search_result.points[0].network.name = "net-1"
+    whole, short = (form(job)["search_result"]["points"][0] for form in (plain, brief))
+    assert whole.keys() - short.keys() == {"network"}
+    assert short["name"] == "net-1"
+    compiled = job_pb2.Job()
+    compiled.compile_result.manifest_json = "{}"
+    left = plain(compiled)["compile_result"].keys() - brief(compiled)["compile_result"].keys()
+    assert left == {"network", "planned_schedule", "manifest_json"}
+    assert "network" in job_pb2.Job.DESCRIPTOR.fields_by_name["compile_result"].message_type.fields_by_name

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.common.targets import load_target
+from services.compiler import cost_model
 from services.compiler.cost_model import load_cost_table
 from services.compiler.estimate import Estimate, estimate
 from services.compiler.ir.graph import Graph
@@ -121,6 +122,17 @@ def test_flash_is_within_two_percent_of_the_linked_image(
     assert found.planned.tables_bytes == pytest.approx(sizes.tables, abs=64)  # the linker's alignment
     total = found.code_bytes + found.planned.weights_bytes + found.planned.tables_bytes
     assert total == pytest.approx(sizes.flash, rel=0.02)
+
+
+def test_code_of_a_kernel_that_was_never_measured_is_unknown_and_stops_no_compilation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph, core = network("autoencoder"), Core.CORTEX_M4
+    assert compile_graph(graph, graph, options(core)).code_bytes == estimated("autoencoder", core).code_bytes
+    table = load_cost_table(core, KernelSet.THUMB2)
+    older = replace(table, needs={k: v for k, v in table.needs.items() if k != "tf_fully_connected_thumb2_s8"})
+    monkeypatch.setattr(cost_model, "load_cost_table", lambda *_: older)
+    assert compile_graph(graph, graph, options(core)).code_bytes is None
 
 
 def test_larger_networks_cost_more() -> None:

@@ -44,6 +44,7 @@ def folder(tmp_path_factory):
     (tmp_path / "small.tflite").write_bytes(e2e_models.small())
     (tmp_path / "truncated.tflite").write_bytes(e2e_models.small()[:200])
     (tmp_path / "garbage.tflite").write_bytes(bytes(range(256)) * 8)
+    (tmp_path / "garbage.onnx").write_bytes(bytes(range(256)) * 8)
     (tmp_path / "empty.tflite").write_bytes(b"")
     (tmp_path / "empty.onnx").write_bytes(b"")
     (tmp_path / "unsupported.tflite").write_bytes(e2e_models.unsupported())
@@ -70,7 +71,13 @@ def run(data, model="small.tflite"):
 # Arguments, and a word that the error must hold.
 CASES = {
     "truncated tflite": (check("truncated.tflite"), "truncated"),
-    "garbage": (check("garbage.tflite"), "2048 bytes"),
+    "garbage named tflite": (check("garbage.tflite"), "2048 bytes of neither format: must be ONNX, or TFLite"),
+    "garbage named onnx": (check("garbage.onnx"), "2048 bytes of neither format"),
+    "output that is a folder": (
+        ("run", "small.tflite", *BOARD, "--input", "good.npz", "--output", "data"),
+        "'data': is a folder",
+    ),
+    "output below a file": (("compile", "small.tflite", "--target", "nano33ble", "-o", "good.npz/lib"), "not a folder"),
     "empty tflite": (check("empty.tflite"), "empty"),
     "empty onnx": (check("empty.onnx"), "empty"),
     "unsupported operator": (check("unsupported.tflite"), "COS"),
@@ -81,7 +88,7 @@ CASES = {
     "wrong shape": (run("wrong.npz"), "7"),
     "no samples": (run("none.npz"), "0"),
     "pickle in npz": (run("pickle.npz"), "x"),
-    "zip bomb npz": (run("bomb.npz"), "x"),
+    "zip bomb npz": (run("bomb.npz"), "its header says"),
     "cut npz": (run("cut.npz"), "npz"),
     "model as npz": (run("small.tflite"), "npz"),
     "missing input": (run("missing.npz"), "missing.npz"),

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from services.common.npz import ArraysError
 from services.evaluator.errors import (
-    ArraysError,
     BoardUnknownError,
     EndlessLoopFault,
     ToolchainError,

@@ -19,12 +19,13 @@ from tinyfarm.cli.options import (
     existing_file,
     interface_of,
     kernels_of,
+    output_folder,
 )
 from tinyfarm.cli.output import print_json, print_line, short_id
 from tinyfarm.cli.progress import follow
 from tinyfarm.cli.unpack import unpack_library
 from tinyfarm.client.budgets import schedule_request
-from tinyfarm.client.plain import plain
+from tinyfarm.client.plain import brief
 from tinyfarm.up import COMPILE_AND_RUN
 from tinyfarm.v1 import compile_pb2
 
@@ -45,24 +46,20 @@ def command(
         schedule=schedule_request(schedule), interface=interface_of(io), kernels=kernels_of(kernels)
     )
     existing_file(model)
+    output_folder(output)
     with connected(server, COMPILE_AND_RUN) as client:
         job = client.submit_compile(model, target=target, options=options)
         result = follow(client, job, f"compiling {model.name}").compile_result
         if output is not None:
             unpack_library(client.artifacts.get(result.library), output)
     if json:
-        print_json({"job": job.name, "output": str(output) if output else None, "result": _summary(result)})
+        print_json({"job": job.name, "output": str(output) if output else None, "result": brief(result)})
     else:
-        print_memory(f"{result.name} for {result.target}, {result.schedule}", result.sram, result.flash, result.misfits)
+        title = f"{result.name} for {result.target}, {result.schedule}"
+        print_memory(title, result.sram, result.flash, result.misfits, linked=False)
+        if not result.flash.code:
+            print_line("code: not known for these kernels before linking; tinyfarm check measures it")
         where = f"C library in {output}" if output else f"C library: tinyfarm get {short_id(job)} -o DIR"
         print_line(f"{result.macs:,} MACs; {where}")
     if not result.fits:
         raise typer.Exit(1)
-
-
-def _summary(result: compile_pb2.CompileResult) -> dict[str, object]:
-    """The result without the graph, the plan and the manifest, which the library's own files carry."""
-    document = plain(result)
-    for part in ("network", "planned_schedule", "manifest_json"):
-        del document[part]
-    return document

@@ -11,11 +11,11 @@ import typer
 from tinyfarm.cli.connect import connected
 from tinyfarm.cli.front import print_front
 from tinyfarm.cli.get import save_results
-from tinyfarm.cli.options import Json, Server
+from tinyfarm.cli.options import Json, Server, output_folder
 from tinyfarm.cli.output import print_json, print_line
 from tinyfarm.cli.progress import follow
 from tinyfarm.client import Budgets
-from tinyfarm.client.plain import plain
+from tinyfarm.client.plain import brief
 from tinyfarm.client.specs import image_search
 from tinyfarm.up import ALL_PARTS
 
@@ -32,12 +32,13 @@ def command(
 ) -> None:
     """Find networks that read handwritten digits within 16 KiB of SRAM on a nano33ble, beside two hand-made ones."""
     started = time.monotonic()
+    output_folder(output)
     spec = image_search(BOARD, builtin=DATA, budgets=Budgets(sram_bytes=SRAM_BYTES), seed=seed, baselines=True)
     with connected(server, ALL_PARTS, publish=True) as client:
         job = follow(client, client.submit_search(spec), f"searching on {DATA} for {BOARD}", show_log=not json)
         files = save_results(client, job, output)
     if json:
-        print_json({**plain(job), "files": [str(path) for path in files]})
+        print_json({**brief(job), "files": [str(path) for path in files]})
         return
     result = job.search_result
     title = f"{DATA} on {BOARD}, at most 16 KiB of SRAM"

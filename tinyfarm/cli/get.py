@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tinyfarm.cli.connect import connected
-from tinyfarm.cli.options import JobName, Json, Server
+from tinyfarm.cli.options import JobName, Json, Server, output_folder
 from tinyfarm.cli.output import print_json, print_line
 from tinyfarm.cli.unpack import unpack_library
 from tinyfarm.client import Client, InvalidInputError
@@ -26,6 +26,7 @@ def command(
     server: Server = None,
 ) -> None:
     """Show a job; with -o also write its files: C library, quantized model, report.html, firmware."""
+    output_folder(output)
     with connected(server, RECORDS_ONLY) as client:
         found = client.get(job)
         files = save_results(client, found, output) if output is not None else ()

@@ -10,7 +10,7 @@ from tinyfarm.cli.connect import connected
 from tinyfarm.cli.options import Json, Server
 from tinyfarm.cli.output import print_json, print_table, short_id
 from tinyfarm.client import InvalidInputError
-from tinyfarm.client.plain import enum_name, plain
+from tinyfarm.client.plain import brief, enum_name
 from tinyfarm.up import RECORDS_ONLY
 from tinyfarm.v1 import job_pb2
 
@@ -24,12 +24,15 @@ def command(
     json: Json = False,
     server: Server = None,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first.
+
+    Networks, schedules, manifests and layers are left out of the JSON: `tinyfarm get --json` has them.
+    """
     wanted = _state(state)
     with connected(server, RECORDS_ONLY) as client:
         found = client.jobs.list(state=wanted, limit=limit, dead_lettered_only=dead)
     if json:
-        print_json({"jobs": [plain(job) for job in found]})
+        print_json({"jobs": [brief(job) for job in found]})
         return
     print_table("", ("job", "kind", "state", "progress", "created", "note"), [_row(job) for job in found])
 

@@ -9,16 +9,29 @@ from tinyfarm.cli.units import format_size
 from tinyfarm.client.check import FLASH_PARTS, SRAM_PARTS
 from tinyfarm.v1 import metric_pb2
 
+# Of a library that is not linked: these are told after linking, code is modelled until then.
+_AFTER_LINKING = ("static", "stack")
+
 
 def print_memory(
-    title: str, sram: metric_pb2.SramBytes, flash: metric_pb2.FlashBytes, misfits: Iterable[metric_pb2.Misfit]
+    title: str,
+    sram: metric_pb2.SramBytes,
+    flash: metric_pb2.FlashBytes,
+    misfits: Iterable[metric_pb2.Misfit],
+    *,
+    linked: bool = True,
 ) -> None:
     """SRAM and flash with their parts, and a line for each memory that is too small."""
-    rows = [(f"SRAM {part.replace('_', ' ')}", format_size(getattr(sram, part))) for part in SRAM_PARTS]
-    rows += [(f"flash {part}", format_size(getattr(flash, part))) for part in FLASH_PARTS]
+    parts = [part for part in SRAM_PARTS if linked or part not in (*_AFTER_LINKING, "total")]
+    rows = [(f"SRAM {part.replace('_', ' ')}", format_size(getattr(sram, part))) for part in parts]
+    rows += [(_flash_label(part, linked), format_size(getattr(flash, part))) for part in FLASH_PARTS]
     print_table(title, ("memory", "bytes"), rows)
     for misfit in misfits:
         print_line(misfit_line(misfit))
+
+
+def _flash_label(part: str, linked: bool) -> str:
+    return f"flash {part}" if linked or part not in ("code", "total") else f"flash {part}, modelled"
 
 
 def misfit_line(misfit: metric_pb2.Misfit) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -74,4 +75,35 @@ def existing_file(path: Path) -> Path:
         reason="UNREADABLE_FILE",
         subject=str(path),
         hint="check the path",
+    )
+
+
+def output_file(path: Path | None) -> Path | None:
+    """The path itself; `InvalidInputError` where no file can be written there, before any work is done for it."""
+    if path is not None and path.is_dir():
+        raise _unwritable(path, "is a folder, not a file")
+    return path if path is None else _in_writable_folder(path, path.parent)
+
+
+def output_folder(path: Path | None) -> Path | None:
+    """The path itself; `InvalidInputError` where no folder can be made there, before any work is done for it."""
+    return path if path is None else _in_writable_folder(path, path)
+
+
+def _in_writable_folder(path: Path, folder: Path) -> Path:
+    existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if not existing.is_dir():
+        raise _unwritable(path, f"{existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise _unwritable(path, f"{existing} is not writable")
+    return path
+
+
+def _unwritable(path: Path, why: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"cannot write {str(path)!r}: {why}",
+        reason="UNWRITABLE_OUTPUT",
+        subject="--output",
+        value=str(path),
+        hint="name another place with --output",
     )

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from tinyfarm.cli.connect import connected
-from tinyfarm.cli.options import Json, Server, existing_file
+from tinyfarm.cli.figures import amount
+from tinyfarm.cli.options import Json, Server, existing_file, output_file
 from tinyfarm.cli.output import print_json, print_line, short_id
 from tinyfarm.cli.progress import follow
 from tinyfarm.client.plain import plain
@@ -27,6 +28,7 @@ def command(
     """Quantize a float ONNX model on calibration samples."""
     existing_file(model)
     existing_file(calibration)
+    output_file(output)
     with connected(server, COMPILE_AND_RUN) as client:
         job = client.submit_quantize(model, calibration=calibration, max_samples=max_samples)
         result = follow(client, job, f"quantizing {model.name}").quantize_result
@@ -36,5 +38,5 @@ def command(
         print_json({"job": job.name, "output": str(output) if output else None, "result": plain(result)})
         return
     for metric in result.metrics:
-        print_line(f"{metric.name}: {metric.value:.4g} {metric.unit}")
+        print_line(f"{metric.name.replace('_', ' ')}: {amount(metric)} ({metric.source})")
     print_line(f"quantized model in {output}" if output else f"quantized model: tinyfarm get {short_id(job)} -o DIR")

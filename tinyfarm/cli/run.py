@@ -21,6 +21,7 @@ from tinyfarm.cli.options import (
     existing_file,
     interface_of,
     kernels_of,
+    output_file,
 )
 from tinyfarm.cli.output import print_json, print_line
 from tinyfarm.cli.progress import follow
@@ -53,6 +54,7 @@ def command(
     )
     existing_file(model)
     existing_file(input)
+    output_file(output)
     with connected(server, COMPILE_AND_RUN) as client:
         job = client.submit_evaluation(model, board=board, inputs=input, options=options, return_firmware=True)
         done = follow(client, job, f"running {model.name} on {board}")

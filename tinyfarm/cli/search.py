@@ -11,11 +11,21 @@ from tinyfarm.cli.connect import connected
 from tinyfarm.cli.front import print_front
 from tinyfarm.cli.get import save_results
 from tinyfarm.cli.images import pack_images
-from tinyfarm.cli.options import Board, Json, MaxEnergy, MaxFlash, MaxLatency, MaxSram, MinAccuracy, Server
+from tinyfarm.cli.options import (
+    Board,
+    Json,
+    MaxEnergy,
+    MaxFlash,
+    MaxLatency,
+    MaxSram,
+    MinAccuracy,
+    Server,
+    output_folder,
+)
 from tinyfarm.cli.output import print_json, print_line, short_id
 from tinyfarm.cli.progress import follow
 from tinyfarm.client import Budgets, InvalidInputError
-from tinyfarm.client.plain import plain
+from tinyfarm.client.plain import brief
 from tinyfarm.client.specs import image_search
 from tinyfarm.up import ALL_PARTS
 
@@ -47,6 +57,7 @@ def command(
         raise InvalidInputError(
             f"task {task!r} is not one of image", reason="UNKNOWN_TASK", subject="--task", value=task, allowed="image"
         )
+    output_folder(output)
     builtin, content = _data(data, image_size)
     spec = image_search(
         board,
@@ -62,7 +73,7 @@ def command(
             job = follow(client, job, f"searching for {board}", show_log=not json)
             files = save_results(client, job, output) if output is not None else ()
     if json:
-        print_json(plain(job))
+        print_json(brief(job))
         return
     if not wait:
         print_line(f"{job.name}: tinyfarm watch {short_id(job)}")

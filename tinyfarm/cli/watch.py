@@ -13,7 +13,7 @@ from tinyfarm.cli.options import JobName, Json, Server
 from tinyfarm.cli.output import print_line
 from tinyfarm.client.errors import raise_unless_succeeded
 from tinyfarm.client.jobs import FINAL_STATES
-from tinyfarm.client.plain import enum_name, plain
+from tinyfarm.client.plain import brief, enum_name
 from tinyfarm.up import ALL_PARTS
 from tinyfarm.v1 import job_pb2
 
@@ -24,12 +24,15 @@ def command(
     json: Json = False,
     server: Server = None,
 ) -> None:
-    """Print every event of a job until it ends; with --json one event a line."""
+    """Print every event of a job until it ends; with --json one event a line.
+
+    Networks, schedules, manifests and layers are left out of the JSON: `tinyfarm get --json` has them.
+    """
     last: job_pb2.Job | None = None
     with connected(server, ALL_PARTS) as client:
         for event in client.watch(job, resume_token):
             if json:
-                sys.stdout.write(json_module.dumps(plain(event), allow_nan=False) + "\n")
+                sys.stdout.write(json_module.dumps(brief(event), allow_nan=False) + "\n")
                 sys.stdout.flush()
             else:
                 print_line(_line(event))

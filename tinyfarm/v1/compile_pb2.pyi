@@ -221,7 +221,7 @@ class CompileResult(_message.Message):
 
     @_builtins.property
     def flash(self) -> _metric_pb2.FlashBytes:
-        """Predicted."""
+        """Weights and tables are exact; code is modelled, 0 where the size of a kernel is not known."""
 
     @_builtins.property
     def misfits(self) -> _containers.RepeatedCompositeFieldContainer[_metric_pb2.Misfit]: ...
@@ -310,7 +310,9 @@ class QuantizeResult(_message.Message):
 
     @_builtins.property
     def metrics(self) -> _containers.RepeatedCompositeFieldContainer[_metric_pb2.Metric]:
-        """Float network against quantized network on the calibration samples, for instance argmax_agreement."""
+        """Float model against int8 model on the calibration samples: argmax_agreement (where the first output has more than
+        one element) and sqnr in dB.
+        """
 
     def __init__(
         self,

@@ -9,10 +9,11 @@ from services.compiler.convert.network import network_to_proto
 from services.compiler.convert.schedule import schedule_to_proto
 from services.compiler.estimate import Estimate, LayerEstimate
 from services.compiler.importers.supported import support_table
-from services.compiler.ir.graph import Graph
 from services.compiler.kernels.kernel_set import KernelSet
-from services.compiler.library import LayerFacts, LibraryManifest, MemoryBytes
+from services.compiler.library import LayerFacts, MemoryBytes
 from services.compiler.memory.report import ArenaSplit
+from services.compiler.pipeline import Compiled
+from services.compiler.quantize.fidelity import Fidelity
 from tinyfarm.v1 import compile_pb2, metric_pb2
 
 
@@ -65,15 +66,18 @@ def layers_to_proto(layers: Iterable[LayerFacts | LayerEstimate]) -> list[compil
     ]
 
 
-def result_to_proto(manifest: LibraryManifest, graph: Graph, target: Target, tool: str) -> compile_pb2.CompileResult:
-    """Return the message of a compile result, without its artifact."""
+def result_to_proto(compiled: Compiled, target: Target, tool: str) -> compile_pb2.CompileResult:
+    """Return the message of a compile result, without its artifact.
+
+    Whether it fits is told by what is certain: weights and tables without the modelled code.
+    """
+    manifest, code = compiled.manifest, compiled.code_bytes or 0
+    constants = manifest.weights_bytes + manifest.tables_bytes
     flash = metric_pb2.FlashBytes(
-        weights=manifest.weights_bytes,
-        tables=manifest.tables_bytes,
-        total=manifest.weights_bytes + manifest.tables_bytes,
+        code=code, weights=manifest.weights_bytes, tables=manifest.tables_bytes, total=code + constants
     )
     peak = next((layer for layer in manifest.layers if layer.index == manifest.peak_layer), None)
-    wrong = misfits(target, manifest.memory.arena, flash.total, peak)
+    wrong = misfits(target, manifest.memory.arena, constants, peak)
     return compile_pb2.CompileResult(
         name=manifest.name,
         target=manifest.target,
@@ -87,7 +91,7 @@ def result_to_proto(manifest: LibraryManifest, graph: Graph, target: Target, too
         misfits=wrong,
         peak_layer=manifest.peak_layer,
         layers=layers_to_proto(manifest.layers),
-        network=network_to_proto(graph),
+        network=network_to_proto(compiled.graph),
         tool_version=tool,
         manifest_json=manifest.to_json(),
         lower_bound_bytes=manifest.plan.lower_bound_bytes,
@@ -132,6 +136,22 @@ def estimate_to_proto(found: Estimate, target: Target) -> compile_pb2.NetworkEst
         energy.source = target.energy.source
         answer.energy.CopyFrom(energy)
     return answer
+
+
+def fidelity_to_proto(found: Fidelity) -> list[metric_pb2.Metric]:
+    """Return what is known of how close a quantized model stays to its float model."""
+    figures = (("argmax_agreement", found.argmax_agreement, "ratio"), ("sqnr", found.sqnr_db, "dB"))
+    return [
+        metric_pb2.Metric(
+            name=name,
+            value=value,
+            unit=unit,
+            provenance=metric_pb2.PROVENANCE_EXACT,
+            source=f"float and int8 model on {found.samples} calibration samples in onnxruntime",
+        )
+        for name, value, unit in figures
+        if value is not None
+    ]
 
 
 def _modelled(name: str, value: float, unit: str, band: float) -> metric_pb2.Metric:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.evaluator.errors import ArraysError
+from services.common.npz import ArraysError
 
 Array = npt.NDArray[Any]
 

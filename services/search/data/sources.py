@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from services.common.errors import FarmError, InvalidArgumentError, NotFoundError
+from services.common.errors import InvalidArgumentError, NotFoundError
+from services.common.npz import read_npz
 from services.search.data.dataset import Dataset, Images, Sampling, require_samples, split_images
 from services.search.space.image import SMALLEST_IMAGE
 
@@ -44,7 +44,11 @@ def load_npz(path: Path, sampling: Sampling) -> Dataset:
 
     x is uint8 0 to 255 or float 0 to 1, [N, H, W] or [N, H, W, C]; y is one integer class a sample.
     """
-    arrays = _read_npz(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _bad(f"{path.name} cannot be read: {error.strerror}") from error
+    arrays = read_npz(content, MAX_UNPACKED_BYTES)
     if {"x_train", "y_train", "x_test", "y_test"} <= arrays.keys():
         return _presplit(path.stem, arrays, sampling)
     if not {"x", "y"} <= arrays.keys():
@@ -104,21 +108,6 @@ def _limited(images: Images, sampling: Sampling) -> Images:
     if not 0 < sampling.max_samples < len(images):
         return images
     return images.take(np.random.default_rng(sampling.seed).permutation(len(images))[: sampling.max_samples])
-
-
-def _read_npz(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """Arrays of the file; no pickles, and no more than 4 GiB unpacked (a zip bomb is refused before it is read)."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > MAX_UNPACKED_BYTES:
-            raise _bad(f"{path.name} unpacks to {size} bytes: at most {MAX_UNPACKED_BYTES} are read")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FarmError:
-        raise
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise _bad(f"{path.name} is not a readable .npz of plain arrays: {error}") from error
 
 
 def _pixels(name: str, x: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:

@@ -44,5 +44,7 @@ def test_result_tells_the_kernels_that_the_code_has(
     m = GraphMaker(name="one")
     graph = m.build(m.conv2d(m.input(1, 6, 6, 4), 4))
     options = options_from_proto(target, compile_pb2.CompileOptions(kernels=asked))
-    manifest = compile_graph(graph, graph, options).manifest
-    assert result_to_proto(manifest, graph, load_target(target), "test").kernels == answered
+    result = result_to_proto(compile_graph(graph, graph, options), load_target(target), "test")
+    assert result.kernels == answered
+    assert result.flash.code > 0
+    assert result.flash.total == result.flash.code + result.flash.weights + result.flash.tables

@@ -13,7 +13,7 @@ import pytest
 from services.common.errors import FarmError, InvalidArgumentError
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.onnx import import_onnx
-from services.compiler.quantize import CalibrationMethod, QuantizeOptions, accuracy_drop, quantize_onnx
+from services.compiler.quantize import CalibrationMethod, Fidelity, QuantizeOptions, fidelity, quantize_onnx
 from tests.compiler.quantize.float_models import FloatBuilder, small_cnn
 
 SAMPLES = np.random.default_rng(0).normal(size=(16, 3, 12, 12)).astype(np.float32)
@@ -52,7 +52,7 @@ REFUSALS: dict[str, tuple[Callable[[], object], type[FarmError], str]] = {
         InvalidArgumentError,
         "for 'z': the model's inputs are ['x']",
     ),
-    "not ONNX": (lambda: quantize_onnx(b"\xff\xff\xff", SAMPLES), InvalidModelError, "do not parse"),
+    "not ONNX": (lambda: quantize_onnx(b"\xff\xff\xff", SAMPLES), InvalidModelError, "3 bytes of neither format"),
     "quantized already": (
         lambda: quantize_onnx(quantize_onnx(small_cnn(), SAMPLES), SAMPLES),
         InvalidModelError,
@@ -138,12 +138,23 @@ def test_old_opset_is_brought_to_one_with_channel_scales() -> None:
     assert [op.kind for op in import_onnx(quantized, "net").ops][2:5] == ["Conv2D", "Mean", "FullyConnected"]
 
 
-def test_accuracy_drop_compares_both_models() -> None:
+def test_fidelity_of_a_quantized_model_and_of_one_that_changed_nothing() -> None:
     model = small_cnn()
-    quantized = quantize_onnx(model, SAMPLES)
-    labels = np.zeros(len(SAMPLES), np.int64)
-    drop = accuracy_drop(model, quantized, SAMPLES, labels)
-    assert drop.agreement >= 0.8
-    assert 0 <= drop.quantized_accuracy <= 1
-    with pytest.raises(InvalidArgumentError, match="16 samples and 3 labels"):
-        accuracy_drop(model, quantized, SAMPLES, labels[:3])
+    found = fidelity(model, quantize_onnx(model, SAMPLES), SAMPLES)
+    assert found.samples == len(SAMPLES)
+    assert found.argmax_agreement is not None and found.argmax_agreement >= 0.8
+    assert found.sqnr_db is not None and 15 < found.sqnr_db < 60
+    assert fidelity(model, model, SAMPLES) == Fidelity(len(SAMPLES), 1.0, None)
+
+
+def test_fidelity_tells_a_wrong_model_from_a_rounded_one() -> None:
+    model, other = small_cnn(), small_cnn(seed=1)
+    rounded, wrong = fidelity(model, quantize_onnx(model, SAMPLES), SAMPLES), fidelity(model, other, SAMPLES)
+    assert rounded.sqnr_db is not None and wrong.sqnr_db is not None
+    assert wrong.sqnr_db < rounded.sqnr_db - 10
+
+
+def test_one_single_output_has_no_largest() -> None:
+    b = FloatBuilder(0, ("n", 3, 12, 12))
+    model = b.build(b.dense(b.node("Flatten", [b.node("GlobalAveragePool", ["x"])]), 3, 1))
+    assert fidelity(model, quantize_onnx(model, SAMPLES), SAMPLES).argmax_agreement is None

@@ -36,7 +36,8 @@ def parse(model_bytes: bytes) -> onnx.ModelProto:
     try:
         proto = onnx.load_model_from_string(model_bytes)
     except (DecodeError, ValueError, RuntimeError) as error:
-        raise invalid("the ONNX file", f"{len(model_bytes)} bytes that do not parse", "must be a protobuf") from error
+        found = "a TFLite file" if model_bytes[4:8] == b"TFL3" else f"{len(model_bytes)} bytes of neither format"
+        raise invalid("the model file", found, "must be ONNX, or TFLite where a model is compiled") from error
     if not proto.HasField("graph"):
         raise invalid("the ONNX file", "a protobuf without a graph", "must be an ONNX ModelProto")
     if proto.functions:

@@ -108,8 +108,8 @@ def _huge_constant(b: QdqBuilder) -> str:
 # Case -> (the file, class of the error, what its message says).
 REFUSALS: dict[str, tuple[Callable[[], bytes], type[FarmError], str]] = {
     "empty file": (lambda: b"", InvalidModelError, "the ONNX file is a protobuf without a graph"),
-    "not a protobuf": (lambda: b"\xff" * 64, InvalidModelError, "the ONNX file is 64 bytes that do not parse"),
-    "truncated": (lambda: _good().SerializeToString()[:-40], InvalidModelError, "the ONNX file"),
+    "not a protobuf": (lambda: b"\xff" * 64, InvalidModelError, "the model file is 64 bytes of neither format"),
+    "truncated": (lambda: _good().SerializeToString()[:-40], InvalidModelError, "the model file"),
     "no nodes": (_with(lambda p: p.graph.ClearField("node")), InvalidModelError, "number of nodes"),
     "external data": (_with(_external), InvalidModelError, "in another file: save the model as one file"),
     "unknown opset": (
