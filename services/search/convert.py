@@ -134,6 +134,16 @@ def _op_to_proto(op: graph.Op) -> network_pb2.Op:
                     stride=_size(op.stride_hw), padding=_padding(op.padding), activation=_activation(op.relu)
                 )
             )
+        case graph.RnnPool():
+            message.rnn_pool.CopyFrom(
+                network_pb2.RnnPool(
+                    patch=_size(op.kernel_hw),
+                    stride=_size(op.stride_hw),
+                    padding=_padding(op.padding),
+                    zeta=(1.0, 1.0),
+                    nu=(0.0, 0.0),
+                )
+            )
         case graph.Add():
             message.add.SetInParent()
         case graph.Mean():

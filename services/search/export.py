@@ -11,6 +11,8 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
+from services.common.rnn_pool import DOMAIN, OP_TYPE, VERSION, rnn_pool_function
+from services.search.operators.rnn_pool import RnnPool
 from services.search.space.plan import BlockPlan, ConvPlan, Plan
 from services.search.supernet.elastic import ElasticConv
 from services.search.supernet.net import ElasticNet
@@ -28,7 +30,7 @@ def export_onnx(net: ElasticNet, name: str) -> bytes:
     The input is NHWC, as cameras and C code have it: a transpose to ONNX's own layout comes first, which the
     compiler, whose layout is NHWC, drops again.
 
-    Operators: Transpose, Conv, Relu, Add, GlobalAveragePool, Flatten, Gemm.
+    Operators: Transpose, Conv, Relu, Add, GlobalAveragePool, Flatten, Gemm; RNNPool is a function of the model's own.
     Source of the folding: Jacob et al., CVPR 2018, 3.2.
     """
     writer = _Writer()
@@ -44,12 +46,17 @@ def export_onnx(net: ElasticNet, name: str) -> bytes:
             [_value(OUTPUT, (1, net.plan.classes))],
             writer.weights,
         ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid(domain, version) for domain, version in _opsets(net.plan)],
+        functions=[rnn_pool_function()] if net.plan.pools() else [],
         ir_version=IR_VERSION,
         producer_name="tinyfarm",
     )
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _opsets(plan: Plan) -> tuple[tuple[str, int], ...]:
+    return (("", OPSET), *([(DOMAIN, VERSION)] if plan.pools() else []))
 
 
 @torch.no_grad()
@@ -86,7 +93,28 @@ def _block(writer: _Writer, net: ElasticNet, block: BlockPlan, source: str) -> s
         current = _conv(writer, net.conv(conv.name), conv, current)
     if block.residual:
         current = writer.node("Add", f"{block.convs[-1].name}.add", [current, source])
-    return current
+    return current if block.pool is None else _pool(writer, net.pool(block.pool.name), current)
+
+
+@torch.no_grad()
+def _pool(writer: _Writer, layer: RnnPool, source: str) -> str:
+    plan, cells = layer.plan, (layer.sweep, layer.summary)
+    parameters = [
+        writer.constant(f"{plan.name}.{cell_name}.{name}", value.numpy())
+        for cell_name, cell in zip(("sweep", "summary"), cells, strict=True)
+        for name, value in (("weight", cell.weight), ("recurrent", cell.recurrent), ("bias", cell.bias))
+    ]
+    return writer.node(
+        OP_TYPE,
+        plan.name,
+        [source, *parameters],
+        domain=DOMAIN,
+        kernel_shape=[plan.patch] * 2,
+        strides=[plan.stride] * 2,
+        pads=[plan.padding] * 4,
+        zeta=[cell.zeta.item() for cell in cells],
+        nu=[cell.nu.item() for cell in cells],
+    )
 
 
 def _conv(writer: _Writer, layer: ElasticConv, conv: ConvPlan, source: str) -> str:

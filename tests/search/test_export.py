@@ -19,7 +19,17 @@ from services.search.baselines import Scaled, ds_cnn_sizes, mobilenet_v2_sizes
 from services.search.export import export_onnx
 from services.search.ports import Candidate
 from services.search.space.image import ImageSpace, SpaceChoices, image_spaces
-from services.search.space.network import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Network, Op, network_of
+from services.search.space.network import (
+    Add,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Mean,
+    Network,
+    Op,
+    RnnPool,
+    network_of,
+)
 from services.search.space.plan import Plan, plan_of
 from services.search.space.sample import sample
 from services.search.supernet.net import ElasticNet, extract, seeded_net
@@ -112,6 +122,11 @@ def compiler_op(op: Op) -> ops.Op:
             return ops.Conv2D(**edges, stride_hw=op.stride_hw, padding=ops.Padding(*[op.padding] * 4))
         case DepthwiseConv2D():
             return ops.DepthwiseConv2D(**edges, stride_hw=op.stride_hw, padding=ops.Padding(*[op.padding] * 4))
+        case RnnPool():
+            padding = ops.Padding(*[op.padding] * 4)
+            return ops.RnnPool(
+                **edges, kernel_hw=op.kernel_hw, stride_hw=op.stride_hw, padding=padding, zeta=(1.0, 1.0), nu=(0.0, 0.0)
+            )
         case Add():
             return ops.Add(**edges)
         case Mean():

@@ -57,7 +57,7 @@ QUANTIZED_OPS = (
     "Unsqueeze",
 )
 # TFLite fixes the output type of these: (scale, zero point).
-_FIXED_OUTPUTS = {"Softmax": (1 / 256, -128), "Sigmoid": (1 / 256, -128), "Tanh": (1 / 128, 0)}
+_FIXED_OUTPUTS = {"Softmax": (1 / 256, -128), "Sigmoid": (1 / 256, -128), "Tanh": (1 / 128, 0), "RnnPool": (1 / 128, 0)}
 
 
 def quantize_onnx(
@@ -101,7 +101,8 @@ def _prepare(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     session_options.log_severity_level = 4
     try:
         onnxruntime.InferenceSession(proto.SerializeToString(), session_options, providers=["CPUExecutionProvider"])
-        prepared = onnx.load(str(optimized))
+        # Optimization dissolves functions into their operators; what calls one is taken as it is.
+        prepared = proto if proto.functions else onnx.load(str(optimized))
         fold_batch_norm(prepared)
         prepared = onnx.shape_inference.infer_shapes(prepared)
     except Exception as error:  # onnxruntime raises a dozen classes of its own without a common root

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from math import prod
 
-from services.search.space.plan import ConvPlan, Plan
+from services.search.space.plan import ConvPlan, Plan, RnnPoolPlan
 
 TensorId = int
 
@@ -84,7 +84,16 @@ class FullyConnected(Node):
     """Inputs (data, read as [1, I], weights [O, I], bias)."""
 
 
-Op = Conv2D | DepthwiseConv2D | Add | Mean | FullyConnected
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RnnPool(Node):
+    """Inputs (data, then of the sweep and of the summary input weights, recurrent weights and biases)."""
+
+    kernel_hw: tuple[int, int]
+    stride_hw: tuple[int, int]
+    padding: int
+
+
+Op = Conv2D | DepthwiseConv2D | RnnPool | Add | Mean | FullyConnected
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,8 @@ def network_of(plan: Plan, name: str) -> Network:
             current = _conv(graph, conv, current)
         if block.residual:
             current = _add(graph, f"{block.convs[-1].name}.add", current, skip)
+        if block.pool is not None:
+            current = _pool(graph, block.pool, current)
     return graph.network(name, _classifier(graph, plan, current))
 
 
@@ -126,6 +137,16 @@ class _Builder:
         return (
             self._tensor(Tensor(f"{name}.weight", weights, DType.INT8, is_constant=True)),
             self._tensor(Tensor(f"{name}.bias", (outputs,), DType.INT32, is_constant=True)),
+        )
+
+    def cell(self, name: str, inputs: int, hidden: int) -> tuple[TensorId, ...]:
+        """Input weights, recurrent weights and biases of a recurrent cell."""
+        shapes = (("weight", (hidden, inputs)), ("recurrent", (hidden, hidden)), ("bias", (2, hidden)))
+        return tuple(
+            self._tensor(
+                Tensor(f"{name}.{part}", shape, DType.INT32 if part == "bias" else DType.INT8, is_constant=True)
+            )
+            for part, shape in shapes
         )
 
     def shape(self, tensor: TensorId) -> tuple[int, ...]:
@@ -163,6 +184,25 @@ def _conv(graph: _Builder, conv: ConvPlan, source: TensorId) -> TensorId:
 def _add(graph: _Builder, name: str, left: TensorId, right: TensorId) -> TensorId:
     output = graph.activation(name, graph.shape(left))
     graph.ops.append(Add(name=name, inputs=(left, right), outputs=(output,)))
+    return output
+
+
+def _pool(graph: _Builder, pool: RnnPoolPlan, source: TensorId) -> TensorId:
+    _, height, width, channels = graph.shape(source)
+    cells = (("sweep", channels, pool.hidden), ("summary", pool.hidden, pool.summary))
+    parameters = [t for name, inputs, hidden in cells for t in graph.cell(f"{pool.name}.{name}", inputs, hidden)]
+    rows, columns = ((size + 2 * pool.padding - pool.patch) // pool.stride + 1 for size in (height, width))
+    output = graph.activation(pool.name, (1, rows, columns, pool.out_channels))
+    graph.ops.append(
+        RnnPool(
+            name=pool.name,
+            inputs=(source, *parameters),
+            outputs=(output,),
+            kernel_hw=(pool.patch, pool.patch),
+            stride_hw=(pool.stride, pool.stride),
+            padding=pool.padding,
+        )
+    )
     return output
 
 

@@ -22,11 +22,46 @@ class ConvPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class RnnPoolPlan:
+    """RNNPool: patches of `patch` x `patch` pixels, `stride` apart, become pixels of 4 * `summary` channels.
+
+    `hidden` is the state of the sweeps over rows and columns; padding is on every side.
+    """
+
+    name: str
+    in_channels: int
+    hidden: int
+    summary: int
+    patch: int
+    stride: int
+    padding: int = 0
+
+    @property
+    def out_channels(self) -> int:
+        """Two passes over what the rows left, two over the columns."""
+        return 4 * self.summary
+
+
+@dataclass(frozen=True, slots=True)
 class BlockPlan:
-    """Convolutions in a row; `residual` adds the block's input to its output."""
+    """Convolutions in a row; `residual` adds the block's input to its output. A `pool` comes last."""
 
     convs: tuple[ConvPlan, ...]
     residual: bool = False
+    pool: RnnPoolPlan | None = None
+
+    def __post_init__(self) -> None:
+        if not self.convs and self.pool is None:
+            raise ValueError("a block of no layers: must have a convolution or a pool")
+
+    def layers(self) -> tuple[ConvPlan | RnnPoolPlan, ...]:
+        """Every layer with weights in execution order."""
+        return (*self.convs, *([self.pool] if self.pool else []))
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of what the block writes."""
+        return self.convs[-1].out_channels if self.pool is None else self.pool.out_channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +79,11 @@ class Plan:
     @property
     def features(self) -> int:
         """Channels that reach the dense layer."""
-        return self.blocks[-1].convs[-1].out_channels
+        return self.blocks[-1].out_channels
+
+    def pools(self) -> tuple[RnnPoolPlan, ...]:
+        """Every RNNPool in execution order."""
+        return tuple(block.pool for block in self.blocks if block.pool is not None)
 
     def convs(self) -> tuple[ConvPlan, ...]:
         """Every convolution in execution order."""

@@ -131,8 +131,10 @@ def _growths(plan: Plan, patch_blocks: int, sizes: tuple[int, ...]) -> Iterator[
     """Yield for every later depthwise layer the MACs a pixel of receptive field costs, its name and its next size."""
     seen, size = Sight(), plan.resolution
     for index, block in enumerate(plan.blocks):
-        for conv in block.convs:
+        for conv in block.layers():
             seen_before, seen, size = seen, seen.through(conv), output_size(size, conv)
+            if not isinstance(conv, ConvPlan):
+                continue
             larger = next((k for k in sizes if k > conv.kernel), None)
             if conv.depthwise and index >= patch_blocks and larger is not None:
                 added = conv_macs(replace(conv, kernel=larger), size) - conv_macs(conv, size)

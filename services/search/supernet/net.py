@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from services.search.operators.rnn_pool import RnnPool
 from services.search.space.plan import ConvPlan, Plan
 from services.search.supernet.elastic import ElasticConv, ElasticLinear
 
@@ -19,12 +20,19 @@ class ElasticNet(nn.Module):
         super().__init__()
         self.plan = plan
         self.convs = nn.ModuleDict({_key(conv.name): ElasticConv(conv) for conv in plan.convs()})
+        self.pools = nn.ModuleDict({_key(pool.name): RnnPool(pool) for pool in plan.pools()})
         self.classifier = ElasticLinear(plan.features, plan.classes)
 
     def conv(self, name: str) -> ElasticConv:
         """Return the layer of a name."""
         layer = self.convs[_key(name)]
         assert isinstance(layer, ElasticConv)
+        return layer
+
+    def pool(self, name: str) -> RnnPool:
+        """Return the RNNPool of a name; it has one size only."""
+        layer = self.pools[_key(name)]
+        assert isinstance(layer, RnnPool)
         return layer
 
     def forward(self, images: Tensor, plan: Plan | None = None) -> Tensor:
@@ -35,6 +43,7 @@ class ElasticNet(nn.Module):
             for conv in block.convs:
                 y = self.conv(conv.name)(y, conv)
             x = x + y if block.residual else y
+            x = self.pool(block.pool.name)(x) if block.pool else x
         logits: Tensor = self.classifier(x.mean((2, 3)))
         return logits
 
@@ -52,6 +61,8 @@ def extract(supernet: ElasticNet, plan: Plan) -> ElasticNet:
     subnet = ElasticNet(plan)
     for conv in plan.convs():
         _copy(supernet.conv(conv.name), subnet.conv(conv.name), conv)
+    for pool in plan.pools():
+        subnet.pool(pool.name).load_state_dict(supernet.pool(pool.name).state_dict())
     subnet.classifier.weight.copy_(supernet.classifier.weight[:, : plan.features])
     subnet.classifier.bias.copy_(supernet.classifier.bias)
     return subnet.train(supernet.training)

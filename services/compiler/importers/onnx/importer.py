@@ -29,6 +29,7 @@ from services.compiler.importers.onnx.lower_movement import (
 from services.compiler.importers.onnx.lower_pool import lower_global_average_pool, lower_pool, lower_reduce_mean
 from services.compiler.importers.onnx.lower_qdq import lower_dequantize, lower_quantize
 from services.compiler.importers.onnx.lower_resize import lower_resize
+from services.compiler.importers.onnx.lower_rnn_pool import lower_rnn_pool
 from services.compiler.importers.onnx.lower_shape import (
     lower_identity,
     lower_shape_of,
@@ -74,6 +75,7 @@ _LOWERINGS: dict[str, Callable[[Lowering, Node], None]] = {
     "Relu": lower_clamp,
     "Reshape": lower_shape_op,
     "Resize": lower_resize,
+    "RnnPool": lower_rnn_pool,
     "Shape": lower_shape_of,
     "Sigmoid": lower_sigmoid,
     "Size": lower_shape_of,

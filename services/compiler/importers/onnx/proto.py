@@ -10,13 +10,15 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
+from services.common.rnn_pool import DOMAIN as OWN_DOMAIN
+from services.common.rnn_pool import rnn_pool_function
 from services.compiler.importers.onnx.model import Array, Attribute, Model, Node, Port
 from services.compiler.importers.onnx.refusals import invalid
 
 MAX_ELEMENTS = 1 << 28
 MAX_RANK = 8
 OPSETS = range(7, 27)
-_DOMAINS = ("", "ai.onnx", "com.microsoft")
+_DOMAINS = ("", "ai.onnx", "com.microsoft", OWN_DOMAIN)
 
 
 def read_model(model_bytes: bytes) -> Model:
@@ -40,11 +42,22 @@ def parse(model_bytes: bytes) -> onnx.ModelProto:
         raise invalid("the model file", found, "must be ONNX, or TFLite where a model is compiled") from error
     if not proto.HasField("graph"):
         raise invalid("the ONNX file", "a protobuf without a graph", "must be an ONNX ModelProto")
-    if proto.functions:
-        raise invalid("the number of local functions", len(proto.functions), "must be 0: inline them before export")
+    for function in proto.functions:
+        _check_function(function)
     if (version := opset(proto)) not in OPSETS:
         raise invalid("the opset", version, f"must be {OPSETS.start} to {OPSETS.stop - 1}")
     return proto
+
+
+def _check_function(function: onnx.FunctionProto) -> None:
+    """Refuse local functions other than our own operators', whose names stand for exactly these bodies."""
+    name = f"{function.domain}.{function.name}"
+    own = rnn_pool_function()
+    if (function.domain, function.name) != (own.domain, own.name):
+        raise invalid("a local function", name, f"must be {own.domain}.{own.name}: inline others before export")
+    bodies = [[node.SerializeToString(deterministic=True) for node in f.node] for f in (function, own)]
+    if bodies[0] != bodies[1]:
+        raise invalid(f"the body of local function {name}", "another one", "must be as tinyfarm exports it")
 
 
 def _check_names(graph: onnx.GraphProto) -> None:

@@ -85,8 +85,8 @@ static void summarize(const tf_rnn_pool_s8_params *p, const int16_t *states, int
     }
 }
 
-static void patch(const tf_rnn_pool_s8_params *p, const int8_t *input, int32_t top, int32_t left, int8_t *output,
-                  int32_t *scratch)
+static void patch(const tf_rnn_pool_s8_params *p, const tf_region *region, const int8_t *input, int32_t top,
+                  int32_t left, int8_t *output, int32_t *scratch)
 {
     const tf_window *k = &p->window;
     const tf_fast_grnn *g = &p->sweep;
@@ -102,7 +102,7 @@ static void patch(const tf_rnn_pool_s8_params *p, const int8_t *input, int32_t t
         for (x = 0; x < columns; ++x) {
             const int32_t iy = top + y, ix = left + x;
             if (iy >= 0 && iy < k->in_h && ix >= 0 && ix < k->in_w) {
-                read_pixel(g, input + iy * p->in_row_stride + ix * g->inputs, scratch);
+                read_pixel(g, tf_row(input, p->in_row_stride, region, iy) + ix * g->inputs, scratch);
             } else {
                 for (i = 0; i < hidden; ++i) {
                     scratch[i] = 0; /* padding is the real number 0 */
@@ -128,7 +128,7 @@ void tf_rnn_pool_s8(const tf_rnn_pool_s8_params *p, const tf_region *region, con
     for (oy = region->row_start; oy < region->row_stop; ++oy) {
         int8_t *out = output + oy * p->out_row_stride + region->col_start * channels;
         for (ox = region->col_start; ox < region->col_stop; ++ox) {
-            patch(p, input, oy * k->stride_h - k->pad_top, ox * k->stride_w - k->pad_left, out, scratch);
+            patch(p, region, input, oy * k->stride_h - k->pad_top, ox * k->stride_w - k->pad_left, out, scratch);
             out += channels;
         }
     }
