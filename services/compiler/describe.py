@@ -6,7 +6,7 @@ from services.compiler.codegen.kernel_files import kernel_sources
 from services.compiler.codegen.names import c_identifier
 from services.compiler.codegen.network import IoSlot, layer_symbol
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.tensor import DType, TensorId
+from services.compiler.ir.tensor import Tensor, TensorId
 from services.compiler.library import (
     BufferFacts,
     IoTensor,
@@ -18,12 +18,15 @@ from services.compiler.library import (
 )
 from services.compiler.macs import graph_macs, op_macs
 from services.compiler.options import CompileOptions
+from services.compiler.passes.strip_edge_transpose import EdgeAxes, Permutation
 from services.compiler.planned import Planned
 from tinyfarm import __version__
 
 
-def describe(planned: Planned, model: Graph, options: CompileOptions, twin: Planned | None = None) -> LibraryManifest:
-    """Return the manifest; `model` is the graph as imported, whose inputs and outputs have the file's own types."""
+def describe(
+    planned: Planned, model: Graph, options: CompileOptions, axes: EdgeAxes, twin: Planned | None = None
+) -> LibraryManifest:
+    """Return the manifest; `model` is the graph as imported, whose inputs and outputs are as the file declares them."""
     graph, name = planned.graph, c_identifier(model.name)
     split = planned.memory.split
     return LibraryManifest(
@@ -38,25 +41,25 @@ def describe(planned: Planned, model: Graph, options: CompileOptions, twin: Plan
         macs=graph_macs(graph),
         header=f"{name}.h",
         sources=(f"{name}.c", f"{name}_weights.c", *kernel_sources(planned.program, planned.kernels)),
-        inputs=_tensors(planned, graph.inputs, model, model.inputs),
-        outputs=_tensors(planned, graph.outputs, model, model.outputs),
+        inputs=_tensors(planned, graph.inputs, model, model.inputs, axes.inputs),
+        outputs=_tensors(planned, graph.outputs, model, model.outputs, axes.outputs),
         memory=MemoryBytes(split.input, split.activations, split.line_buffers, split.scratch, split.arena),
         peak_layer=planned.memory.peak_step,
         plan=PlanFacts(planned.plan.lower_bound_bytes, planned.plan.gap_bytes, planned.plan.algorithm),
         weights_bytes=planned.weights_bytes,
         tables_bytes=planned.tables_bytes,
         layers=_layers(planned, name),
-        twin=None if twin is None else _twin(twin, model, f"{name}_twin"),
+        twin=None if twin is None else _twin(twin, model, f"{name}_twin", axes),
     )
 
 
-def _twin(twin: Planned, model: Graph, name: str) -> TwinFacts:
+def _twin(twin: Planned, model: Graph, name: str, axes: EdgeAxes) -> TwinFacts:
     return TwinFacts(
         name=name,
         header=f"{name}.h",
         sources=(f"{name}.c", f"{name}_weights.c", *kernel_sources(twin.program, twin.kernels)),
-        inputs=_tensors(twin, twin.graph.inputs, model, model.inputs),
-        outputs=_tensors(twin, twin.graph.outputs, model, model.outputs),
+        inputs=_tensors(twin, twin.graph.inputs, model, model.inputs, axes.inputs),
+        outputs=_tensors(twin, twin.graph.outputs, model, model.outputs, axes.outputs),
     )
 
 
@@ -67,26 +70,32 @@ def io_slot(planned: Planned, tensor: TensorId) -> IoSlot:
 
 
 def _tensors(
-    planned: Planned, tensors: tuple[TensorId, ...], model: Graph, model_tensors: tuple[TensorId, ...]
+    planned: Planned,
+    tensors: tuple[TensorId, ...],
+    model: Graph,
+    model_tensors: tuple[TensorId, ...],
+    permutations: tuple[Permutation, ...],
 ) -> tuple[IoTensor, ...]:
     return tuple(
-        _tensor(planned, t, model.tensors[m].name, model.tensors[m].dtype)
-        for t, m in zip(tensors, model_tensors, strict=True)
+        _tensor(planned, t, model.tensors[m], permutation)
+        for t, m, permutation in zip(tensors, model_tensors, permutations, strict=True)
     )
 
 
-def _tensor(planned: Planned, tensor_id: TensorId, name: str, model_dtype: DType) -> IoTensor:
+def _tensor(planned: Planned, tensor_id: TensorId, declared: Tensor, permutation: Permutation) -> IoTensor:
     tensor = planned.graph.tensors[tensor_id]
     slot = io_slot(planned, tensor_id)
     return IoTensor(
-        name=name,
+        name=declared.name,
         shape=tensor.shape,
         dtype=tensor.dtype.value,
         scale=tensor.quant.scale[0] if tensor.quant else None,
         zero_point=tensor.quant.zero_point[0] if tensor.quant else None,
         offset_bytes=slot.offset_bytes,
         size_bytes=slot.size_bytes,
-        model_dtype=model_dtype.value,
+        model_dtype=declared.dtype.value,
+        model_shape=declared.shape,
+        permutation=permutation,
     )
 
 

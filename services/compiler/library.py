@@ -14,7 +14,11 @@ _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class IoTensor:
-    """An input or output: `dtype` is what the C code takes, `model_dtype` what the model file declares."""
+    """An input or output: `dtype` and `shape` are what the C code takes, `model_...` what the model file declares.
+
+    The host brings the axes of an input in the C code's order, C array = model array.transpose(permutation), and
+    those of an output back, model array = C array.transpose(permutation). None: the order is the same.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -24,6 +28,8 @@ class IoTensor:
     offset_bytes: int
     size_bytes: int
     model_dtype: str
+    model_shape: tuple[int, ...]
+    permutation: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

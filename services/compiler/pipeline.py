@@ -16,8 +16,9 @@ from services.compiler.ir.graph import Graph
 from services.compiler.ir.verify import verify
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.library import LibraryManifest, pack_library
-from services.compiler.options import CompileOptions, kernel_set
+from services.compiler.options import CompileOptions, Interface, kernel_set
 from services.compiler.passes.optimize import optimize
+from services.compiler.passes.strip_edge_transpose import EdgeAxes, edge_axes, strip_edge_transpose
 from services.compiler.planned import Planned, plan_network
 
 
@@ -40,8 +41,9 @@ def compile_model(model: bytes, model_name: str, options: CompileOptions) -> Com
     Raises InvalidModelError for a broken file and UnsupportedModelError for what cannot be compiled.
     """
     imported = import_model(model, model_name)
-    graph = optimize(imported, options.interface)
-    return compile_graph(graph, imported, options)
+    optimized = optimize(imported, options.interface)
+    graph = strip_edge_transpose(optimized) if options.interface is Interface.INT8 else optimized
+    return compile_graph(graph, imported, options, edge_axes(optimized, graph))
 
 
 def import_model(model: bytes, model_name: str) -> Graph:
@@ -51,11 +53,14 @@ def import_model(model: bytes, model_name: str) -> Graph:
     return import_tflite(model, model_name) if model[4:8] == b"TFL3" else import_onnx(model, model_name)
 
 
-def compile_graph(graph: Graph, model: Graph, options: CompileOptions) -> Compiled:
-    """Return the C library of an optimized graph; `model` is the graph before optimization."""
+def compile_graph(graph: Graph, model: Graph, options: CompileOptions, axes: EdgeAxes | None = None) -> Compiled:
+    """Return the C library of an optimized graph; `model` is the graph before optimization.
+
+    `axes` say in which order the host has to bring the axes of inputs and outputs; without, in none.
+    """
     planned = _written(plan_network(verify(graph), kernel_set(options)))
     twin = None if planned.kernels is KernelSet.PORTABLE else _written(plan_network(graph))
-    manifest = describe(planned, model, options, twin)
+    manifest = describe(planned, model, options, axes or edge_axes(graph, graph), twin)
     files = c_files(planned, manifest.name, manifest.memory.arena, _facts(manifest))
     if twin is not None and manifest.twin is not None:
         facts = (f"{manifest.model_name} by tinyfarm {manifest.tool_version}: portable twin of {manifest.name}",)

@@ -56,8 +56,8 @@ def _key_for(spec: TensorSpec, inputs: tuple[TensorSpec, ...], names: tuple[str,
 
 
 def _checked(spec: TensorSpec, array: Array) -> Array:
-    wanted = spec.shape[1:] if spec.shape[0] == 1 else spec.shape
-    if array.ndim == 0 or array.shape[1:] not in (wanted, spec.shape):
+    wanted = spec.sample
+    if array.ndim == 0 or array.shape[1:] not in (wanted, spec.declared):
         raise ArraysError(
             f"input {spec.name!r} has shape {list(array.shape)}, wanted {['N', *wanted]} (first axis = samples)",
             subject=spec.name,
@@ -110,7 +110,7 @@ def seeded_samples(inputs: tuple[TensorSpec, ...]) -> Samples:
 
 
 def _noise(generator: np.random.Generator, spec: TensorSpec) -> Array:
-    shape = (1, *(spec.shape[1:] if spec.shape[0] == 1 else spec.shape))
+    shape = (1, *spec.sample)
     dtype = np.dtype(spec.model_dtype)
     if dtype.kind == "f":
         return generator.uniform(-1.0, 1.0, shape).astype(dtype)

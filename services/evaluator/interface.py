@@ -1,4 +1,7 @@
-"""Between the model's own types and the C code's: QUANTIZE and DEQUANTIZE on the host, in TFLM's float arithmetic."""
+"""Between the model's own types and axes and the C code's: QUANTIZE, DEQUANTIZE and TRANSPOSE on the host.
+
+Arithmetic is TFLM's, in float32.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,12 @@ _LOWEST, _HIGHEST = np.float32(-(2.0**30)), np.float32(2.0**30)
 
 
 def to_c(spec: TensorSpec, array: Array) -> Array:
-    """Return samples [N, ...] in the C code's type.
+    """Return samples [N, ...] in the C code's type and order of axes.
 
     float32 -> int8/uint8/int16: divide in float32, round half away from zero, add the zero point, clamp.
     uint8 <-> int8: the same number under the other zero point, 128 apart.
     """
+    array = array if _same_order(spec) else _to_c_order(spec, array)
     if spec.dtype == spec.model_dtype:
         return array
     if spec.model_dtype == "float32":
@@ -29,7 +33,8 @@ def to_c(spec: TensorSpec, array: Array) -> Array:
 
 
 def from_c(spec: TensorSpec, array: Array) -> Array:
-    """Return outputs [N, ...] in the model's own type: (q - zero_point) * scale in float32."""
+    """Return outputs [N, ...] in the model's own type and order of axes: (q - zero_point) * scale in float32."""
+    array = array if _same_order(spec) else _from_c_order(spec, array)
     if spec.dtype == spec.model_dtype:
         return array
     if spec.model_dtype == "float32":
@@ -37,6 +42,26 @@ def from_c(spec: TensorSpec, array: Array) -> Array:
         product: npt.NDArray[np.float32] = np.multiply(centered, np.float32(spec.scale or 1.0), dtype=np.float32)
         return product
     return _shift(array, np.dtype(spec.model_dtype))
+
+
+def _same_order(spec: TensorSpec) -> bool:
+    return spec.permutation is None and spec.declared == spec.shape
+
+
+def _to_c_order(spec: TensorSpec, array: Array) -> Array:
+    axes = spec.permutation or tuple(range(len(spec.shape)))
+    source = tuple(spec.shape[axes.index(axis)] for axis in range(len(axes)))
+    return _moved(array, source, axes).reshape(len(array), *(spec.shape[1:] if spec.shape[0] == 1 else spec.shape))
+
+
+def _from_c_order(spec: TensorSpec, array: Array) -> Array:
+    axes = spec.permutation or tuple(range(len(spec.shape)))
+    return _moved(array, spec.shape, axes).reshape(len(array), *spec.sample)
+
+
+def _moved(array: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """Return samples, each of a shape, with the axes of each in another order."""
+    return array.reshape(len(array), *shape).transpose(0, *(axis + 1 for axis in axes))
 
 
 def quantize(array: Array, scale: np.float32, zero_point: int, dtype: np.dtype[Any]) -> Array:

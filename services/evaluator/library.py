@@ -134,6 +134,15 @@ def _check_tensor(tensor: TensorSpec, arena_bytes: int) -> None:
             value=tensor.size_bytes,
             allowed=expected,
         )
+    axes, rank = tensor.permutation, len(tensor.shape)
+    if math.prod(tensor.declared) != tensor.elements or (axes is not None and sorted(axes) != list(range(rank))):
+        raise LibraryError(
+            f"manifest.json: tensor {tensor.name!r} is {list(tensor.shape)} in C and {list(tensor.declared)} in the "
+            f"model, with permutation {axes}",
+            subject=tensor.name,
+            value=axes,
+            allowed=f"an order of {rank} axes, and as many elements",
+        )
     if tensor.offset_bytes + tensor.size_bytes > arena_bytes:
         raise LibraryError(
             f"manifest.json: tensor {tensor.name!r} ends at byte {tensor.offset_bytes + tensor.size_bytes}, "

@@ -18,7 +18,11 @@ class _Part(BaseModel):
 
 
 class TensorSpec(_Part):
-    """An input or output: where the C code wants it in the arena, and what the model file declares."""
+    """An input or output: what the C code wants and where in the arena, and what the model file declares.
+
+    `permutation` are the axes that the host brings in order: C array = model array.transpose(permutation) for an
+    input, model array = C array.transpose(permutation) for an output.
+    """
 
     name: str
     shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)]
@@ -28,11 +32,23 @@ class TensorSpec(_Part):
     offset_bytes: _Bytes
     size_bytes: _Bytes
     model_dtype: DType
+    model_shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...] | None, Field(strict=False)] = None
+    permutation: Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, Field(strict=False)] = None
 
     @property
     def elements(self) -> int:
         """Number of elements of one sample."""
         return math.prod(self.shape)
+
+    @property
+    def declared(self) -> tuple[int, ...]:
+        """The shape in the model file."""
+        return self.model_shape or self.shape
+
+    @property
+    def sample(self) -> tuple[int, ...]:
+        """The shape in the model file without the batch of 1."""
+        return self.declared[1:] if self.declared[0] == 1 else self.declared
 
 
 class MemorySplit(_Part):

@@ -1,30 +1,28 @@
 """Leave the Transpose at the graph's edges to the host: an NCHW model file then costs the device nothing.
 
-Runs after `strip_edge_quantize`, when the edges are integers. The host has to know the axis order: `host_axes`.
+Runs last, when the edges are integers. The host has to know the axis order: `edge_axes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Dequantize, Op, Quantize, Transpose
+from services.compiler.ir.ops import Op, Transpose
 from services.compiler.ir.tensor import TensorId
 
-_EDGE_OPS = Quantize | Dequantize | Transpose
+Permutation = tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
-class HostAxes:
-    """`shape` is the tensor as the model file declares it; `permutation` is what the host does with its axes.
+class EdgeAxes:
+    """What the host does with the axes of each input and output, in order; None where it does nothing.
 
     For an input: C array = model array.transpose(permutation). For an output: model array = C array.transpose(...).
-    None where the order is the same; then shapes differ by unit axes at most.
     """
 
-    shape: tuple[int, ...]
-    permutation: tuple[int, ...] | None
+    inputs: tuple[Permutation, ...]
+    outputs: tuple[Permutation, ...]
 
 
 def strip_edge_transpose(graph: Graph) -> Graph:
@@ -60,40 +58,21 @@ def _without(graph: Graph, removed: Op) -> Graph:
     return graph.with_ops(op for op in graph.ops if op is not removed)
 
 
-def host_axes(model: Graph, compiled: Graph) -> tuple[tuple[HostAxes, ...], tuple[HostAxes, ...]]:
-    """Return what the host does to each input and each output, in order.
-
-    `model` is the graph as imported, in which the compiled graph's edges are found. Raises ValueError if they are not.
-    """
-    readers, producers = model.consumers(), model.producers()
-    inputs = tuple(_input_axes(model, readers, *edge) for edge in zip(model.inputs, compiled.inputs, strict=True))
-    outputs = tuple(_output_axes(model, producers, *edge) for edge in zip(model.outputs, compiled.outputs, strict=True))
-    return inputs, outputs
-
-
-def _input_axes(
-    model: Graph, readers: Mapping[TensorId, tuple[Op, ...]], declared: TensorId, edge: TensorId
-) -> HostAxes:
-    passed, at = list[Op](), declared
-    while at != edge:
-        if not readers[at] or not isinstance(readers[at][0], _EDGE_OPS):
-            raise ValueError(f"input {model.tensors[declared].name!r} does not lead to tensor {edge}")
-        passed.append(readers[at][0])
-        at = passed[-1].output
-    return HostAxes(model.tensors[declared].shape, _permutation(passed))
+def edge_axes(before: Graph, after: Graph) -> EdgeAxes:
+    """Return what the host has to do for `after`, which is `strip_edge_transpose(before)`."""
+    readers, producers = before.consumers(), before.producers()
+    inputs = tuple(
+        None if source == edge else _permutation(readers[source][0])
+        for source, edge in zip(before.inputs, after.inputs, strict=True)
+    )
+    outputs = tuple(
+        None if result == edge else _permutation(producers[result])
+        for result, edge in zip(before.outputs, after.outputs, strict=True)
+    )
+    return EdgeAxes(inputs, outputs)
 
 
-def _output_axes(model: Graph, producers: Mapping[TensorId, Op], declared: TensorId, edge: TensorId) -> HostAxes:
-    passed, at = list[Op](), declared
-    while at != edge:
-        producer = producers.get(at)
-        if not isinstance(producer, _EDGE_OPS):
-            raise ValueError(f"output {model.tensors[declared].name!r} does not come from tensor {edge}")
-        passed.insert(0, producer)
-        at = producer.input
-    return HostAxes(model.tensors[declared].shape, _permutation(passed))
-
-
-def _permutation(passed: Sequence[Op]) -> tuple[int, ...] | None:
-    """Return the one axis order among the operators of an edge."""
-    return next((op.permutation for op in passed if isinstance(op, Transpose)), None)
+def _permutation(op: Op) -> tuple[int, ...]:
+    if not isinstance(op, Transpose):
+        raise AssertionError(f"{op.kind} {op.name!r} is at an edge that was stripped of a Transpose")
+    return op.permutation

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Dequantize, Quantize, Tanh, Transpose
 from services.compiler.ir.text import print_graph
 from services.compiler.options import Interface
 from services.compiler.passes.optimize import optimize
-from services.compiler.passes.strip_edge_transpose import HostAxes, host_axes, strip_edge_transpose
+from services.compiler.passes.strip_edge_transpose import EdgeAxes, edge_axes, strip_edge_transpose
 from services.compiler.quant.reference import run_graph
 from tests.compiler.passes.small_graphs import activation, graph, lines, real, rewritten
 
@@ -49,32 +48,25 @@ def test_edge_transposes_are_dropped_behind_edge_quantizes() -> None:
     )
 
 
-def test_host_axes_make_the_stripped_graph_compute_the_same_bits() -> None:
-    model = _model()
-    integer, stripped = optimize(model), strip_edge_transpose(optimize(model))
-    (source,), (result,) = host_axes(model, stripped)
-    assert (source, result) == (HostAxes((1, 2, 3, 4), TO_NHWC), HostAxes((1, 2, 3, 4), TO_NCHW))
+def test_axes_make_the_stripped_graph_compute_the_same_bits() -> None:
+    integer = optimize(_model())
+    stripped = strip_edge_transpose(integer)
+    axes = edge_axes(integer, stripped)
+    assert axes == EdgeAxes((TO_NHWC,), (TO_NCHW,))
     x = np.random.default_rng(0).integers(-128, 128, (1, 2, 3, 4)).astype(np.int8)
     (expected,) = run_graph(integer, [x])
-    (stored,) = run_graph(stripped, [x.transpose(source.permutation)])
-    assert np.array_equal(stored.transpose(result.permutation), expected)
+    (stored,) = run_graph(stripped, [x.transpose(axes.inputs[0])])
+    assert np.array_equal(stored.transpose(axes.outputs[0]), expected)
 
 
 def test_transpose_behind_a_float_edge_stays() -> None:
     model = optimize(_model(), Interface.FLOAT)
     assert rewritten(strip_edge_transpose, model) == print_graph(model)
-    assert host_axes(_model(), model)[0] == (HostAxes((1, 2, 3, 4), None),)
+    assert edge_axes(model, strip_edge_transpose(model)) == EdgeAxes((None,), (None,))
 
 
 def test_input_that_something_else_reads_in_its_own_order_stays() -> None:
     model = optimize(_model(extra_reader=True))
     stripped = strip_edge_transpose(model)
     assert stripped.inputs == model.inputs
-    assert host_axes(_model(extra_reader=True), stripped)[0] == (HostAxes((1, 2, 3, 4), None),)
-
-
-def test_edge_of_another_graph_is_an_error() -> None:
-    tensors = {0: activation(1, 4), 9: activation(1, 4, scale=1 / 128)}
-    other = graph(tensors, [Tanh(name="tanh", inputs=(0,), outputs=(9,))], (9,))
-    with pytest.raises(ValueError, match="does not come from tensor 9"):
-        host_axes(_model(), other)
+    assert edge_axes(model, stripped).inputs == (None,)
