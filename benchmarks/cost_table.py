@@ -127,6 +127,28 @@ def random_layers(seed: int) -> Graph:
     return m.build(*outputs)
 
 
+def random_int4_layers(seed: int) -> Graph:
+    """Return a network of independent layers with int4 weights, of every kind that has a kernel for them."""
+    m = GraphMaker(seed=seed, name=f"int4_layers_{seed}")
+    pick = lambda *values: values[int(m.random.integers(len(values)))]  # noqa: E731
+    h, w, c = int(m.random.integers(5, 15)), int(m.random.integers(5, 15)), pick(1, 3, 4, 8, 13, 16, 24)
+    x, int4 = m.input(1, h, w, c), DType.INT4
+    outputs = [
+        m.conv2d(x, int(m.random.integers(1, 33)), (1, 1), weights=int4),
+        m.conv2d(x, int(m.random.integers(1, 25)), (3, 3), pick((1, 1), (2, 2)), weights=int4),
+        m.conv2d(x, int(m.random.integers(1, 12)), pick((5, 5), (1, 7), (4, 3)), weights=int4),
+        m.conv2d(x, 4, (3, 3), dilation=(2, 2), weights=int4),
+        m.depthwise(x, kernel=(3, 3), stride=pick((1, 1), (2, 2)), weights=int4),
+        m.depthwise(x, kernel=pick((5, 5), (7, 7), (1, 5)), stride=pick((1, 1), (2, 2)), weights=int4),
+        m.depthwise(x, pick(2, 4), kernel=pick((3, 3), (5, 3)), weights=int4),
+        m.depthwise(m.conv2d(x, 32, (1, 1)), kernel=(3, 3), stride=pick((1, 1), (2, 2)), weights=int4),
+        m.depthwise(m.conv2d(x, 20, (1, 1)), kernel=pick((5, 5), (7, 7), (3, 5)), weights=int4),
+        m.dense(m.reshape(x, 1, h * w * c), int(m.random.integers(1, 20)), weights=int4),
+        m.dense(m.reshape(x, h * w, c), int(m.random.integers(1, 9)), per_channel=True, weights=int4),
+    ]
+    return m.build(*outputs)
+
+
 def random_core_layers(seed: int) -> Graph:
     """Return a network of independent layers of the kinds that cores have kernels of their own for."""
     m = GraphMaker(seed=seed, name=f"core_layers_{seed}")
@@ -190,6 +212,10 @@ def kernel_networks() -> Iterator[tuple[str, Graph]]:
         "tf_depthwise_conv2d_s8": lambda m: m.depthwise(m.input(1, 6, 6, 1)),
         "tf_depthwise_conv2d_plane_s8": lambda m: m.depthwise(m.input(1, 6, 6, 16)),
         "tf_fully_connected_s8": lambda m: m.dense(m.input(1, 8), 4),
+        "tf_conv2d_s4": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4, weights=DType.INT4),
+        "tf_depthwise_conv2d_s4": lambda m: m.depthwise(m.input(1, 6, 6, 1), weights=DType.INT4),
+        "tf_depthwise_conv2d_plane_s4": lambda m: m.depthwise(m.input(1, 6, 6, 16), weights=DType.INT4),
+        "tf_fully_connected_s4": lambda m: m.dense(m.input(1, 8), 4, weights=DType.INT4),
         "tf_add_s8": lambda m: m.binary("add", m.input(1, 4), m.input(1, 4)),
         "tf_mul_s8": lambda m: m.binary("mul", m.input(1, 4), m.input(1, 4)),
         "tf_average_pool2d_s8": lambda m: m.pool("average", m.input(1, 4, 4, 2), (2, 2)),
@@ -339,7 +365,8 @@ def network_pairs(core: Core, measured: list[Measured]) -> Iterator[tuple[str, l
 def seeded(subject: Subject, cache: Path, *, held_out: bool) -> list[Measured]:
     """Return seeded networks that ran: those to fit, or those to tell the error by."""
     if subject.kernel_set is KernelSet.PORTABLE:
-        return [run(random_layers(seed), subject, cache) for seed in (HELD_OUT if held_out else TRAINING)]
+        makers = random_layers, random_int4_layers
+        return [run(make(seed), subject, cache) for seed in (HELD_OUT if held_out else TRAINING) for make in makers]
     seeds = CORE_HELD_OUT if held_out else CORE_TRAINING
     graphs = [*map(random_core_layers, seeds), *map(depthwise_chain, seeds[:2])]
     return [run(graph, subject, cache) for graph in graphs]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -56,9 +56,19 @@ class CostTable:
 
 @cache
 def load_cost_table(core: Core, kernels: KernelSet = KernelSet.PORTABLE) -> CostTable:
-    """Return the table of a core's kernels; that of another set holds the portable kernels too."""
+    """Return the table of a core's kernels, which stand beside the portable ones: its own file goes first."""
     raw = json.loads((_FOLDER / table_file(core, kernels)).read_text(encoding="utf-8"))
-    return CostTable(**{**raw, "needs": {kernel: tuple(names) for kernel, names in raw["needs"].items()}})
+    own = CostTable(**{**raw, "needs": {kernel: tuple(names) for kernel, names in raw["needs"].items()}})
+    if kernels is KernelSet.PORTABLE:
+        return own
+    portable = load_cost_table(core)
+    return replace(
+        own,
+        function_bytes={**portable.function_bytes, **own.function_bytes},
+        needs={**portable.needs, **own.needs},
+        instructions={**portable.instructions, **own.instructions},
+        cycles={**portable.cycles, **own.cycles},
+    )
 
 
 def table_file(core: Core, kernels: KernelSet) -> str:
@@ -173,7 +183,7 @@ def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> It
     _, kernel_h, kernel_w, _ = graph.tensors[op.weights].shape
     _, out_h, out_w, out_c = graph.tensors[op.output].shape
     outputs = out_h * out_w * out_c
-    if call.function == "tf_depthwise_conv2d_s8":
+    if call.function in ("tf_depthwise_conv2d_s8", "tf_depthwise_conv2d_s4"):
         inside, border = _inside_and_border(graph, op)
         for name, pixels in (("", inside), ("border ", border)):
             yield f"{name}pixels", pixels
@@ -188,6 +198,8 @@ def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> It
     yield "plane rows", in_c * plane_h
     yield "plane", in_c * plane_h * plane_w
     yield "output rows", out_c * out_h
+    if call.function == "tf_depthwise_conv2d_plane_s4":
+        yield "unpacked", out_c * kernel_h * kernel_w
     if (kernel_h, kernel_w) == (3, 3) and op.dilation_hw == (1, 1):
         yield "outputs 3x3", outputs
         return

@@ -96,7 +96,7 @@ def with_quantization(network: Graph) -> Graph:
     fixed |= dict.fromkeys(_clamped_at_zero(network), (_SCALE, _RELU_ZERO_POINT))
     changed: dict[TensorId, Tensor] = {}
     for tensor_id, tensor in network.tensors.items():
-        if tensor.quant is None and tensor.dtype in (DType.INT8, DType.UINT8, DType.INT32):
+        if tensor.quant is None and tensor.dtype in (DType.INT4, DType.INT8, DType.UINT8, DType.INT32):
             quant = _stand_in(tensor, axes.get(tensor_id), fixed.get(tensor_id, (_SCALE, 0)))
             changed[tensor_id] = replace(tensor, quant=quant)
     return network.with_tensors(changed)

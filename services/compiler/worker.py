@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.common.convert import artifact_to_proto, error_to_proto
 from services.common.errors import FarmError
 from services.common.identity import tool_version
@@ -13,11 +15,12 @@ from services.common.settings import Settings
 from services.common.targets import load_target
 from services.compiler.convert.network import network_from_proto
 from services.compiler.convert.options import options_from_proto
-from services.compiler.convert.results import estimate_to_proto, fidelity_to_proto, result_to_proto
+from services.compiler.convert.quantize import fidelity_to_proto, quantize_options_from_proto
+from services.compiler.convert.results import estimate_to_proto, result_to_proto
 from services.compiler.estimate import estimate
 from services.compiler.options import CompileOptions
 from services.compiler.pipeline import compile_model
-from services.compiler.quantize import QuantizeOptions, fidelity, quantize_onnx
+from services.compiler.quantize import WeightType, fidelity, quantize_onnx
 from tinyfarm.v1 import compile_pb2, compiler_pb2, network_pb2
 
 QUEUE = "compile"
@@ -43,15 +46,19 @@ def quantize_task(spec: bytes, context: TaskContext) -> TaskResult:
     context.progress(0.05, "read model and calibration data")
     model = context.artifacts.get_bytes(wanted.model.name)
     arrays = read_npz(context.artifacts.get_bytes(wanted.calibration.name))
-    options = QuantizeOptions(max_samples=wanted.max_samples) if wanted.max_samples else QuantizeOptions()
+    options = quantize_options_from_proto(wanted)
     context.progress(0.1, "calibrate and quantize")
     single = next((arrays[key] for key in ("input", "x") if key in arrays), None)
     if single is None and len(arrays) == 1:
         single = next(iter(arrays.values()))
     samples = arrays if single is None else single
     quantized = quantize_onnx(model, samples, options)
-    context.progress(0.8, "compare with the float model")
+    context.progress(0.6, "compare with the float model")
     metrics = fidelity_to_proto(fidelity(model, quantized, samples, options))
+    if options.weights is not WeightType.INT8:
+        context.progress(0.8, "compare with int8 weights")
+        int8 = quantize_onnx(model, samples, replace(options, weights=WeightType.INT8))
+        metrics += fidelity_to_proto(fidelity(model, int8, samples, options), suffix="_int8_weights")
     stored = context.artifacts.put_bytes(context.project, quantized)
     result = compile_pb2.QuantizeResult(model=artifact_to_proto(stored), metrics=metrics, tool_version=tool_version())
     return TaskResult(result.SerializeToString(), (stored.name,))

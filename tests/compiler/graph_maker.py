@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -45,9 +45,13 @@ class GraphMaker:
         self.inputs.append(t)
         return t
 
-    def constant(self, data: npt.NDArray[np.generic], quant: QuantParams | None) -> TensorId:
+    def constant(
+        self, data: npt.NDArray[np.generic], quant: QuantParams | None, dtype: DType | None = None
+    ) -> TensorId:
+        """Add a constant of the array's type, or int4 held as int8."""
         t = len(self.tensors)
-        self.tensors[t] = Tensor(f"t{t}", data.shape, DType(data.dtype.name), quant, data, is_constant=True)
+        held = dtype or DType(data.dtype.name)
+        self.tensors[t] = Tensor(f"t{t}", data.shape, held, quant, data, is_constant=True)
         return t
 
     def shape(self, t: TensorId) -> tuple[int, ...]:
@@ -69,12 +73,13 @@ class GraphMaker:
     def conv2d(
         self, x: TensorId, channels: int, kernel: Pair = (3, 3), stride: Pair = (1, 1), dilation: Pair = (1, 1),
         padding: Padding | None = None, activation: Activation = Activation.NONE, bias: bool = True,
+        weights: DType = DType.INT8,
     ) -> TensorId:  # fmt: skip
         _, h, w, c = self.shape(x)
         window = Window(kernel, stride, dilation)
         padding = same_padding(window, (h, w)) if padding is None else padding
-        weights, scales = self._weights((channels, *kernel, c), 0)
-        inputs = (x, weights, *([self._bias(x, scales)] if bias else []))
+        filters, scales = self._weights((channels, *kernel, c), 0, weights)
+        inputs = (x, filters, *([self._bias(x, scales)] if bias else []))
         y = self.tensor((1, *output_hw(window, padding, (h, w)), channels))
         return self.add_op(
             ops.Conv2D(
@@ -90,17 +95,17 @@ class GraphMaker:
 
     def depthwise(
         self, x: TensorId, multiplier: int = 1, kernel: Pair = (3, 3), stride: Pair = (1, 1), dilation: Pair = (1, 1),
-        padding: Padding | None = None, activation: Activation = Activation.NONE,
+        padding: Padding | None = None, activation: Activation = Activation.NONE, weights: DType = DType.INT8,
     ) -> TensorId:  # fmt: skip
         _, h, w, c = self.shape(x)
         window = Window(kernel, stride, dilation)
         padding = same_padding(window, (h, w)) if padding is None else padding
-        weights, scales = self._weights((1, *kernel, c * multiplier), 3)
+        filters, scales = self._weights((1, *kernel, c * multiplier), 3, weights)
         y = self.tensor((1, *output_hw(window, padding, (h, w)), c * multiplier))
         return self.add_op(
             ops.DepthwiseConv2D(
                 name=self.name_op("depthwise"),
-                inputs=(x, weights, self._bias(x, scales)),
+                inputs=(x, filters, self._bias(x, scales)),
                 outputs=(y,),
                 stride_hw=stride,
                 dilation_hw=dilation,
@@ -110,23 +115,28 @@ class GraphMaker:
         )
 
     def dense(
-        self, x: TensorId, features: int, *, per_channel: bool = False, activation: Activation = Activation.NONE
-    ) -> TensorId:
-        weights, scales = self._weights((features, self.shape(x)[-1]), 0, per_channel=per_channel)
+        self, x: TensorId, features: int, *, per_channel: bool = False, activation: Activation = Activation.NONE,
+        weights: DType = DType.INT8,
+    ) -> TensorId:  # fmt: skip
+        rows, scales = self._weights((features, self.shape(x)[-1]), 0, weights, per_channel=per_channel)
         y = self.tensor((*self.shape(x)[:-1], features))
-        inputs = (x, weights, self._bias(x, scales, features))
+        inputs = (x, rows, self._bias(x, scales, features))
         return self.add_op(
             ops.FullyConnected(name=self.name_op("dense"), inputs=inputs, outputs=(y,), activation=activation)
         )
 
     def _weights(
-        self, shape: tuple[int, ...], axis: int, *, per_channel: bool = True
+        self, shape: tuple[int, ...], axis: int, dtype: DType, *, per_channel: bool = True
     ) -> tuple[TensorId, tuple[float, ...]]:
         count = shape[axis] if per_channel else 1
         fan_in = max(1, int(np.prod(shape)) // shape[axis])
         scales = tuple(float(np.float32(s)) for s in self.random.uniform(0.002, 0.02, count) / fan_in**0.5)
-        data = self.random.integers(-127, 128, shape).astype(np.int8)
-        return self.constant(data, QuantParams(scales, (0,) * count, axis if per_channel else None)), scales
+        quant = QuantParams(scales, (0,) * count, axis if per_channel else None)
+        if dtype is DType.INT4:
+            scales = tuple(s * 16 for s in scales)
+            quant = replace(quant, scale=scales)
+            return self.constant(self.random.integers(-8, 8, shape).astype(np.int8), quant, DType.INT4), scales
+        return self.constant(self.random.integers(-127, 128, shape).astype(np.int8), quant), scales
 
     def _bias(self, x: TensorId, scales: tuple[float, ...], count: int | None = None) -> TensorId:
         values = self.random.integers(-3000, 3000, count or len(scales)).astype(np.int32)

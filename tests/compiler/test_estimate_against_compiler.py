@@ -14,6 +14,7 @@ from services.compiler.cost_model import load_cost_table
 from services.compiler.estimate import Estimate, estimate
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation
+from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import CompileOptions, Core, Kernels, kernel_set
 from services.compiler.pipeline import compile_graph
@@ -66,7 +67,15 @@ def detector(m: GraphMaker) -> Graph:
     return m.build(m.unary("logistic", m.conv2d(joined, 6)), m.unary("hard_swish", m.conv2d(low, 6)))
 
 
+def int4_weights(m: GraphMaker) -> Graph:
+    """Odd channels leave half bytes; the second depthwise layer goes through a plane."""
+    x = m.conv2d(m.input(1, 12, 16, 3), 9, stride=(2, 2), weights=DType.INT4, activation=Activation.RELU)
+    x = m.depthwise(m.depthwise(x, 3, weights=DType.INT4), kernel=(5, 5), weights=DType.INT4)
+    return m.build(m.dense(m.mean(x, (1, 2), keep=False), 7, per_channel=True, weights=DType.INT4))
+
+
 NETWORKS = {
+    "int4 weights": int4_weights,
     "inverted bottlenecks": inverted_bottlenecks,
     "separable audio": separable_audio,
     "autoencoder": autoencoder,
@@ -109,7 +118,7 @@ def test_sram_and_constants_equal_the_compilers_to_the_byte(name: str, kernels: 
 
 
 @pytest.mark.parametrize(("core", "kernels"), SUBJECTS, ids=lambda v: v.value)
-@pytest.mark.parametrize("name", ["inverted bottlenecks", "detector"])
+@pytest.mark.parametrize("name", ["inverted bottlenecks", "detector", "int4 weights"])
 def test_flash_is_within_two_percent_of_the_linked_image(
     name: str, core: Core, kernels: Kernels, tmp_path: Path
 ) -> None:
@@ -133,6 +142,16 @@ def test_code_of_a_kernel_that_was_never_measured_is_unknown_and_stops_no_compil
     older = replace(table, needs={k: v for k, v in table.needs.items() if k != "tf_fully_connected_thumb2_s8"})
     monkeypatch.setattr(cost_model, "load_cost_table", lambda *_: older)
     assert compile_graph(graph, graph, options(core)).code_bytes is None
+
+
+def test_int4_weights_take_half_the_flash_of_int8() -> None:
+    int4 = network("int4 weights")
+    narrow = {t: v for t, v in int4.tensors.items() if v.dtype is DType.INT4}
+    int8 = int4.with_tensors({t: replace(v, dtype=DType.INT8) for t, v in narrow.items()})
+    filters = [(9, 3 * 3 * 3), (27, 3 * 3), (27, 5 * 5), (7, 27)]
+    portable = options(Core.CORTEX_M4, Kernels.PORTABLE)
+    found = [estimate(without_weights(g), portable).planned.weights_bytes for g in (int8, int4)]
+    assert found[0] - found[1] == sum(count // 2 * taps for count, taps in filters)
 
 
 def test_larger_networks_cost_more() -> None:

@@ -26,6 +26,7 @@ from tests.compiler.host_twin import build_twins
 
 EXAMPLES = 20 * int(os.environ.get("TINYFARM_FUZZ_EXAMPLES", "1"))
 ACTIVATIONS = st.sampled_from(list(Activation))
+WEIGHTS = st.sampled_from([DType.INT8, DType.INT8, DType.INT4])
 SMALL = st.integers(1, 3)
 PAIR = st.tuples(SMALL, SMALL)
 KERNEL = st.tuples(st.integers(1, 5), st.integers(1, 5))
@@ -61,13 +62,13 @@ class Grower:
     def conv(self, x: TensorId) -> TensorId:
         return self.m.conv2d(
             x, self.draw(st.integers(1, 24)), self.draw(KERNEL), self.draw(PAIR), self.draw(PAIR),
-            activation=self.draw(ACTIVATIONS), bias=self.draw(st.booleans()),
+            activation=self.draw(ACTIVATIONS), bias=self.draw(st.booleans()), weights=self.draw(WEIGHTS),
         )  # fmt: skip
 
     def depthwise(self, x: TensorId) -> TensorId:
         return self.m.depthwise(
             x, self.draw(st.sampled_from([1, 1, 1, 2])), self.draw(KERNEL), self.draw(PAIR), self.draw(PAIR),
-            activation=self.draw(ACTIVATIONS),
+            activation=self.draw(ACTIVATIONS), weights=self.draw(WEIGHTS),
         )  # fmt: skip
 
     def pooled(self, x: TensorId) -> TensorId:
@@ -138,7 +139,8 @@ class Grower:
         return self.m.rnn_pool(x, self.draw(st.integers(1, 8)), self.draw(st.integers(1, 4)), patch, self.draw(PAIR))
 
     def dense(self, x: TensorId) -> TensorId:
-        return self.m.dense(x, self.draw(st.integers(1, 12)), per_channel=self.draw(st.booleans()))
+        per_channel, weights = self.draw(st.booleans()), self.draw(WEIGHTS)
+        return self.m.dense(x, self.draw(st.integers(1, 12)), per_channel=per_channel, weights=weights)
 
 
 @st.composite

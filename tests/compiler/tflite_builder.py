@@ -13,6 +13,7 @@ import tflite
 
 _TYPES = {
     "float32": tflite.TensorType.FLOAT32,
+    "int4": tflite.TensorType.INT4,
     "int8": tflite.TensorType.INT8,
     "uint8": tflite.TensorType.UINT8,
     "int16": tflite.TensorType.INT16,
@@ -69,12 +70,15 @@ class ModelBuilder:
         name = name or f"tensor_{len(self.tensors)}"
         return self.tensor(TensorSpec(tuple(shape), dtype, *quant, name=name))
 
-    def constant(self, data: Any, scale: Sequence[float] = (), zero_point: int = 0, axis: int = 0) -> int:
-        """Add a constant; its type is the array's."""
+    def constant(
+        self, data: Any, scale: Sequence[float] = (), zero_point: int = 0, axis: int = 0, dtype: str = ""
+    ) -> int:
+        """Add a constant; its type is the array's unless another is named."""
         array = np.asarray(data)
         zero_points = (zero_point,) * len(scale)
         name = f"constant_{len(self.tensors)}"
-        return self.tensor(TensorSpec(array.shape, str(array.dtype), tuple(scale), zero_points, axis, name, array))
+        dtype = dtype or str(array.dtype)
+        return self.tensor(TensorSpec(array.shape, dtype, tuple(scale), zero_points, axis, name, array))
 
     def operator(self, kind: str, inputs: Sequence[int], outputs: Sequence[int], options: str, **fields: Any) -> None:
         """Add an operator, for instance `operator("SOFTMAX", [0], [1], "SoftmaxOptions", Beta=1.0)`."""
@@ -87,7 +91,7 @@ class ModelBuilder:
 
 def _write(model: ModelBuilder, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> bytes:
     b = flatbuffers.Builder(1024)
-    buffers = [_buffer(b, None), *(_buffer(b, spec.data) for spec in model.tensors)]
+    buffers = [_buffer(b, None), *(_buffer(b, _stored(spec)) for spec in model.tensors)]
     tensors = [_tensor(b, spec, index + 1) for index, spec in enumerate(model.tensors)]
     kinds = list(dict.fromkeys(op.kind for op in model.operators))
     codes = [_code(b, kind) for kind in kinds]
@@ -123,6 +127,14 @@ def _offsets(b: Any, offsets: Sequence[int]) -> int:
     for offset in reversed(offsets):
         b.PrependUOffsetTRelative(offset)
     return int(b.EndVector())
+
+
+def _stored(spec: TensorSpec) -> npt.NDArray[Any] | None:
+    """Return the bytes of a constant; int4 lies two elements a byte, the first in the low nibble."""
+    if spec.dtype != "int4" or spec.data is None:
+        return spec.data
+    flat = np.append(spec.data.ravel(), [0] * (spec.data.size % 2)).astype(np.int8)
+    return (flat[::2] & 15) | (flat[1::2] << 4)
 
 
 def _buffer(b: Any, data: npt.NDArray[Any] | None) -> int:

@@ -38,6 +38,17 @@ CASES: dict[str, Callable[[], bytes]] = {
         (1, 6, 6, 4), 1, (3, 3), per_channel=False, activation="relu6"
     ),
     "depthwise without bias": lambda: m.depthwise_conv2d((1, 6, 6, 4), 1, (3, 3), bias=False),
+    "conv int4": lambda: m.conv2d((1, 7, 6, 3), 5, (3, 3), padding=SAME, weights="int4", result=INT4_RESULT),
+    "conv int4 per tensor": lambda: m.conv2d((1, 4, 4, 4), 4, (1, 1), per_channel=False, weights="int4"),
+    "conv int4 odd elements": lambda: m.conv2d((1, 5, 5, 1), 3, (3, 3), weights="int4", result=INT4_RESULT),
+    "depthwise int4": lambda: m.depthwise_conv2d(
+        (1, 7, 6, 5), 1, (3, 3), padding=SAME, weights="int4", result=INT4_RESULT
+    ),
+    "depthwise int4 multiplier 3": lambda: m.depthwise_conv2d(
+        (1, 6, 6, 3), 3, (3, 3), weights="int4", result=INT4_RESULT
+    ),
+    "dense int4": lambda: m.fully_connected((1, 41), 9, weights="int4", result=INT4_RESULT),
+    "dense int4 several rows": lambda: m.fully_connected((1, 5, 12), 4, weights="int4"),
     "dense": lambda: m.fully_connected((1, 40), 10),
     "dense relu": lambda: m.fully_connected((1, 40), 10, activation="relu"),
     "dense per channel": lambda: m.fully_connected((1, 40), 10, per_channel=True),
@@ -160,6 +171,7 @@ CASES: dict[str, Callable[[], bytes]] = {
 }
 
 SOFTMAX = Quant(1 / 256, -128)
+INT4_RESULT = Quant(0.02, 3)
 MEAN_RESULT = Quant(0.03, -5)
 
 

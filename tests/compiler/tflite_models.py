@@ -53,6 +53,7 @@ def conv2d(
     result: Quant = Quant(0.1, 3),
     per_channel: bool = True,
     bias: bool = True,
+    weights: str = "int8",
     seed: int = 0,
 ) -> bytes:
     """Return a model of one CONV_2D."""
@@ -60,9 +61,8 @@ def conv2d(
     model = ModelBuilder()
     x = model.activation(input_shape, source.scale, source.zero_point)
     scales = random_scales(rng, out_channels if per_channel else 1)
-    values = rng.integers(-127, 128, (out_channels, *kernel_hw, input_shape[3])).astype(np.int8)
-    weights = model.constant(values, scales, axis=0)
-    inputs = [x, weights, *([_bias(model, rng, out_channels, source, scales)] if bias else [])]
+    filters = _weights(model, rng, (out_channels, *kernel_hw, input_shape[3]), scales, 0, weights)
+    inputs = [x, filters, *([_bias(model, rng, out_channels, source, scales)] if bias else [])]
     hw = conv_output_hw(input_shape[1:3], kernel_hw, stride_hw, dilation_hw, padding)
     y = model.activation((1, *hw, out_channels), result.scale, result.zero_point)
     fields = _window_fields(stride_hw, padding, activation)
@@ -83,6 +83,7 @@ def depthwise_conv2d(
     result: Quant = Quant(0.1, 3),
     per_channel: bool = True,
     bias: bool = True,
+    weights: str = "int8",
     seed: int = 0,
 ) -> bytes:
     """Return a model of one DEPTHWISE_CONV_2D."""
@@ -91,9 +92,8 @@ def depthwise_conv2d(
     out_channels = input_shape[3] * multiplier
     x = model.activation(input_shape, source.scale, source.zero_point)
     scales = random_scales(rng, out_channels if per_channel else 1)
-    values = rng.integers(-127, 128, (1, *kernel_hw, out_channels)).astype(np.int8)
-    weights = model.constant(values, scales, axis=3)
-    inputs = [x, weights, *([_bias(model, rng, out_channels, source, scales)] if bias else [])]
+    filters = _weights(model, rng, (1, *kernel_hw, out_channels), scales, 3, weights)
+    inputs = [x, filters, *([_bias(model, rng, out_channels, source, scales)] if bias else [])]
     hw = conv_output_hw(input_shape[1:3], kernel_hw, stride_hw, dilation_hw, padding)
     y = model.activation((1, *hw, out_channels), result.scale, result.zero_point)
     fields = {**_window_fields(stride_hw, padding, activation), "DepthMultiplier": multiplier}
@@ -112,6 +112,7 @@ def fully_connected(
     result: Quant = Quant(0.1, 3),
     per_channel: bool = False,
     bias: bool = True,
+    weights: str = "int8",
     seed: int = 0,
 ) -> bytes:
     """Return a model of one FULLY_CONNECTED over the last dimension of the input."""
@@ -119,14 +120,22 @@ def fully_connected(
     model = ModelBuilder()
     x = model.activation(input_shape, source.scale, source.zero_point)
     scales = random_scales(rng, out_features if per_channel else 1)
-    values = rng.integers(-127, 128, (out_features, input_shape[-1])).astype(np.int8)
-    weights = model.constant(values, scales, axis=0)
-    inputs = [x, weights, *([_bias(model, rng, out_features, source, scales)] if bias else [])]
+    filters = _weights(model, rng, (out_features, input_shape[-1]), scales, 0, weights)
+    inputs = [x, filters, *([_bias(model, rng, out_features, source, scales)] if bias else [])]
     rows = prod(input_shape) // input_shape[-1]
     y = model.activation((rows, out_features), result.scale, result.zero_point)
     fields = {"FusedActivationFunction": ACTIVATIONS[activation]}
     model.operator("FULLY_CONNECTED", inputs, [y], "FullyConnectedOptions", **fields)
     return model.build([x], [y])
+
+
+def _weights(
+    model: ModelBuilder, rng: np.random.Generator, shape: tuple[int, ...], scales: list[float], axis: int, dtype: str
+) -> int:
+    """Add weights; int4 ones take all sixteen values."""
+    if dtype == "int8":
+        return model.constant(rng.integers(-127, 128, shape).astype(np.int8), scales, axis=axis)
+    return model.constant(rng.integers(-8, 8, shape).astype(np.int8), scales, axis=axis, dtype=dtype)
 
 
 def _bias(model: ModelBuilder, rng: np.random.Generator, count: int, source: Quant, scales: list[float]) -> int:

@@ -16,7 +16,7 @@ from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op
 from services.compiler.ir.tensor import DType, QuantParams, TensorId
 from services.compiler.quant.reference import run_graph
 from tests.compiler.graph_maker import GraphMaker, random_inputs
-from tests.compiler.test_pipeline_random import ACTIVATIONS, PAIR, Grower
+from tests.compiler.test_pipeline_random import ACTIVATIONS, PAIR, WEIGHTS, Grower
 
 Array = npt.NDArray[np.generic]
 EXAMPLES = int(os.environ.get("TINYFARM_FUZZ_EXAMPLES", "1"))
@@ -75,15 +75,16 @@ class CoreGrower(Grower):
             channels, kernel = 1 + channels % 8, (1, 1)
         return self.m.conv2d(
             x, channels, kernel, self.draw(PAIR), dilation, self.padding(x, kernel, dilation),
-            self.draw(ACTIVATIONS), self.draw(st.booleans()),
+            self.draw(ACTIVATIONS), self.draw(st.booleans()), self.draw(WEIGHTS),
         )  # fmt: skip
 
     def depthwise(self, x: TensorId) -> TensorId:
         multiplier, kernel = self.draw(st.sampled_from([1, 1, 1, 1, 2])), self.draw(KERNEL)
         dilation = self.draw(st.sampled_from([(1, 1), (1, 1), (1, 1), (2, 2)]))
         return self.m.depthwise(
-            x, multiplier, kernel, self.draw(PAIR), dilation, self.padding(x, kernel, dilation), self.draw(ACTIVATIONS)
-        )
+            x, multiplier, kernel, self.draw(PAIR), dilation, self.padding(x, kernel, dilation),
+            self.draw(ACTIVATIONS), self.draw(WEIGHTS),
+        )  # fmt: skip
 
     def addition(self, x: TensorId) -> TensorId:
         same = [t for t in self.pool if self.m.shape(t) == self.m.shape(x)]
@@ -93,8 +94,9 @@ class CoreGrower(Grower):
         if self.m.tensors[x].elements <= 2000 and self.draw(st.booleans()):
             x = self.m.reshape(x, 1, 1, 1, self.m.tensors[x].elements)
         return self.m.dense(
-            x, self.draw(st.integers(1, 24)), per_channel=self.draw(st.booleans()), activation=self.draw(ACTIVATIONS)
-        )
+            x, self.draw(st.integers(1, 24)), per_channel=self.draw(st.booleans()),
+            activation=self.draw(ACTIVATIONS), weights=self.draw(WEIGHTS),
+        )  # fmt: skip
 
 
 class Strain:
@@ -126,7 +128,8 @@ class Strain:
                     data[channel] = random.choice([-128, 127, 0], data[channel].shape)
                 case _:
                     pass
-        self.m.tensors[t] = replace(tensor, data=np.ascontiguousarray(np.moveaxis(data, 0, axis)))
+        held = np.clip(np.moveaxis(data, 0, axis), *tensor.dtype.value_range)
+        self.m.tensors[t] = replace(tensor, data=np.ascontiguousarray(held))
 
     def _spread(self, op: Conv2D | DepthwiseConv2D | FullyConnected) -> None:
         """Set the output's scale so that results fill int8, or miss it by powers of two."""

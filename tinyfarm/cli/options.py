@@ -25,6 +25,12 @@ Interface = Annotated[str, typer.Option("--io", help="Types of inputs and output
 Kernels = Annotated[
     str, typer.Option("--kernels", help="core (default): the fastest for the target's core; or portable C99.")
 ]
+Weights = Annotated[
+    str,
+    typer.Option(
+        "--weights", help="int8 (default), int4, or mixed: int4 but for the first and the last layer with weights."
+    ),
+]
 MaxSram = Annotated[int | None, typer.Option(parser=parse_size, metavar="SIZE", help="Highest SRAM, e.g. 64KiB.")]
 MaxFlash = Annotated[int | None, typer.Option(parser=parse_size, metavar="SIZE", help="Highest flash, e.g. 1MiB.")]
 MaxLatency = Annotated[
@@ -63,6 +69,24 @@ def kernels_of(text: str) -> compile_pb2.Kernels.ValueType:
         subject="--kernels",
         value=text,
         allowed="core, portable",
+    )
+
+
+def weight_type_of(text: str) -> compile_pb2.WeightType.ValueType:
+    """The weights of `--weights`."""
+    match text:
+        case "int8":
+            return compile_pb2.WEIGHT_TYPE_INT8
+        case "int4":
+            return compile_pb2.WEIGHT_TYPE_INT4
+        case "mixed":
+            return compile_pb2.WEIGHT_TYPE_MIXED
+    raise InvalidInputError(
+        f"--weights {text!r} is not one of int8, int4, mixed",
+        reason="BAD_WEIGHTS",
+        subject="--weights",
+        value=text,
+        allowed="int8, int4, mixed",
     )
 
 

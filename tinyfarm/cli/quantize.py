@@ -1,4 +1,4 @@
-"""`tinyfarm quantize`: float ONNX to int8 QDQ ONNX."""
+"""`tinyfarm quantize`: float ONNX to QDQ ONNX, int8 or with int4 weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from tinyfarm.cli.connect import connected
 from tinyfarm.cli.figures import amount
-from tinyfarm.cli.options import Json, Server, existing_file, output_file
+from tinyfarm.cli.options import Json, Server, Weights, existing_file, output_file, weight_type_of
 from tinyfarm.cli.output import print_json, print_line, short_id
 from tinyfarm.cli.progress import follow
 from tinyfarm.client.plain import plain
@@ -22,15 +22,17 @@ def command(
     calibration: Annotated[Path, typer.Option("--calibration", help="An .npz with samples in x.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The .onnx file to write.")] = None,
     max_samples: Annotated[int, typer.Option(min=0, help="Use at most this many samples; 0 is all.")] = 0,
+    weights: Weights = "int8",
     json: Json = False,
     server: Server = None,
 ) -> None:
     """Quantize a float ONNX model on calibration samples."""
+    weight_type = weight_type_of(weights)
     existing_file(model)
     existing_file(calibration)
     output_file(output)
     with connected(server, COMPILE_AND_RUN) as client:
-        job = client.submit_quantize(model, calibration=calibration, max_samples=max_samples)
+        job = client.submit_quantize(model, calibration=calibration, max_samples=max_samples, weights=weight_type)
         result = follow(client, job, f"quantizing {model.name}").quantize_result
         if output is not None:
             client.artifacts.save(result.model, output)

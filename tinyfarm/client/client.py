@@ -118,10 +118,11 @@ class Client:
         calibration: Source,
         name: str = "",
         max_samples: int = 0,
+        weights: compile_pb2.WeightType.ValueType = compile_pb2.WEIGHT_TYPE_UNSPECIFIED,
         job: job_options_pb2.JobOptions | None = None,
         request_id: str = "",
     ) -> job_pb2.Job:
-        """Ask for the int8 QDQ form of a float .onnx model; `calibration` is an .npz with samples in x."""
+        """Ask for the QDQ form of a float .onnx model; `calibration` is an .npz with samples in x."""
         request = compiler_pb2.SubmitQuantizeRequest(
             project=self.project,
             request_id=request_id or uuid.uuid4().hex,
@@ -130,6 +131,7 @@ class Client:
                 calibration=self.artifacts.put(calibration),
                 model_name=name or submit.name_of(model),
                 max_samples=max_samples,
+                weights=weights,
             ),
             options=job,
         )
@@ -205,10 +207,16 @@ class Client:
         return self.jobs.wait(job.name, on_event).compile_result
 
     def quantize(
-        self, model: Source, *, calibration: Source, name: str = "", on_event: OnEvent | None = None
+        self,
+        model: Source,
+        *,
+        calibration: Source,
+        name: str = "",
+        weights: compile_pb2.WeightType.ValueType = compile_pb2.WEIGHT_TYPE_UNSPECIFIED,
+        on_event: OnEvent | None = None,
     ) -> compile_pb2.QuantizeResult:
-        """The int8 QDQ form of a float .onnx model."""
-        job = self.submit_quantize(model, calibration=calibration, name=name)
+        """The QDQ form of a float .onnx model, with int8 weights unless others are named."""
+        job = self.submit_quantize(model, calibration=calibration, name=name, weights=weights)
         return self.jobs.wait(job.name, on_event).quantize_result
 
     def evaluate(

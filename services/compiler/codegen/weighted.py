@@ -13,6 +13,7 @@ from services.compiler.codegen.weights import (
 )
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool2D, RnnPool
+from services.compiler.ir.tensor import DType
 from services.compiler.quant.folding import Weighted, output_channels
 from services.compiler.quant.requantize import activation_range
 from services.compiler.quant.values import output_zero_point, quant_of
@@ -36,7 +37,8 @@ def conv2d_call(graph: Graph, op: Conv2D, operands: Operands) -> KernelCall:
 
     pointers = operands.read(op.input), operands.write(op.output)
     region = whole(graph.tensors[op.output])
-    return KernelCall("tf_conv2d_s8", "tf_conv2d_s8_params", fields, arrays, pointers, region)
+    function = f"tf_conv2d_{weights_suffix(graph, op)}"
+    return KernelCall(function, "tf_conv2d_s8_params", fields, arrays, pointers, region)
 
 
 def depthwise_conv2d_call(graph: Graph, op: DepthwiseConv2D, operands: Operands) -> KernelCall:
@@ -58,7 +60,8 @@ def depthwise_conv2d_call(graph: Graph, op: DepthwiseConv2D, operands: Operands)
 
     scratch = operands.scratch()
     pointers = operands.read(op.input), operands.write(op.output), *(() if scratch is None else (scratch,))
-    function = "tf_depthwise_conv2d_s8" if scratch is None else "tf_depthwise_conv2d_plane_s8"
+    kernel = "tf_depthwise_conv2d" if scratch is None else "tf_depthwise_conv2d_plane"
+    function = f"{kernel}_{weights_suffix(graph, op)}"
     region = whole(graph.tensors[op.output])
     return KernelCall(function, "tf_depthwise_conv2d_s8_params", fields, arrays, pointers, region)
 
@@ -79,7 +82,13 @@ def fully_connected_call(graph: Graph, op: FullyConnected, operands: Operands) -
 
     pointers = operands.read(op.input), operands.write(op.output)
     region = RegionArg((0, 1), (0, graph.tensors[op.output].elements // out_features))
-    return KernelCall("tf_fully_connected_s8", "tf_fully_connected_s8_params", fields, arrays, pointers, region)
+    function = f"tf_fully_connected_{weights_suffix(graph, op)}"
+    return KernelCall(function, "tf_fully_connected_s8_params", fields, arrays, pointers, region)
+
+
+def weights_suffix(graph: Graph, op: Weighted) -> str:
+    """Return how kernels for the type of the weights are named."""
+    return "s4" if graph.tensors[op.weights].dtype is DType.INT4 else "s8"
 
 
 def window_fields(graph: Graph, op: Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D | RnnPool) -> Fields:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
+
 from services.compiler.codegen.program import ConstArray, CType, Section, Values
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import FullyConnected
+from services.compiler.ir.tensor import DType
 from services.compiler.quant.convolution import op_multipliers
 from services.compiler.quant.folding import Weighted, channel_major, folded_bias, output_channels
 from services.compiler.quant.requantize import as_arrays
@@ -14,9 +18,27 @@ from services.compiler.quant.values import quant_of
 
 
 def filter_array(graph: Graph, op: Weighted, label: str) -> ConstArray:
-    """Return the weights, output channel first: OHWI, O(HW) for depthwise, OI for fully connected layers."""
-    tensor = graph.tensors[op.weights]
-    return ConstArray(label, Section.WEIGHTS, CType.INT8, tensor.elements, lambda: channel_major(graph, op).ravel())
+    """Return the weights, output channel first: OHWI, O(HW) for depthwise, OI for fully connected layers.
+
+    int4 weights lie two filters a byte (`packed_filters`).
+    """
+    tensor, channels = graph.tensors[op.weights], output_channels(graph, op)
+    if tensor.dtype is not DType.INT4:
+        return ConstArray(label, Section.WEIGHTS, CType.INT8, tensor.elements, lambda: channel_major(graph, op).ravel())
+    count = (channels + 1) // 2 * (tensor.elements // channels)
+    return ConstArray(label, Section.WEIGHTS, CType.INT8, count, lambda: packed_filters(channel_major(graph, op)))
+
+
+def packed_filters(weights: npt.NDArray[np.generic]) -> npt.NDArray[np.int8]:
+    """Return int4 weights [O, ...] with filter 2i in the low and filter 2i + 1 in the high nibbles.
+
+    0 lies beside an odd last one. Pairs of filters, not of neighboring weights: a run of taps of any length then
+    starts at a byte.
+    """
+    filters = weights.reshape(len(weights), -1).astype(np.int8)
+    padded = np.pad(filters, ((0, len(filters) % 2), (0, 0)))
+    packed: npt.NDArray[np.int8] = ((padded[1::2] << 4) | (padded[::2] & 15)).astype(np.int8)
+    return packed.ravel()
 
 
 def bias_array(graph: Graph, op: Weighted, label: str) -> ConstArray:

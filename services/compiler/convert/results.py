@@ -13,7 +13,6 @@ from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.library import LayerFacts, MemoryBytes
 from services.compiler.memory.report import ArenaSplit
 from services.compiler.pipeline import Compiled
-from services.compiler.quantize.fidelity import Fidelity
 from tinyfarm.v1 import compile_pb2, metric_pb2
 
 
@@ -136,22 +135,6 @@ def estimate_to_proto(found: Estimate, target: Target) -> compile_pb2.NetworkEst
         energy.source = target.energy.source
         answer.energy.CopyFrom(energy)
     return answer
-
-
-def fidelity_to_proto(found: Fidelity) -> list[metric_pb2.Metric]:
-    """Return what is known of how close a quantized model stays to its float model."""
-    figures = (("argmax_agreement", found.argmax_agreement, "ratio"), ("sqnr", found.sqnr_db, "dB"))
-    return [
-        metric_pb2.Metric(
-            name=name,
-            value=value,
-            unit=unit,
-            provenance=metric_pb2.PROVENANCE_EXACT,
-            source=f"float and int8 model on {found.samples} calibration samples in onnxruntime",
-        )
-        for name, value, unit in figures
-        if value is not None
-    ]
 
 
 def _modelled(name: str, value: float, unit: str, band: float) -> metric_pb2.Metric:

@@ -19,7 +19,7 @@ from services.compiler.ir.tensor import quoted
 Rule = Callable[[Graph, Any], str | None]
 
 _INT8: tuple[Rule, ...] = (t.int8_activations, t.quantized)
-_WEIGHTS: tuple[Rule, ...] = (t.constant_int8_weights, t.symmetric_weights, t.constant_bias)
+_WEIGHTS: tuple[Rule, ...] = (t.constant_narrow_weights, t.symmetric_weights, t.constant_bias)
 _TABLE: tuple[Rule, ...] = (*_INT8, s.same_shape)
 
 RULES: Mapping[type[ops.Node], tuple[Rule, ...]] = {

@@ -30,6 +30,7 @@ _DTYPES = {
     tflite.TensorType.BOOL: DType.BOOL,
     tflite.TensorType.INT16: DType.INT16,
     tflite.TensorType.INT8: DType.INT8,
+    tflite.TensorType.INT4: DType.INT4,
 }
 
 
@@ -109,11 +110,13 @@ class TfliteFile:
         raw = _buffer_bytes(self.data, self.model.Buffers(buffer))
         if not len(raw):
             return None
-        needed = prod(shape) * dtype.numpy.itemsize
+        needed = (prod(shape) * dtype.bits + 7) // 8
         if len(raw) != needed:
             raise InvalidModelError(
                 f"tensor {quoted(name)} of shape {shape} has {len(raw)} bytes of data: must have {needed}"
             )
+        if dtype is DType.INT4:
+            return _unpacked(raw, prod(shape)).reshape(shape)
         return np.frombuffer(raw, dtype=dtype.numpy.newbyteorder("<")).reshape(shape)
 
 
@@ -209,6 +212,12 @@ def _channel_axis(stated: int, channels: int, shape: tuple[int, ...]) -> int:
     if not fitting:
         raise ValueError(f"{channels} scales along dimension {stated} do not fit shape {shape}")
     return fitting[-1]
+
+
+def _unpacked(raw: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.int8]:
+    """Return int4 elements as int8: two a byte, the first in the low nibble (TFLM's UnpackDenseInt4IntoInt8)."""
+    pairs = raw.view(np.int8)
+    return np.stack([(pairs << 4) >> 4, pairs >> 4], axis=-1).reshape(-1)[:count]
 
 
 def _buffer_bytes(data: bytes, buffer: Any) -> npt.NDArray[np.uint8]:

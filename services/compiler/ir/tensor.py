@@ -120,6 +120,8 @@ class Tensor:
                     f"tensor {quoted(self.name)} has data {self.data.dtype}{list(self.data.shape)}: "
                     f"must be {self.dtype.numpy}{list(self.shape)}"
                 )
+            if self.dtype is DType.INT4:
+                _check_int4(self.name, self.data)
 
     @property
     def elements(self) -> int:
@@ -130,3 +132,11 @@ class Tensor:
     def size_bytes(self) -> int:
         """Bytes in memory; INT4 is packed two elements a byte, rounded up."""
         return (self.elements * self.dtype.bits + 7) // 8
+
+
+def _check_int4(name: str, data: npt.NDArray[np.generic]) -> None:
+    """Raise ValueError for a value that packing would change."""
+    low, high = DType.INT4.value_range
+    smallest, largest = int(data.min(initial=0)), int(data.max(initial=0))
+    if smallest < low or largest > high:
+        raise ValueError(f"tensor {quoted(name)} has values from {smallest} to {largest}: must be {low} to {high}")

@@ -14,7 +14,8 @@ _NEEDS = {
     "tf_copy_s8": ("tf_bytes",),
     "tf_fill_s8": ("tf_bytes",),
     "tf_resize_nearest_s8": ("tf_bytes",),
-    "tf_depthwise_conv2d_plane_s8": ("tf_bytes",),
+    "tf_depthwise_conv2d_plane_s8": ("tf_bytes", "tf_depthwise_plane"),
+    "tf_depthwise_conv2d_plane_s4": ("tf_bytes", "tf_depthwise_plane"),
 }
 
 # bytes of each parameter struct on a 32-bit core; a test compares them with what the C compiler says

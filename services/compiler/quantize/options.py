@@ -15,13 +15,26 @@ class CalibrationMethod(Enum):
     PERCENTILE = "percentile"
 
 
+class WeightType(Enum):
+    """How the weights of convolutions and dense layers are held.
+
+    MIXED is int4 but for the first and the last layer with weights, which hold little and lose most (Zhou et al.,
+    DoReFa-Net, 2016).
+    """
+
+    INT8 = "int8"
+    INT4 = "int4"
+    MIXED = "mixed"
+
+
 @dataclass(frozen=True, slots=True)
 class QuantizeOptions:
-    """Calibration method, the percentile it keeps, and how many samples at most are run (the first ones)."""
+    """Calibration method, the percentile it keeps, how many samples at most are run (the first ones), and weights."""
 
     method: CalibrationMethod = CalibrationMethod.MINMAX
     percentile: float = 99.99
     max_samples: int = 512
+    weights: WeightType = WeightType.INT8
 
     def __post_init__(self) -> None:
         if not 50.0 < self.percentile <= 100.0:

@@ -18,7 +18,8 @@ from services.compiler.errors import InvalidModelError
 from services.compiler.importers.onnx.proto import opset, parse, read_model, set_batch_to_one
 from services.compiler.quantize.calibration import Array, SampleReader, check_calibration
 from services.compiler.quantize.fold_batch_norm import fold_batch_norm
-from services.compiler.quantize.options import CalibrationMethod, QuantizeOptions
+from services.compiler.quantize.int4_overrides import INT4_OPSET, int4_overrides
+from services.compiler.quantize.options import CalibrationMethod, QuantizeOptions, WeightType
 
 _ORT_METHODS = {CalibrationMethod.MINMAX: OrtMethod.MinMax, CalibrationMethod.PERCENTILE: OrtMethod.Percentile}
 MIN_OPSET = 13
@@ -63,7 +64,7 @@ _FIXED_OUTPUTS = {"Softmax": (1 / 256, -128), "Sigmoid": (1 / 256, -128), "Tanh"
 def quantize_onnx(
     model_bytes: bytes, calibration: Mapping[str, Array] | Array, options: QuantizeOptions | None = None
 ) -> bytes:
-    """Return the float model as int8 QDQ: per-channel symmetric weights, per-tensor activations, batch 1.
+    """Return the float model as QDQ: per-channel symmetric weights, per-tensor int8 activations, batch 1.
 
     `calibration` is an array [samples, ...] for each input in the model's own layout, or one for the only input.
     The same bytes in give the same bytes out. Raises InvalidModelError or InvalidArgumentError.
@@ -73,23 +74,21 @@ def quantize_onnx(
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.nodes):
         raise InvalidModelError("the model is already quantized: quantize takes float models")
     arrays = check_calibration(model.inputs, calibration, chosen.max_samples)
-    proto = _at_least_opset(parse(model_bytes))
+    proto = _at_least_opset(parse(model_bytes), MIN_OPSET if chosen.weights is WeightType.INT8 else INT4_OPSET)
     set_batch_to_one(proto)
     with tempfile.TemporaryDirectory(prefix="tinyfarm-quantize-") as folder:
         prepared = _prepare(proto, Path(folder))
         return _quantize(prepared, arrays, chosen, Path(folder))
 
 
-def _at_least_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Per-channel DequantizeLinear exists from opset 13 on; older models are brought there."""
-    if opset(proto) >= MIN_OPSET:
+def _at_least_opset(proto: onnx.ModelProto, least: int) -> onnx.ModelProto:
+    """Per-channel DequantizeLinear exists from opset 13 on, that of int4 from 21; older models are brought there."""
+    if opset(proto) >= least:
         return proto
     try:
-        return version_converter.convert_version(proto, MIN_OPSET)
+        return version_converter.convert_version(proto, least)
     except Exception as error:  # the converter raises what its C++ code does
-        raise InvalidModelError(
-            f"the model's opset {opset(proto)} cannot be brought to {MIN_OPSET}: {error}"
-        ) from error
+        raise InvalidModelError(f"the model's opset {opset(proto)} cannot be brought to {least}: {error}") from error
 
 
 def _prepare(proto: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
@@ -123,7 +122,7 @@ def _quantize(proto: onnx.ModelProto, arrays: Mapping[str, Array], options: Quan
         "ActivationSymmetric": False,
         "WeightSymmetric": True,
         "ForceQuantizeNoInputCheck": True,
-        "TensorQuantOverrides": overrides,
+        "TensorQuantOverrides": {**overrides, **int4_overrides(proto, options.weights)},
         "CalibPercentile": options.percentile,
     }
     quantize_static(

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import DepthwiseConv2D, Op, Reshape, RnnPool
-from services.compiler.ir.tensor import TensorId
+from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.schedule import thumb2
 from services.compiler.schedule.access_order import overlaps
@@ -50,12 +50,12 @@ def alias_roots(graph: Graph) -> dict[TensorId, TensorId]:
 
 
 def plane_bytes(graph: Graph, op: DepthwiseConv2D) -> int:
-    """Return the size of one padded input channel, the scratch of the in-place depthwise kernel."""
+    """Return the scratch of the in-place depthwise kernel: one padded input channel, and its filter if it is packed."""
     _, out_h, out_w, _ = graph.tensors[op.output].shape
     _, kernel_h, kernel_w, _ = graph.tensors[op.weights].shape
     height = (out_h - 1) * op.stride_hw[0] + (kernel_h - 1) * op.dilation_hw[0] + 1
     width = (out_w - 1) * op.stride_hw[1] + (kernel_w - 1) * op.dilation_hw[1] + 1
-    return height * width
+    return height * width + (kernel_h * kernel_w if graph.tensors[op.weights].dtype is DType.INT4 else 0)
 
 
 def rnn_pool_scratch_bytes(graph: Graph, op: RnnPool) -> int:

@@ -19,6 +19,7 @@ from tests.compiler.host_twin import HostTwin, build_twins
 
 OPTIONS = CompileOptions("host", Core.CORTEX_M4, interface=Interface.FLOAT, kernels=Kernels.PORTABLE)
 NO_PADDING = Padding()
+INT4 = DType.INT4
 Case = Callable[[GraphMaker], Graph]
 
 
@@ -130,6 +131,26 @@ CASES: dict[str, Case] = {
     "dense per channel relu": one(lambda m, x: m.dense(x, 7, per_channel=True, activation=Activation.RELU), 1, 19),
     "dense of a batch": one(lambda m, x: m.dense(x, 3), 5, 8),
     "dense of one": one(lambda m, x: m.dense(x, 1), 1, 1),
+    "conv int4 3x3 same": one(lambda m, x: m.conv2d(x, 5, weights=INT4), 1, 7, 6, 3),
+    "conv int4 1x1": one(lambda m, x: m.conv2d(x, 8, (1, 1), weights=INT4), 1, 5, 4, 16),
+    "conv int4 one output channel": one(lambda m, x: m.conv2d(x, 1, (1, 1), weights=INT4), 1, 5, 4, 7),
+    "conv int4 dilated stride 2": one(
+        lambda m, x: m.conv2d(x, 3, (3, 2), (2, 1), (1, 2), weights=INT4, activation=Activation.RELU), 1, 9, 11, 2
+    ),
+    "conv int4 kernel larger than image": one(lambda m, x: m.conv2d(x, 3, (5, 5), weights=INT4), 1, 2, 3, 4),
+    "depthwise int4": one(lambda m, x: m.depthwise(x, weights=INT4), 1, 8, 7, 5),
+    "depthwise int4 one channel": one(lambda m, x: m.depthwise(x, weights=INT4), 1, 8, 7, 1),
+    "depthwise int4 multiplier 2": one(lambda m, x: m.depthwise(x, 2, stride=(2, 2), weights=INT4), 1, 8, 7, 4),
+    "depthwise int4 multiplier 3": one(lambda m, x: m.depthwise(x, 3, dilation=(2, 1), weights=INT4), 1, 8, 7, 3),
+    "depthwise int4 3x3 in place": one(
+        lambda m, x: m.depthwise(m.conv2d(x, 64, (1, 1)), weights=INT4), 1, 8, 7, 5
+    ),
+    "depthwise int4 7x5 in place": one(
+        lambda m, x: m.depthwise(m.conv2d(x, 95, (1, 1)), kernel=(7, 5), weights=INT4), 1, 6, 9, 5
+    ),
+    "dense int4": one(lambda m, x: m.dense(x, 7, weights=INT4), 1, 19),
+    "dense int4 per channel": one(lambda m, x: m.dense(x, 8, per_channel=True, weights=INT4), 3, 20),
+    "dense int4 of one": one(lambda m, x: m.dense(x, 1, weights=INT4), 1, 1),
     "add": two("add", (1, 5, 4, 3), (1, 5, 4, 3)),
     "add relu": two("add", (1, 5, 4, 3), (1, 5, 4, 3), activation=Activation.RELU),
     "add to itself": twice,
@@ -239,4 +260,5 @@ def test_float_edges_round_halves_away_and_saturate(twins: dict[str, tuple[Graph
 @pytest.mark.parametrize("name", [name for name in CASES if "in place" in name])
 def test_in_place_cases_use_a_plane(name: str) -> None:
     _, compiled = compiled_case(0, name)
-    assert "tf_depthwise_conv2d_plane_s8.c" in compiled.manifest.sources
+    kernel = "tf_depthwise_conv2d_plane_s4" if "int4" in name else "tf_depthwise_conv2d_plane_s8"
+    assert f"{kernel}.c" in compiled.manifest.sources

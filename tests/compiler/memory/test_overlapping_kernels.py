@@ -46,20 +46,21 @@ def window(m: GraphMaker, x: int) -> tuple[tuple[int, int], tuple[int, int], Pad
     return kernel, stride, Padding(top, bottom, left, right)
 
 
-def conv(m: GraphMaker) -> int:
+def conv(m: GraphMaker, weights: DType = DType.INT8) -> int:
     x = image(m, 12)
     kernel, stride, padding = window(m, x)
-    return m.conv2d(x, int(m.random.integers(1, 9)), kernel, stride, padding=padding)
+    return m.conv2d(x, int(m.random.integers(1, 9)), kernel, stride, padding=padding, weights=weights)
 
 
-def depthwise(m: GraphMaker) -> int:
+def depthwise(m: GraphMaker, weights: DType = DType.INT8) -> int:
     x = image(m, 4)
     kernel, stride, padding = window(m, x)
-    return m.depthwise(x, int(m.random.integers(1, 4)), kernel, stride, padding=padding)
+    return m.depthwise(x, int(m.random.integers(1, 4)), kernel, stride, padding=padding, weights=weights)
 
 
-def depthwise_plane(m: GraphMaker) -> int:
-    return m.depthwise(m.input(1, 5, 4, int(m.random.integers(10, 40))), 1, padding=Padding(2, 1, 1, 2))
+def depthwise_plane(m: GraphMaker, weights: DType = DType.INT8) -> int:
+    x = m.input(1, 5, 4, int(m.random.integers(10, 40)))
+    return m.depthwise(x, 1, padding=Padding(2, 1, 1, 2), weights=weights)
 
 
 def pool(m: GraphMaker) -> int:
@@ -122,6 +123,9 @@ FAMILIES: dict[str, Callable[[GraphMaker], int | tuple[int, ...]]] = {
     "conv": conv,
     "depthwise": depthwise,
     "depthwise through a plane": depthwise_plane,
+    "conv int4": lambda m: conv(m, DType.INT4),
+    "depthwise int4": lambda m: depthwise(m, DType.INT4),
+    "depthwise int4 through a plane": lambda m: depthwise_plane(m, DType.INT4),
     "pool": pool,
     "mean": mean,
     "resize": resize,
@@ -134,6 +138,9 @@ FAMILIES: dict[str, Callable[[GraphMaker], int | tuple[int, ...]]] = {
     "softmax": lambda m: m.unary("softmax", image(m)),
     "table": lambda m: m.unary("logistic", image(m)),
     "dense": lambda m: m.dense(m.input(*m.random.integers(1, 9, 2).tolist()), int(m.random.integers(1, 12))),
+    "dense int4": lambda m: m.dense(
+        m.input(*m.random.integers(1, 9, 2).tolist()), int(m.random.integers(1, 12)), weights=DType.INT4
+    ),
     "quantize": lambda m: m.quantize(m.input(1, int(m.random.integers(1, 30)), dtype=DType.FLOAT32)),
     "dequantize": lambda m: m.dequantize(m.input(1, int(m.random.integers(1, 30)))),
 }

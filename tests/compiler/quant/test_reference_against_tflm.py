@@ -45,6 +45,7 @@ small = st.integers(1, 4)
 pairs = st.tuples(small, small)
 paddings = st.sampled_from([SAME, VALID])
 activations = st.sampled_from(["none", "relu", "relu6", "relu_n1_to_1"])
+weight_types = st.sampled_from(["int8", "int4"])
 seeds = st.integers(0, 1 << 16)
 
 
@@ -68,29 +69,34 @@ def windows(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @fuzz
-@given(windows(), small, quants, quants, st.booleans(), st.booleans(), seeds)
+@given(windows(), small, quants, quants, st.booleans(), st.booleans(), weight_types, seeds)
 def test_random_conv2d(
-    window: dict[str, Any], out_channels: int, source: Quant, result: Quant, per_channel: bool, bias: bool, seed: int
-) -> None:
-    quant = {"source": source, "result": result, "per_channel": per_channel}
+    window: dict[str, Any], out_channels: int, source: Quant, result: Quant, per_channel: bool, bias: bool,
+    weights: str, seed: int,
+) -> None:  # fmt: skip
+    quant = {"source": source, "result": result, "per_channel": per_channel, "weights": weights}
     assert_equal_to_tflm(m.conv2d(out_channels=out_channels, **window, **quant, bias=bias, seed=seed), 1, seed)
 
 
 @fuzz
-@given(windows(), small, quants, quants, st.booleans(), st.booleans(), seeds)
+@given(windows(), small, quants, quants, st.booleans(), st.booleans(), weight_types, seeds)
 def test_random_depthwise_conv2d(
-    window: dict[str, Any], multiplier: int, source: Quant, result: Quant, per_channel: bool, bias: bool, seed: int
-) -> None:
-    quant = {"source": source, "result": result, "per_channel": per_channel}
+    window: dict[str, Any], multiplier: int, source: Quant, result: Quant, per_channel: bool, bias: bool,
+    weights: str, seed: int,
+) -> None:  # fmt: skip
+    quant = {"source": source, "result": result, "per_channel": per_channel, "weights": weights}
     assert_equal_to_tflm(m.depthwise_conv2d(multiplier=multiplier, **window, **quant, bias=bias, seed=seed), 1, seed)
 
 
 @fuzz
-@given(st.integers(1, 90), st.integers(1, 20), quants, quants, activations, st.booleans(), seeds)
+@given(st.integers(1, 90), st.integers(1, 20), quants, quants, activations, st.booleans(), weight_types, seeds)
 def test_random_fully_connected(
-    features: int, outputs: int, source: Quant, result: Quant, activation: str, per_channel: bool, seed: int
-) -> None:
-    quant = {"source": source, "result": result, "per_channel": per_channel}
+    features: int, outputs: int, source: Quant, result: Quant, activation: str, per_channel: bool, weights: str,
+    seed: int,
+) -> None:  # fmt: skip
+    """TFLM takes int4 rows with one scale for all only."""
+    per_channel = per_channel and weights != "int4"
+    quant = {"source": source, "result": result, "per_channel": per_channel, "weights": weights}
     assert_equal_to_tflm(m.fully_connected((1, features), outputs, activation=activation, **quant, seed=seed), 2, seed)
 
 

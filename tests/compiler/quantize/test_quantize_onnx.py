@@ -13,7 +13,17 @@ import pytest
 from services.common.errors import FarmError, InvalidArgumentError
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.onnx import import_onnx
-from services.compiler.quantize import CalibrationMethod, Fidelity, QuantizeOptions, fidelity, quantize_onnx
+from services.compiler.ir.ops import WeightedNode
+from services.compiler.ir.tensor import DType
+from services.compiler.quantize import (
+    CalibrationMethod,
+    Fidelity,
+    QuantizeOptions,
+    WeightType,
+    fidelity,
+    quantize_onnx,
+)
+from services.compiler.quantize.int4_scales import int4_scales, quantized
 from tests.compiler.quantize.float_models import FloatBuilder, small_cnn
 
 SAMPLES = np.random.default_rng(0).normal(size=(16, 3, 12, 12)).astype(np.float32)
@@ -93,6 +103,53 @@ def test_weights_are_symmetric_a_channel_and_activations_int8() -> None:
 
 def test_same_input_gives_the_same_bytes() -> None:
     assert quantize_onnx(small_cnn(), SAMPLES) == quantize_onnx(small_cnn(), {"x": SAMPLES})
+
+
+def _weight_types(model: bytes) -> list[DType]:
+    graph = import_onnx(model, "net")
+    return [graph.tensors[op.weights].dtype for op in graph.ops if isinstance(op, WeightedNode)]
+
+
+def _convolutions(opset: int) -> bytes:
+    b = FloatBuilder(0, ("n", 3, 12, 12), opset)
+    x = b.node("Relu", [b.conv("x", 3, 8, 3, stride=2)])
+    x = b.conv(b.conv(x, 8, 8, 3, group=8), 8, 8, 1)
+    return b.build(b.dense(b.node("Flatten", [b.node("GlobalAveragePool", [x])]), 8, 5))
+
+
+@pytest.mark.parametrize("opset", [11, 17, 21])
+def test_int4_weights_stay_int4_down_to_the_graph(opset: int) -> None:
+    model = quantize_onnx(_convolutions(opset), SAMPLES, QuantizeOptions(weights=WeightType.INT4))
+    assert _weight_types(model) == [DType.INT4] * 4
+
+
+def test_mixed_weights_leave_the_first_and_the_last_layer_int8() -> None:
+    model = quantize_onnx(small_cnn(), SAMPLES, QuantizeOptions(weights=WeightType.MIXED))
+    assert _weight_types(model) == [DType.INT8, DType.INT4, DType.INT4, DType.INT8]
+
+
+def test_int4_scales_lose_less_than_the_full_range() -> None:
+    filters = np.random.default_rng(1).standard_t(3, (6, 200))
+    filters[2] = 0
+    full = np.maximum(np.abs(filters).max(axis=1), 1e-9) / 7
+    found = int4_scales(filters)
+
+    def lost(scales: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        return np.asarray(((quantized(filters, scales) * scales[:, None] - filters) ** 2).sum(axis=1))
+
+    assert (lost(found) <= lost(full)).all()
+    assert lost(found).sum() < 0.75 * lost(full).sum()
+    assert found[2] == 1.0
+
+
+def test_fidelity_tells_how_much_weights_of_4_bits_lose() -> None:
+    model = small_cnn()
+    made = {w: quantize_onnx(model, SAMPLES, QuantizeOptions(weights=w)) for w in WeightType}
+    noise = [
+        fidelity(model, made[w], SAMPLES).sqnr_db or 0 for w in (WeightType.INT8, WeightType.MIXED, WeightType.INT4)
+    ]
+    assert noise == sorted(noise, reverse=True)
+    assert noise[2] > 10
 
 
 def test_no_temporary_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

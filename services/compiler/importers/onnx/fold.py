@@ -16,6 +16,8 @@ from services.compiler.importers.onnx.model import Array, Model, Node
 from services.compiler.importers.onnx.refusals import invalid
 
 MAX_FOLDED_ELEMENTS = 1 << 26
+# The 4-bit type inside an 8-bit one, with its limits.
+_NARROWED = {"int8": (onnx.TensorProto.INT4, -8, 7), "uint8": (onnx.TensorProto.UINT4, 0, 15)}
 
 # Constants of these are worth evaluating; DequantizeLinear is not among them: its integers are what we keep.
 FOLDABLE = frozenset(
@@ -66,10 +68,26 @@ def fold_constants(model: Model) -> Model:
     kept: list[Node] = []
     for node in model.nodes:
         if node.op_type in FOLDABLE and all(v in constants for v in node.inputs if v):
-            constants.update(evaluate(node, [constants[v] if v else None for v in node.inputs], model.opset))
+            inputs = [constants[v] if v else None for v in node.inputs]
+            constants.update(_narrowed(node, inputs, evaluate(node, inputs, model.opset)))
         else:
             kept.append(node)
     return replace(model, nodes=tuple(kept), constants=constants)
+
+
+def _narrowed(node: Node, inputs: Sequence[Array | None], results: dict[str, Array]) -> dict[str, Array]:
+    """Return 8-bit integers clipped to limits of 4 bits as 4-bit ones: so does brevitas write int4 weights.
+
+    Limits tell, not values: int8 weights without a Clip stay int8, even where all of them would fit.
+    """
+    limits = [limit for limit in inputs[1:] if limit is not None and limit.size == 1]
+    value = results[node.output]
+    if node.op_type != "Clip" or value.dtype.name not in _NARROWED or len(limits) != 2:
+        return results
+    element, least, most = _NARROWED[value.dtype.name]
+    low, high = (int(limit.reshape(())) for limit in limits)
+    narrow = helper.tensor_dtype_to_np_dtype(element)
+    return {node.output: value.astype(narrow)} if least <= low <= high <= most else results
 
 
 def evaluate(node: Node, inputs: Sequence[Array | None], opset: int) -> dict[str, Array]:

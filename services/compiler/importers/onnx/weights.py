@@ -57,13 +57,17 @@ class Weights:
         return replace(self, scales=tuple(s * factor for s in self.scales))
 
     def times_each(self, factors: Array) -> Weights:
-        """Return the weights with each output channel (first axis) times a number; its sign goes into the integers."""
+        """Return the weights with each output channel (first axis) times a number; its sign goes into the integers.
+
+        int4 weights become int8 where -8 changes its sign: 7 in its place would be off by an eighth.
+        """
         magnitude = np.abs(factors)
         scales = np.broadcast_to(np.array(self.scales), factors.shape) * np.maximum(magnitude, magnitude.max() * 1e-6)
         signs = np.sign(factors).astype(np.int64).reshape((-1,) + (1,) * (self.data.ndim - 1))
-        low, high = self.dtype.value_range
-        data = np.clip(self.data * signs, low, high).astype(self.data.dtype)
-        return replace(self, data=data, scales=tuple(scales.tolist()), axis=0)
+        signed = self.data.astype(np.int64) * signs
+        dtype = DType.INT8 if signed.max(initial=0) > self.dtype.value_range[1] else self.dtype
+        data = np.clip(signed, *dtype.value_range).astype(dtype.numpy)
+        return replace(self, data=data, dtype=dtype, scales=tuple(scales.tolist()), axis=0)
 
     def add_to(self, builder: GraphBuilder) -> TensorId:
         """Add the weights as a constant and return its id."""

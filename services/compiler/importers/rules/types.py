@@ -80,13 +80,13 @@ def quantized(graph: Graph, op: Op) -> str | None:
     return None
 
 
-def constant_int8_weights(graph: Graph, op: Weighted) -> str | None:
-    """Weights are int8 constants in the file."""
+def constant_narrow_weights(graph: Graph, op: Weighted) -> str | None:
+    """Weights are int8 or int4 constants in the file."""
     weights = graph.tensors[op.weights]
     if not weights.is_constant:
         return f"weights {quoted(weights.name)} are computed: must be constants in the file"
-    if weights.dtype is not DType.INT8:
-        return f"weights {quoted(weights.name)} are {weights.dtype.value}: must be int8"
+    if weights.dtype not in (DType.INT8, DType.INT4):
+        return f"weights {quoted(weights.name)} are {weights.dtype.value}: must be int8 or int4"
     return None
 
 

@@ -117,18 +117,6 @@ static TF_NOINLINE void border(const tf_conv2d_s8_params *p, const tf_region *re
     }
 }
 
-/* The first row of a window from `y` on that lies behind the ring's end; 0 is none, the window begins there. */
-static int32_t turn_of(const tf_window *k, const tf_region *region, int32_t y)
-{
-    int32_t ky = 0;
-    if (y < region->wrap_row && y + (k->kernel_h - 1) * k->dilation_h >= region->wrap_row) {
-        for (; y < region->wrap_row; y += k->dilation_h) {
-            ++ky;
-        }
-    }
-    return ky;
-}
-
 void tf_conv2d_s8(const tf_conv2d_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output)
 {
     const tf_window *k = &p->window;
@@ -138,7 +126,7 @@ void tf_conv2d_s8(const tf_conv2d_s8_params *p, const tf_region *region, const i
     for (oy = region->row_start; oy < region->row_stop; ++oy) {
         const int32_t y = oy * k->stride_h - k->pad_top;
         const int8_t *row = tf_row(input, p->in_row_stride, region, y);
-        const int32_t turn = turn_of(k, region, y), wrap_bytes = turn > 0 ? region->wrap_bytes : 0;
+        const int32_t turn = tf_turn_of(k, region, y), wrap_bytes = turn > 0 ? region->wrap_bytes : 0;
         int8_t *out = output + oy * p->out_row_stride + region->col_start * p->out_c;
         for (ox = region->col_start; ox < region->col_stop; ++ox) {
             const int32_t x = ox * k->stride_w - k->pad_left;

@@ -43,6 +43,10 @@ typedef struct {
     tf_output out;
 } tf_conv2d_s8_params;
 void tf_conv2d_s8(const tf_conv2d_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
+/* int4 weights, here and in the other kernels named _s4: [(O + 1) / 2, KH, KW, C], one byte for a weight of filter 2i
+ * (low nibble) and the same weight of filter 2i + 1 (high nibble, 0 where there is none). A run of taps so starts at a
+ * byte whatever its length, and two filters share the loads of the input and of the weights. */
+void tf_conv2d_s4(const tf_conv2d_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
 
 typedef struct {
     const int8_t *weights;     /* [C * multiplier, KH, KW] */
@@ -57,12 +61,28 @@ typedef struct {
 } tf_depthwise_conv2d_s8_params;
 void tf_depthwise_conv2d_s8(const tf_depthwise_conv2d_s8_params *p, const tf_region *region, const int8_t *input,
                             int8_t *output);
+void tf_depthwise_conv2d_s4(const tf_depthwise_conv2d_s8_params *p, const tf_region *region, const int8_t *input,
+                            int8_t *output);
 /* One channel at a time through `plane`, a padded copy of what the region needs of that channel: bytes
  * ((rows - 1) * stride_h + dilation_h * (kernel_h - 1) + 1) * the same for columns. With
  * channel_multiplier 1, no gaps between rows and the whole output as region, the output may start where the input
  * starts: element i of either is of channel i mod C, so a channel overwrites only itself. */
 void tf_depthwise_conv2d_plane_s8(const tf_depthwise_conv2d_s8_params *p, const tf_region *region,
                                   const int8_t *input, int8_t *output, int8_t *plane);
+/* Behind the plane lie kernel_h * kernel_w bytes more, for the filter of the channel. */
+void tf_depthwise_conv2d_plane_s4(const tf_depthwise_conv2d_s8_params *p, const tf_region *region,
+                                  const int8_t *input, int8_t *output, int8_t *plane);
+
+/* What the region needs of a channel: top left in the input (may lie in the padding), and size. */
+typedef struct {
+    int32_t y, x, h, w;
+} tf_plane_box;
+tf_plane_box tf_plane_box_of(const tf_depthwise_conv2d_s8_params *p, const tf_region *region);
+void tf_fill_plane(const tf_depthwise_conv2d_s8_params *p, const tf_region *region, const tf_plane_box *box,
+                   const int8_t *channel, int8_t *plane);
+/* Output channel `o` of the region from its input channel's plane and its filter [KH, KW]. */
+void tf_plane_channel(const tf_depthwise_conv2d_s8_params *p, const tf_region *region, const tf_plane_box *box,
+                      const int8_t *plane, const int8_t *w, int32_t o, int8_t *output);
 
 typedef struct {
     const int8_t *weights;     /* [O, I] */
@@ -75,6 +95,8 @@ typedef struct {
 } tf_fully_connected_s8_params;
 /* The region's columns are the batch: input [columns, I], output [columns, O]; its rows are not used. */
 void tf_fully_connected_s8(const tf_fully_connected_s8_params *p, const tf_region *region, const int8_t *input,
+                           int8_t *output);
+void tf_fully_connected_s4(const tf_fully_connected_s8_params *p, const tf_region *region, const int8_t *input,
                            int8_t *output);
 
 /* Element-wise over [N, H, W, C] with a stride of 0 where an input is broadcast. */
@@ -229,6 +251,55 @@ static inline const int8_t *tf_row(const int8_t *input, int32_t row_stride, cons
 static inline int32_t tf_rows_together(const tf_region *region, int32_t y, int32_t rows)
 {
     return y < region->wrap_row && region->wrap_row - y < rows ? region->wrap_row - y : rows;
+}
+
+/* The first row of a window from `y` on that lies behind the ring's end; 0 is none, the window begins there. */
+static inline int32_t tf_turn_of(const tf_window *k, const tf_region *region, int32_t y)
+{
+    int32_t ky = 0;
+    if (y < region->wrap_row && y + (k->kernel_h - 1) * k->dilation_h >= region->wrap_row) {
+        for (; y < region->wrap_row; y += k->dilation_h) {
+            ++ky;
+        }
+    }
+    return ky;
+}
+
+/* The two int4 weights of a byte. */
+static inline int32_t tf_low4(int32_t pair)
+{
+    return (int32_t)((uint32_t)pair << 28) >> 28;
+}
+
+static inline int32_t tf_high4(int32_t pair)
+{
+    return pair >> 4;
+}
+
+/* Adds the products of `count` values with two filters of int4 weights. */
+static inline void tf_dot2_s4(const int8_t *x, const int8_t *w, int32_t count, int32_t *acc0, int32_t *acc1)
+{
+    int32_t a0 = *acc0, a1 = *acc1;
+    for (; count >= 4; count -= 4) {
+        const int32_t w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
+        a0 += x[0] * tf_low4(w0);
+        a1 += x[0] * tf_high4(w0);
+        a0 += x[1] * tf_low4(w1);
+        a1 += x[1] * tf_high4(w1);
+        a0 += x[2] * tf_low4(w2);
+        a1 += x[2] * tf_high4(w2);
+        a0 += x[3] * tf_low4(w3);
+        a1 += x[3] * tf_high4(w3);
+        x += 4;
+        w += 4;
+    }
+    for (; count > 0; --count) {
+        const int32_t pair = *w++;
+        a0 += *x * tf_low4(pair);
+        a1 += *x++ * tf_high4(pair);
+    }
+    *acc0 = a0;
+    *acc1 = a1;
 }
 
 static inline int8_t tf_clamp(int32_t value, const tf_output *out)

@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from services.compiler.importers.onnx.importer import build_graph
+from services.compiler.importers.onnx.weights import Weights
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import FullyConnected, HardSwish
 from services.compiler.ir.tensor import DType
@@ -71,7 +72,6 @@ def _weights_quantized_in_the_graph(b: QdqBuilder) -> str:
 
 
 def _clipped_weights(b: QdqBuilder) -> str:
-    """Brevitas writes int4 as int8 that is clipped."""
     stored = b.initializer(b.rng.integers(-7, 8, (6, 3, 1, 1)).astype(np.int8))
     bounds = [b.initializer(np.array(v, np.int8)) for v in (-7, 7)]
     parts = [b.initializer(np.full(6, 0.1, np.float32)), b.initializer(np.zeros(6, np.int8))]
@@ -252,6 +252,39 @@ def test_int4_initializer_stays_int4() -> None:
     assert (held.dtype, held.size_bytes) == (DType.INT4, 9)
     assert held.data is not None
     assert np.array_equal(held.data, values)
+
+
+def _weights_behind(clip: tuple[int, int], dtype: type[np.int8] | type[np.uint8]) -> DType:
+    """Return the type of the weights that are imported from 8-bit ones clipped to limits, and transposed."""
+    b = QdqBuilder()
+    zero = 8 if dtype is np.uint8 else 0
+    stored = b.initializer((b.rng.integers(-7, 8, (3, 6)) + zero).astype(dtype))
+    clipped = b.node("Clip", [stored, *(b.initializer(np.array(v, dtype)) for v in clip)])
+    parts = [b.initializer(np.array(0.1, np.float32)), b.initializer(np.array(zero, dtype))]
+    weights = b.node("DequantizeLinear", [b.node("Transpose", [clipped], perm=[1, 0]), *parts])
+    graph = compare(b.build(b.qdq(b.node("Gemm", [b.input((1, 3)), weights], transB=1), 0.05, 0))).graph
+    dense = next(op for op in graph.ops if isinstance(op, FullyConnected))
+    return graph.tensors[dense.weights].dtype
+
+
+def test_clip_to_4_bits_tells_int4_weights() -> None:
+    """Brevitas writes int4 as int8 that is clipped, uint4 as uint8."""
+    assert _weights_behind((-8, 7), np.int8) is DType.INT4
+    assert _weights_behind((-7, 7), np.int8) is DType.INT4
+    assert _weights_behind((0, 15), np.uint8) is DType.INT4
+
+
+def test_wider_clip_leaves_int8_weights() -> None:
+    assert _weights_behind((-9, 7), np.int8) is DType.INT8
+    assert _weights_behind((0, 16), np.uint8) is DType.INT8
+
+
+def test_int4_weights_that_change_their_sign_stay_exact() -> None:
+    """-8 of a channel whose batch normalization has a negative gain is 8, which takes int8."""
+    weights = Weights("w", np.array([[-8], [7]], np.int8), DType.INT4, (0.5, 0.25), 0)
+    turned = weights.times_each(np.array([-1.0, 1.0]))
+    assert (turned.dtype, turned.data.tolist()) == (DType.INT8, [[8], [7]])
+    assert weights.times_each(np.array([1.0, -1.0])).dtype is DType.INT4
 
 
 @pytest.mark.parametrize("activations", ["int8", "uint8"])

@@ -1,0 +1,107 @@
+/* Conv2D, int8 activations and int4 weights: as tf_conv2d_s8, two filters at once from the nibbles of a byte. */
+#include "tinyfarm_kernels.h"
+
+/* The whole window lies in the image: rows of it are runs of consecutive bytes (one, if not dilated). Its row `turn`
+ * and all after it lie `wrap_bytes` lower. */
+static TF_NOINLINE void inside(const tf_conv2d_s8_params *p, const int8_t *input, int32_t turn, int32_t wrap_bytes,
+                               int8_t *output)
+{
+    const tf_window *k = &p->window;
+    const int32_t runs = k->dilation_w == 1 ? 1 : k->kernel_w;
+    const int32_t length = k->dilation_w == 1 ? k->kernel_w * p->in_c : p->in_c;
+    const int8_t *w = p->weights;
+    int32_t o;
+    for (o = 0; o < p->out_c; o += 2) {
+        const int32_t step = o + 1 < p->out_c ? 1 : 0; /* beside an odd last filter lie zeros */
+        const int8_t *row = input;
+        int32_t acc0 = p->bias[o], acc1 = p->bias[o + step], ky, run;
+        for (ky = 0; ky < k->kernel_h; ++ky) {
+            const int8_t *x;
+            if (ky == turn) {
+                row -= wrap_bytes;
+            }
+            x = row;
+            for (run = 0; run < runs; ++run) {
+                tf_dot2_s4(x, w, length, &acc0, &acc1);
+                x += k->dilation_w * p->in_c;
+                w += length;
+            }
+            row += k->dilation_h * p->in_row_stride;
+        }
+        output[o] = tf_clamp(tf_requantize(acc0, p->multiplier[o], p->shift[o]), &p->out);
+        if (step != 0) {
+            output[o + 1] = tf_clamp(tf_requantize(acc1, p->multiplier[o + 1], p->shift[o + 1]), &p->out);
+        }
+    }
+}
+
+static void sum2(int32_t x, const int8_t *w, int32_t count, int32_t *acc0, int32_t *acc1)
+{
+    for (; count > 0; --count) {
+        const int32_t pair = *w++;
+        *acc0 += x * tf_low4(pair);
+        *acc1 += x * tf_high4(pair);
+    }
+}
+
+static int32_t clipped(int32_t value, int32_t low, int32_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+/* Part of the window is padding, which counts as the input's zero point: the bias has it folded in. */
+static TF_NOINLINE void border(const tf_conv2d_s8_params *p, const tf_region *region, const int8_t *input, int32_t y,
+                               int32_t x, int8_t *output)
+{
+    const tf_window *k = &p->window;
+    const int32_t c = p->in_c;
+    const int32_t taps = k->dilation_w == 1 ? k->kernel_w : 1; /* neighbors in a run */
+    const int8_t *w = p->weights;
+    int32_t o, ky, kx;
+    for (o = 0; o < p->out_c; o += 2) {
+        const int32_t step = o + 1 < p->out_c ? 1 : 0;
+        int32_t acc0 = p->bias[o], acc1 = p->bias[o + step];
+        for (ky = 0; ky < k->kernel_h; ++ky) {
+            const int32_t iy = y + ky * k->dilation_h;
+            for (kx = 0; kx < k->kernel_w; kx += taps) {
+                const int32_t ix = x + kx * k->dilation_w;
+                const int32_t from = iy < 0 || iy >= k->in_h ? taps : clipped(-ix, 0, taps);
+                const int32_t to = clipped(k->in_w - ix, from, taps);
+                sum2(p->in_zero_point, w, from * c, &acc0, &acc1);
+                sum2(p->in_zero_point, w + to * c, (taps - to) * c, &acc0, &acc1);
+                if (from < to) {
+                    const int8_t *row = tf_row(input, p->in_row_stride, region, iy);
+                    tf_dot2_s4(row + (ix + from) * c, w + from * c, (to - from) * c, &acc0, &acc1);
+                }
+                w += taps * c;
+            }
+        }
+        output[o] = tf_clamp(tf_requantize(acc0, p->multiplier[o], p->shift[o]), &p->out);
+        if (step != 0) {
+            output[o + 1] = tf_clamp(tf_requantize(acc1, p->multiplier[o + 1], p->shift[o + 1]), &p->out);
+        }
+    }
+}
+
+void tf_conv2d_s4(const tf_conv2d_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output)
+{
+    const tf_window *k = &p->window;
+    const int32_t last_y = k->in_h - (k->kernel_h - 1) * k->dilation_h - 1;
+    const int32_t last_x = k->in_w - (k->kernel_w - 1) * k->dilation_w - 1;
+    int32_t oy, ox;
+    for (oy = region->row_start; oy < region->row_stop; ++oy) {
+        const int32_t y = oy * k->stride_h - k->pad_top;
+        const int8_t *row = tf_row(input, p->in_row_stride, region, y);
+        const int32_t turn = tf_turn_of(k, region, y), wrap_bytes = turn > 0 ? region->wrap_bytes : 0;
+        int8_t *out = output + oy * p->out_row_stride + region->col_start * p->out_c;
+        for (ox = region->col_start; ox < region->col_stop; ++ox) {
+            const int32_t x = ox * k->stride_w - k->pad_left;
+            if (y >= 0 && y <= last_y && x >= 0 && x <= last_x) {
+                inside(p, row + x * p->in_c, turn, wrap_bytes, out);
+            } else {
+                border(p, region, input, y, x, out);
+            }
+            out += p->out_c;
+        }
+    }
+}
