@@ -51,6 +51,7 @@ def test_library_holds_the_manifest_the_network_and_the_kernels_it_uses() -> Non
         "tf_bytes.c",
         "tf_conv2d_s8.c",
         "tf_depthwise_conv2d_plane_s8.c",
+        "tf_depthwise_plane.c",
         "tf_fully_connected_s8.c",
         "tf_softmax_s8.c",
         "tinyfarm_kernels.h",
