@@ -16,7 +16,7 @@ from services.compiler.memory.arena import ArenaPlan, plan_arena
 from services.compiler.memory.live_range import LiveRange, live_ranges
 from services.compiler.memory.overlap import overlap_rules
 from services.compiler.memory.report import MemoryReport, memory_report
-from services.compiler.memory.scratch import affordable_planes, grow_scratch
+from services.compiler.memory.scratch import affordable_planes, enlarge_scratch, grow_scratch
 from services.compiler.schedule.execution_order import order_operators
 from services.compiler.schedule.per_layer import per_layer_schedule
 from services.compiler.schedule.schedule import Schedule
@@ -66,7 +66,7 @@ _Placed = tuple[Schedule, Sequence[LiveRange], ArenaPlan]
 
 
 def _placed(graph: Graph, kernels: KernelSet, exact: bool) -> _Placed:
-    """Return the smallest plan found, then what makes it faster and no larger: planes and more scratch."""
+    """Return the smallest plan found, then what makes it faster and no or little larger: planes and more scratch."""
     schedule, ranges, plan = _least(graph, kernels, per_layer_schedule(graph, kernels), exact)
     match kernels:
         case KernelSet.PORTABLE:
@@ -75,6 +75,8 @@ def _placed(graph: Graph, kernels: KernelSet, exact: bool) -> _Placed:
                 if faster[2].arena_bytes <= plan.arena_bytes:
                     schedule, ranges, plan = faster
         case KernelSet.THUMB2:
+            if (larger := enlarge_scratch(graph, schedule, ranges, plan)) != schedule:
+                schedule, ranges, plan = _least(graph, kernels, larger, exact)
             schedule, plan = grow_scratch(graph, schedule, ranges, plan)
         case _:
             assert_never(kernels)

@@ -14,6 +14,7 @@ from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op
 from services.compiler.kernels.source import KernelSource
 from services.compiler.kernels.thumb2.assembly import Routine
+from services.compiler.kernels.thumb2.depthwise import UNPACK_LOOP
 from services.compiler.kernels.thumb2.encoding import code_bytes
 from services.compiler.kernels.thumb2.gemm import TAIL_STORES
 from services.compiler.kernels.thumb2.pack import padded_depth
@@ -76,22 +77,23 @@ def _number(call: KernelCall, field: str) -> int:
 
 
 def _conv_counts(graph: Graph, op: Conv2D, call: KernelCall) -> Iterator[tuple[str, float]]:
-    """Runs of pixels are cut in blocks, blocks in pairs; an odd last pixel is a pair of its own, and repeated."""
+    """Runs of pixels are cut in blocks, blocks in pairs; in a last block of odd length a pixel is in two pairs."""
     channels, kernel_h, kernel_w, in_c = graph.tensors[op.weights].shape
     _, out_h, out_w, _ = graph.tensors[op.output].shape
-    depth, block = padded_depth(kernel_h * kernel_w * in_c), 2 * _number(call, "block_pairs")
+    depth, block_pairs = padded_depth(kernel_h * kernel_w * in_c), _number(call, "block_pairs")
     pointwise = call.function == "tf_pointwise_thumb2_s8"
     runs, length = (out_h, out_w) if pointwise and op.stride_hw != (1, 1) else (1, out_h * out_w)
-    pairs = runs * -(-length // 2)
-    blocks, left = divmod(length, block)
-    products = runs * (blocks + (left > 1) + left % 2)
+    blocks, left = divmod(length, 2 * block_pairs)
+    last_pairs = -(-left // 2)
+    pairs, products = runs * (blocks * block_pairs + last_pairs), runs * (blocks + (left > 0))
+    copies = runs * (blocks * (block_pairs > 1) + (last_pairs > 1)) * _is_staged(call)
     yield "runs", runs
-    yield "blocks", runs * (blocks + (left > 0))
-    yield "products", products
+    yield "blocks", products
     yield "pairs", pairs
     routine = _routine(call, "gemm")
     groups, tails = channels // 4, TAIL_STORES[channels % 4]
     yield "groups", products * groups
+    yield "copied quads", copies * groups * (depth // 4 + 2)
     yield from _either("relu", routine, "pair groups", pairs * groups)
     yield "steps", pairs * groups * (depth // 2)
     yield "loops", pairs * groups * -(-depth // 16)
@@ -103,11 +105,19 @@ def _conv_counts(graph: Graph, op: Conv2D, call: KernelCall) -> Iterator[tuple[s
         yield "expanded words", pairs * (depth // 4)
         yield "odd words", pairs * (depth // 4 % 2)
     else:
-        yield from _window_counts(graph, op, pairs, depth)
+        yield from _window_counts(graph, op, pairs, depth, length - last_pairs if left % 2 else None)
 
 
-def _window_counts(graph: Graph, op: Conv2D, pairs: int, depth: int) -> Iterator[tuple[str, float]]:
-    """Rows of windows: in place, copied, or assembled value by value at the border."""
+def _is_staged(call: KernelCall) -> bool:
+    """Whether groups of weights are copied to RAM."""
+    shape = dict(call.fields())["shape"]
+    return isinstance(shape, tuple) and ("stage", 0) not in shape
+
+
+def _window_counts(
+    graph: Graph, op: Conv2D, pairs: int, depth: int, repeated: int | None
+) -> Iterator[tuple[str, float]]:
+    """Rows of windows: in place, copied, or assembled value by value at the border; one pixel may be repeated."""
     _, kernel_h, kernel_w, in_c = graph.tensors[op.weights].shape
     _, in_h, in_w, _ = graph.tensors[op.input].shape
     _, out_h, out_w, _ = graph.tensors[op.output].shape
@@ -117,7 +127,11 @@ def _window_counts(graph: Graph, op: Conv2D, pairs: int, depth: int) -> Iterator
     xs = _taps_inside(in_w, (op.stride_hw[1] * i - op.padding.left for i in range(out_w)), kernel_w, op.dilation_hw[1])
     whole_xs = [x == kernel_w and op.dilation_hw[1] == 1 for x in xs]
     found = Mix()
-    for columns, whole, rows in ((xs, whole_xs, ys), (xs[-1:], whole_xs[-1:], ys[-1:] if out_h * out_w % 2 else [])):
+    every = [(xs, whole_xs, ys)]
+    if repeated is not None:
+        row, column = divmod(repeated, out_w)
+        every.append((xs[column : column + 1], whole_xs[column : column + 1], ys[row : row + 1]))
+    for columns, whole, rows in every:
         windows = len(rows) * len(columns)
         full = sum(whole) * sum(rows)
         inside_taps = sum(rows) * sum(columns) - full * kernel_w
@@ -169,7 +183,8 @@ def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> It
     _, _, in_w, channels = graph.tensors[op.input].shape
     _, out_h, out_w, _ = graph.tensors[op.output].shape
     plane_w = _number(call, "plane_w")
-    mixes = _depthwise_mixes(call.sources[0], out_w, min(in_w, plane_w - op.padding.left))
+    kernel_h = graph.tensors[op.weights].shape[1]
+    mixes = _depthwise_mixes(call.sources[0], kernel_h, out_w, min(in_w, plane_w - op.padding.left))
     whole, chunks = _chunks(graph, op, _number(call, "chunk_rows"))
     yield "filled values", chunks["first fill"] * plane_w
     cut = 0 if whole else channels
@@ -202,14 +217,14 @@ def _chunks(graph: Graph, op: DepthwiseConv2D, chunk_rows: int) -> tuple[bool, M
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _depthwise_mixes(source: KernelSource, out_w: int, gather_w: int) -> tuple[Mix, Mix, Mix]:
+def _depthwise_mixes(source: KernelSource, kernel_h: int, out_w: int, gather_w: int) -> tuple[Mix, Mix, Mix]:
     """Return the instructions of a channel before its first row, of an output row, and of a gathered row."""
     channel, loader = source.routines()
     without_tiles = _executed(channel, {"1": 1, "2": 0})["stored outputs"]
     in_loop = _executed(channel, {"1": 1, "2": 1})["stored outputs"] - without_tiles
     repeats = (out_w - without_tiles) // in_loop if in_loop else 0
-    prologue = _executed(channel, {"1": 0})
-    row = _executed(channel, {"1": 1, "2": repeats})
+    prologue = _executed(channel, {UNPACK_LOOP: kernel_h, "1": 0})
+    row = _executed(channel, {UNPACK_LOOP: kernel_h, "1": 1, "2": repeats})
     row.subtract(prologue)
     gathered = _executed(loader, {"1": 1, "2": gather_w // _GATHERED_AT_ONCE})
     return prologue, row, gathered

@@ -37,10 +37,10 @@ from services.compiler.quant.requantize import activation_range
 from services.compiler.quant.values import output_zero_point, quant_of
 from services.compiler.schedule.thumb2 import (
     adds,
-    block_pairs,
     depthwise_plan,
     is_pointwise,
     matrix_depth,
+    pixel_blocks,
     swapped_operands,
 )
 
@@ -66,15 +66,17 @@ def _conv2d_call(graph: Graph, op: Conv2D, operands: Operands) -> KernelCall:
     routine = gemm_name(relu, channels % 4)
 
     def fields() -> Fields:
+        block = pixel_blocks(graph, op).block(operands.scratch_bytes())
+        stage = block.pairs * 4 * depth if block.staged else 0
         return (
             ("weights", ArrayRef(array)),
             ("gemm", Symbol(routine)),
-            ("shape", _matrix_shape(graph, op, 4 * depth, gemm_entry(depth))),
+            ("shape", _matrix_shape(graph, op, 4 * depth, gemm_entry(depth), stage)),
             ("in_row_stride", row_stride(graph, op.input)),
             ("out_row_stride", row_stride(graph, op.output)),
             ("in_c", graph.tensors[op.input].shape[3]),
             ("out_c", channels),
-            ("block_pairs", block_pairs(graph, op, operands.scratch_bytes())),
+            ("block_pairs", block.pairs),
             ("in_zero_point", quant_of(graph, op.input).zero_point[0]),
             ("window", window_fields(graph, op)),
         )
@@ -209,12 +211,13 @@ def _packed(graph: Graph, op: Conv2D | FullyConnected, operands: Operands) -> Co
     return ConstArray(operands.label, Section.WEIGHTS, CType.UINT32, packed_words(channels, depth), values)
 
 
-def _matrix_shape(graph: Graph, op: Weighted, x_bytes: int, entry: int) -> Fields:
+def _matrix_shape(graph: Graph, op: Weighted, x_bytes: int, entry: int, stage: int = 0) -> Fields:
     channels = output_channels(graph, op)
     return (
         ("x_bytes", x_bytes),
         ("entry", entry),
         ("channels", channels // 4 * 4),
         ("offset", offset(output_zero_point(graph, op))),
-        ("out_step", 2 * channels),
+        ("out_step", channels),
+        ("stage", stage),
     )

@@ -1,4 +1,4 @@
-"""Scratch grows into the room that the other buffers leave, and never makes the arena larger."""
+"""Scratch grows into the room that the other buffers leave, and makes the arena a little larger where that pays."""
 
 from __future__ import annotations
 
@@ -9,10 +9,30 @@ from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import DepthwiseConv2D
 from services.compiler.memory.arena import ArenaPlan
 from services.compiler.memory.live_range import LiveRange
-from services.compiler.memory.problem import aligned
+from services.compiler.memory.problem import BUFFER_ALIGN, aligned
 from services.compiler.schedule.per_layer import plane_bytes
 from services.compiler.schedule.schedule import BufferId, Schedule, Step
-from services.compiler.schedule.thumb2 import scratch_sizes
+from services.compiler.schedule.thumb2 import scratch_sizes, wanted_scratch
+
+# how much larger an arena may become where kernels would wait for flash at every turn
+_MORE_ARENA = 1 / 8
+
+
+def enlarge_scratch(graph: Graph, schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPlan) -> Schedule:
+    """Return the schedule with as much scratch as is wanted, or an arena an eighth larger can give, for every step
+    whose kernel would wait for flash too often and finds no hole that is large enough.
+    """
+    limit = int(plan.arena_bytes * (1 + _MORE_ARENA)) // BUFFER_ALIGN * BUFFER_ALIGN
+    sizes = {b.id: b.size_bytes for b in schedule.buffers}
+    for index, step in enumerate(schedule.steps()):
+        op = graph.ops[step.op_index]
+        wanted = wanted_scratch(graph, op)
+        if step.scratch is None or _largest_hole(ranges, step, index, plan.offsets, plan.arena_bytes)[1] >= wanted:
+            continue
+        room = limit - sum(stop - start for start, stop in _covered(_taken(ranges, step, index, plan.offsets)))
+        affordable = (size for size in scratch_sizes(graph, op) if size <= min(wanted, room))
+        sizes[step.scratch] = max(affordable, default=sizes[step.scratch])
+    return replace(schedule, buffers=tuple(replace(b, size_bytes=sizes[b.id]) for b in schedule.buffers))
 
 
 def grow_scratch(
@@ -26,7 +46,7 @@ def grow_scratch(
     offsets = dict(plan.offsets)
     for index, step in enumerate(schedule.steps()):
         useful = scratch_sizes(graph, graph.ops[step.op_index])
-        if step.scratch is None or len(useful) < 2 or sizes[step.scratch] != useful[0]:
+        if step.scratch is None or sizes[step.scratch] not in useful:
             continue
         start, room = _largest_hole(ranges, step, index, offsets, plan.arena_bytes)
         largest = max((size for size in useful if size <= room), default=0)
@@ -61,11 +81,28 @@ def _largest_hole(
     ranges: Sequence[LiveRange], step: Step, index: int, offsets: Mapping[BufferId, int], arena_bytes: int
 ) -> tuple[int, int]:
     """Return start and size of the largest run of bytes that only the step's scratch may use; the lowest of equals."""
-    live = [r for r in ranges if r.first <= index <= r.last and r.buffer != step.scratch]
-    taken = sorted((offsets[r.buffer], offsets[r.buffer] + r.size_bytes) for r in live)
     best, low = (0, 0), 0
-    for start, stop in (*taken, (arena_bytes, arena_bytes)):
+    for start, stop in (*_covered(_taken(ranges, step, index, offsets)), (arena_bytes, arena_bytes)):
         if start - low > best[1]:
             best = low, start - low
-        low = max(low, aligned(stop))
+        low = stop
     return best
+
+
+def _taken(
+    ranges: Sequence[LiveRange], step: Step, index: int, offsets: Mapping[BufferId, int]
+) -> list[tuple[int, int]]:
+    """Return where the buffers lie that live during the step beside its scratch."""
+    live = (r for r in ranges if r.first <= index <= r.last and r.buffer != step.scratch)
+    return [(offsets[r.buffer], aligned(offsets[r.buffer] + r.size_bytes)) for r in live]
+
+
+def _covered(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the spans' union, upwards."""
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(merged[-1][1], stop)
+        else:
+            merged.append((start, stop))
+    return merged

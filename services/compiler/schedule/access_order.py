@@ -116,7 +116,7 @@ def _weighted(
             return None
         case Conv2D():
             expanded = special and thumb2.matrix_depth(graph, op) is not None
-            distance = _conv_blocks(graph, op, scratch_bytes) if expanded else _conv_pixels(graph, op)
+            distance = _conv_blocks(graph, op) if expanded else _conv_pixels(graph, op)
             return Overlap(op.input, op.output, distance)
         case DepthwiseConv2D() if scratch_bytes == 0:
             return Overlap(op.input, op.output, _windowed_by_channel(graph, op))
@@ -169,14 +169,17 @@ def _conv_pixels(graph: Graph, op: Conv2D) -> int:
     return _distance(written, _first_bytes(graph, op), graph.tensors[op.input].size_bytes)
 
 
-def _conv_blocks(graph: Graph, op: Conv2D, scratch_bytes: int) -> int:
-    """Blocks of pairs of pixels, read whole before their outputs are written; strided 1x1 blocks end with a row."""
+def _conv_blocks(graph: Graph, op: Conv2D) -> int:
+    """Blocks of pairs of pixels, read whole before their outputs are written; strided 1x1 blocks end with a row.
+
+    A block of one pair asks for the most: it begins latest.
+    """
     _, _, out_w, channels = graph.tensors[op.output].shape
-    pixels, block = _pixels(graph, op), 2 * thumb2.block_pairs(graph, op, scratch_bytes)
+    pixels = _pixels(graph, op)
     if thumb2.is_pointwise(graph, op) and op.stride_hw != (1, 1):
-        starts = pixels - pixels % out_w % block
+        starts = pixels - pixels % out_w % 2
     else:
-        starts = pixels - pixels % block
+        starts = pixels - pixels % 2
     return _distance(starts * channels, _first_bytes(graph, op), graph.tensors[op.input].size_bytes)
 
 

@@ -16,12 +16,11 @@ from services.compiler.kernels.thumb2.requantize import MAX_FUSED_SHIFT, MAX_RIG
 from services.compiler.quant.channels import ChannelArithmetic, channel_arithmetic
 from services.compiler.quant.elementwise import add_params
 from services.compiler.quant.values import quant_of
+from services.compiler.schedule.pixel_blocks import PixelBlocks
 
 # Scratch grows from the least, which is always given, to the most, where the arena has room (memory/scratch.py).
 # A depthwise plane that does not hold all rows is cut in chunks; each chunk costs a few instructions a channel.
 _LEAST_PLANE_BYTES = 1024
-# Expanded pixels of a convolution: several pairs of them share every load of a weight from flash.
-_MOST_BLOCK_BYTES = 4096
 
 
 def scratch_sizes(graph: Graph, op: Op) -> tuple[int, ...]:
@@ -31,8 +30,7 @@ def scratch_sizes(graph: Graph, op: Op) -> tuple[int, ...]:
     """
     match op:
         case Conv2D() if matrix_depth(graph, op) is not None:
-            most = max(1, min(_MOST_BLOCK_BYTES // _pair_bytes(graph, op), -(-_pixels(graph, op) // 2)))
-            return tuple(_beside_pairs(graph, op) + n * _pair_bytes(graph, op) for n in range(1, most + 1))
+            return pixel_blocks(graph, op).sizes()
         case FullyConnected() if (depth := matrix_depth(graph, op)) is not None:
             return (2 * padded_depth(depth),)
         case DepthwiseConv2D() if (plan := depthwise_plan(graph, op)) is not None:
@@ -41,24 +39,22 @@ def scratch_sizes(graph: Graph, op: Op) -> tuple[int, ...]:
             return ()
 
 
-def block_pairs(graph: Graph, op: Conv2D, scratch_bytes: int) -> int:
-    """Return how many pairs of pixels are expanded at a time in a scratch of one of `scratch_sizes`."""
-    return (scratch_bytes - _beside_pairs(graph, op)) // _pair_bytes(graph, op)
+def wanted_scratch(graph: Graph, op: Op) -> int:
+    """Return the scratch for which a somewhat larger arena is worth its bytes; 0 where none is."""
+    match op:
+        case Conv2D() if matrix_depth(graph, op) is not None:
+            return pixel_blocks(graph, op).wanted_bytes()
+        case _:
+            return 0
 
 
-def _pair_bytes(graph: Graph, op: Conv2D) -> int:
-    return 4 * padded_depth(prod(graph.tensors[op.weights].shape[1:]))
-
-
-def _beside_pairs(graph: Graph, op: Conv2D) -> int:
-    """Return the scratch beside the expanded pairs: a pixel's outputs and, unless used in place, two windows."""
-    windows = 0 if is_pointwise(graph, op) else _pair_bytes(graph, op) // 2
-    return graph.tensors[op.output].shape[3] + windows
-
-
-def _pixels(graph: Graph, op: Conv2D) -> int:
-    _, out_h, out_w, _ = graph.tensors[op.output].shape
-    return out_h * out_w
+def pixel_blocks(graph: Graph, op: Conv2D) -> PixelBlocks:
+    """Return how a convolution can be cut; strided 1x1 kernels end a run with every row."""
+    _, out_h, out_w, channels = graph.tensors[op.output].shape
+    depth = padded_depth(prod(graph.tensors[op.weights].shape[1:]))
+    pointwise = is_pointwise(graph, op)
+    runs, length = (out_h, out_w) if pointwise and op.stride_hw != (1, 1) else (1, out_h * out_w)
+    return PixelBlocks(runs, length, depth, channels, windows=not pointwise)
 
 
 def is_pointwise(graph: Graph, op: Conv2D) -> bool:

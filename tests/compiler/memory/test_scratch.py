@@ -14,7 +14,7 @@ from services.compiler.memory.live_range import live_ranges
 from services.compiler.memory.overlap import overlap_rules
 from services.compiler.planned import plan_network
 from services.compiler.schedule.per_layer import per_layer_schedule
-from services.compiler.schedule.thumb2 import block_pairs, depthwise_plan, scratch_sizes
+from services.compiler.schedule.thumb2 import depthwise_plan, pixel_blocks, scratch_sizes, wanted_scratch
 from tests.compiler.graph_maker import GraphMaker
 
 
@@ -28,16 +28,16 @@ def narrow_end(seed: int) -> Graph:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_scratch_grows_and_the_arena_does_not(seed: int) -> None:
+def test_scratch_grows_and_the_arena_hardly(seed: int) -> None:
     graph = narrow_end(seed)
     least = per_layer_schedule(graph, KernelSet.THUMB2)
     arena = plan_arena(live_ranges(least), overlap_rules(graph, least, KernelSet.THUMB2)).arena_bytes
     planned = plan_network(graph, KernelSet.THUMB2)
-    assert planned.plan.arena_bytes == arena
+    assert arena <= planned.plan.arena_bytes <= arena * 9 / 8
     before, after = ([b.size_bytes for b in s.buffers] for s in (least, planned.schedule))
     assert all(a >= b for a, b in zip(after, before, strict=True))
     assert after[-2] > before[-2]
-    assert all(planned.plan.offsets[b.id] + b.size_bytes <= arena for b in planned.schedule.buffers)
+    assert all(planned.plan.offsets[b.id] + b.size_bytes <= planned.plan.arena_bytes for b in planned.schedule.buffers)
 
 
 def test_grown_scratch_shares_no_byte_with_what_lives_beside_it() -> None:
@@ -52,22 +52,38 @@ def test_grown_scratch_shares_no_byte_with_what_lives_beside_it() -> None:
                 )
 
 
-def test_scratch_at_the_peak_stays_the_least() -> None:
+def test_scratch_at_the_peak_stays_the_least_where_weights_stay_cached() -> None:
     m = GraphMaker()
-    graph = m.build(m.conv2d(m.input(1, 8, 8, 16), 16, (1, 1)))
+    graph = m.build(m.conv2d(m.input(1, 8, 8, 16), 2, (1, 1)))
     planned = plan_network(graph, KernelSet.THUMB2)
-    assert planned.schedule.buffers[-1].size_bytes == scratch_sizes(graph, graph.ops[0])[0] == 4 * 16 + 16
+    assert planned.schedule.buffers[-1].size_bytes >= scratch_sizes(graph, graph.ops[0])[0] == 4 * 16
+
+
+def test_arena_becomes_somewhat_larger_where_every_pair_would_wait_for_flash() -> None:
+    m = GraphMaker()
+    graph = m.build(m.conv2d(m.input(1, 16, 16, 64), 64, (1, 1)))
+    least = per_layer_schedule(graph, KernelSet.THUMB2)
+    arena = plan_arena(live_ranges(least), overlap_rules(graph, least, KernelSet.THUMB2)).arena_bytes
+    planned = plan_network(graph, KernelSet.THUMB2)
+    assert arena < planned.plan.arena_bytes <= arena * 9 / 8
+    assert planned.schedule.buffers[-1].size_bytes >= wanted_scratch(graph, graph.ops[0])
+    assert planned.plan.gap_bytes == 0
 
 
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3)])
-def test_pairs_of_a_block_are_read_back_from_its_size(kernel: tuple[int, int]) -> None:
+@pytest.mark.parametrize("channels", [4, 64])
+def test_blocks_are_read_back_from_the_size_of_their_scratch(kernel: tuple[int, int], channels: int) -> None:
     m = GraphMaker()
-    graph = m.build(m.conv2d(m.input(1, 9, 9, 8), 5, kernel))
+    graph = m.build(m.conv2d(m.input(1, 9, 9, channels), 5, kernel))
     op = graph.ops[0]
     assert isinstance(op, Conv2D)
-    sizes = scratch_sizes(graph, op)
-    assert [block_pairs(graph, op, size) for size in sizes] == list(range(1, len(sizes) + 1))
-    assert len(sizes) == min(41, 4096 // (4 * 8 * kernel[0] * kernel[1]))
+    blocks, sizes = pixel_blocks(graph, op), scratch_sizes(graph, op)
+    assert list(sizes) == sorted(set(sizes))
+    assert [blocks.scratch_bytes(blocks.block(size)) for size in sizes] == list(sizes)
+    assert blocks.block(sizes[0]).pairs == 1
+    assert blocks.block(sizes[-1]).pairs == 41
+    assert blocks.block(sizes[-1]).staged == (blocks.depth > 36)
+    assert blocks.wanted_bytes() in sizes
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])

@@ -7,7 +7,9 @@ read again from the stack for every tile of outputs; the tile is the widest that
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, repeat
 
 from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.requantize import Requantize, interleave, offset
@@ -21,6 +23,10 @@ _TAPS_BESIDE = ("r0", "r1", "r3", "r12", "lr")
 _TAPS = ("r0", "r1", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "lr")
 _MAX_POST_INDEX = 255
 _MAX_LOAD_OFFSET = 1020
+_MOST_TILE_LINES = 205
+
+# the label of the loop over the filter's rows, kernel_h times
+UNPACK_LOOP = "3"
 
 Pair = tuple[int, int]
 Term = tuple[int, int, tuple[int, ...]]  # output, column, taps
@@ -219,7 +225,9 @@ def _addend(shape: DepthwiseShape) -> tuple[str, ...]:
 
 
 def _tiles(shape: DepthwiseShape) -> tuple[Tile, int, Tile | None]:
-    """Return the tile to repeat, how often, and the tile for what is left: the fewest instructions a row."""
+    """Return the tile to repeat, how often, and the tile for what is left: the fewest instructions a row, of those
+    whose code leaves room in an instruction cache of 1 KiB.
+    """
     choices = []
     for outputs in range(1, min(4, shape.out_w) + 1):
         tile, left = make_tile(shape, outputs), shape.out_w % outputs
@@ -230,8 +238,10 @@ def _tiles(shape: DepthwiseShape) -> tuple[Tile, int, Tile | None]:
             continue
         repeats = shape.out_w // outputs
         loop = 3 * repeats if repeats > 1 else 0
-        choices.append((repeats * len(tile.lines()) + loop + (len(last.lines()) if last else 0), outputs, tile, last))
-    _, outputs, tile, last = min(choices, key=lambda choice: choice[:2])
+        once = len(last.lines()) if last else 0
+        large = len(tile.lines()) + once > _MOST_TILE_LINES
+        choices.append((large, repeats * len(tile.lines()) + loop + once, outputs, tile, last))
+    _, _, outputs, tile, last = min(choices, key=lambda choice: choice[:3])
     return tile, shape.out_w // outputs, last
 
 
@@ -254,18 +264,36 @@ def _row_of_tiles(shape: DepthwiseShape, tiles: tuple[Tile, int, Tile | None]) -
 
 def _unpack_filter(shape: DepthwiseShape) -> list[str]:
     """Return the code that makes doubled int16 pairs of the int8 filter at r2, in registers or on the stack."""
-    code: list[str] = []
-    taps = _TAPS_BESIDE if shape.resident else _TAPS
-    for row in range(shape.kernel_hw[0]):
-        code += [f"ldrsb {r}, [r2], #1" for r in taps[: shape.kernel_hw[1]]]
-        for number, (first, second) in enumerate(shape.pairs):
-            index = row * len(shape.pairs) + number
-            target = _RESIDENT[index] if shape.resident else "r12"
-            code.append(f"pkhbt {target}, {taps[first]}, {taps[second]}, lsl #16")
-            code.append(f"sadd16 {target}, {target}, {target}")
-            if not shape.resident:
-                code.append(f"str {target}, [sp, #{_PAIRS + 4 * index}]")
-    return code
+    kernel_h, kernel_w = shape.kernel_hw
+    if shape.resident:
+        targets = iter(_RESIDENT)
+        return [line for _ in range(kernel_h) for line in _unpack_row(shape, _TAPS_BESIDE, targets, iter(()))]
+    if kernel_w < len(_TAPS):  # a loop, for which lr is free
+        pairs = [f"str r12, [lr, #{4 * number}]" for number in range(len(shape.pairs))]
+        return [
+            f"add lr, sp, #{_PAIRS}",
+            f"{UNPACK_LOOP}:",
+            *_unpack_row(shape, _TAPS, repeat("r12"), iter(pairs)),
+            f"add lr, lr, #{4 * len(shape.pairs)}",
+            f"add r0, sp, #{_PAIRS + 4 * kernel_h * len(shape.pairs)}",
+            "cmp lr, r0",
+            f"bne {UNPACK_LOOP}b",
+        ]
+    stores = (f"str r12, [sp, #{_PAIRS + 4 * number}]" for number in count())
+    return [line for _ in range(kernel_h) for line in _unpack_row(shape, _TAPS, repeat("r12"), stores)]
+
+
+def _unpack_row(
+    shape: DepthwiseShape, taps: tuple[str, ...], targets: Iterator[str], stores: Iterator[str]
+) -> Iterator[str]:
+    """Yield the code of a filter row: every pair of taps in its target, then stored unless it stays there."""
+    yield from (f"ldrsb {r}, [r2], #1" for r in taps[: shape.kernel_hw[1]])
+    for first, second in shape.pairs:
+        target = next(targets)
+        yield f"pkhbt {target}, {taps[first]}, {taps[second]}, lsl #16"
+        yield f"sadd16 {target}, {target}, {target}"
+        if (store := next(stores, None)) is not None:
+            yield store
 
 
 def gather(name: str, width: int, channels: int, row_gap_bytes: int) -> Routine:

@@ -93,6 +93,8 @@ def _narrow_arithmetic(name: str, operands: tuple[str, ...]) -> bool:
             return operands[0] == operands[1] and operands[0] in _LOW and constant is not None and constant <= 255
         case "adr":
             return operands[0] in _LOW
+        case "add" if operands[0] in _LOW and operands[1] == "sp":
+            return constant is not None and constant % 4 == 0 and 0 <= constant <= 1020
         case _ if operands[0] == "sp":
             return constant is not None and constant % 4 == 0 and 0 <= constant <= 508
         case _:

@@ -28,8 +28,8 @@ NEEDS = {
 
 # bytes of each parameter struct on a 32-bit core; a test compares them with what the C compiler says
 PARAMS_BYTES = {
-    "tf_conv2d_thumb2_params": 64,
-    "tf_fully_connected_thumb2_params": 36,
+    "tf_conv2d_thumb2_params": 68,
+    "tf_fully_connected_thumb2_params": 40,
     "tf_depthwise_thumb2_params": 52,
     "tf_add_thumb2_params": 40,
     "tf_limit_params": 12,

@@ -5,7 +5,8 @@ Two channels share the halfwords of a weight word: w = 256 * high + low for two 
 |H| < 2^23: half the unpacking of a plain SXTB16 pair, 12 instructions for 16 multiply-accumulates.
 The pixels come as int16 in the order the weights are packed in (see `pack.py`), interleaved pairwise.
 Groups of channels are the outer loop and pairs of pixels the inner one, so that a group's weights are used for a
-whole block of pixels while the code in use fits the 1 KiB instruction cache of an STM32L4.
+whole block of pixels while the code in use fits the 1 KiB instruction cache of an STM32L4. A group larger than its
+data cache of 256 bytes would be fetched from flash again for every pair: such groups are first copied to RAM.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ STEPS = 8
 STEP_BYTES = 48
 # the stack frame: the group's outputs of the first pair, the pair's outputs, next x and the end of all x, the start
 # of x, the group's start and the end of its weights, the entry into the loop, the end of the first outputs, the
-# requantization offset, the outputs' step from pair to pair, bytes of a pair's x
+# requantization offset, the outputs' step from pair to pair, bytes of a pair's x, where groups are copied to, the
+# next group
 _OUT, _PAIR_OUT, _X, _X_END, _X_START, _GROUP, _WEIGHTS_END = 0, 8, 16, 20, 24, 28, 32
-_ENTRY, _OUT_END, _OFFSET, _OUT_STEP, _X_BYTES = 36, 40, 44, 48, 52
-_FRAME = 56
+_ENTRY, _OUT_END, _OFFSET, _OUT_STEP, _X_BYTES, _STAGE, _NEXT = 36, 40, 44, 48, 52, 56, 60
+_FRAME = 64
+_STARTS_BYTES = 16
 # channels that each pair after the last four stores, by the number of channels modulo 4
 TAIL_STORES: dict[int, tuple[int, ...]] = {0: (), 1: (1,), 2: (2,), 3: (2, 1)}
 
@@ -65,7 +68,8 @@ def gemm(relu: bool, tail: int) -> Routine:
     """Return `name(x, weights, out0, out1, shape, pairs)`; x [pairs][depth/2][2 pixels][2] int16.
 
     Outputs are [channels] int8 at out0 and out1, then at the same two advanced by shape's `out_step` for every
-    further pair. `pairs` is at least 1.
+    further pair. `pairs` is at least 1. Where shape's `stage` is not 0, several pairs use a copy of each group, as
+    long as `staged_bytes`, that many bytes behind the start of x.
     """
     name = gemm_name(relu, tail)
     requantize = Requantize(relu)
@@ -76,9 +80,13 @@ def gemm(relu: bool, tail: int) -> Routine:
     body = (
         f"strd r2, r3, [sp, #{_OUT}]",
         f"ldrd r4, r9, [sp, #{_FRAME + SAVED_BYTES}]",
-        "ldm r4, {r4, r5, r6, r7, r8}",
+        "ldm r4, {r4, r5, r6, r7, r8, r10}",
         f"strd r7, r8, [sp, #{_OFFSET}]",
-        f"str r4, [sp, #{_X_BYTES}]",
+        "cmp r9, #1",
+        "bne 8f",
+        "mov r10, #0",
+        "8:",
+        f"strd r4, r10, [sp, #{_X_BYTES}]",
         f"str r0, [sp, #{_X_START}]",
         "mla r9, r9, r4, r0",
         f"str r9, [sp, #{_X_END}]",
@@ -91,7 +99,9 @@ def gemm(relu: bool, tail: int) -> Routine:
         "cmp r2, r6",
         "beq 9f",
         "1:",
-        *_start_group(weights_per_x="lsl #0", header_bytes=16),
+        *_start_group(weights_per_x="lsl #0", channels=4),
+        *_stage_group(),
+        *_first_pair(),
         "2:",
         "ldm lr!, {r4-r7}",
         "mov r8, r4",
@@ -126,7 +136,9 @@ def _tail(requantize: Requantize, stores: tuple[int, ...]) -> tuple[str, ...]:
 def _pair(requantize: Requantize, label: int, stores: int) -> tuple[str, ...]:
     """Return the code of one or two last channels."""
     return (
-        *_start_group(weights_per_x="lsr #1", header_bytes=8),
+        *_start_group(weights_per_x="lsr #1", channels=stores),
+        f"strd lr, r0, [sp, #{_GROUP}]",
+        *_first_pair(),
         f"{label}:",
         "ldm lr!, {r4, r5}",
         "mov r8, r4",
@@ -144,13 +156,51 @@ def _pair(requantize: Requantize, label: int, stores: int) -> tuple[str, ...]:
     )
 
 
-def _start_group(weights_per_x: str, header_bytes: int) -> tuple[str, ...]:
-    """Return the code that begins with a group's weights at lr: from the first pair on."""
+def _start_group(weights_per_x: str, channels: int) -> tuple[str, ...]:
+    """Return the code that takes a group's weights at lr: r0 becomes their end, r1 the next group."""
     return (
         f"ldr r0, [sp, #{_X_BYTES}]",
         f"add r0, lr, r0, {weights_per_x}",
-        f"add r0, r0, #{header_bytes}",
+        f"add r0, r0, #{16 if channels == 4 else 8}",
+        f"add r1, r0, #{4 + 4 * channels}",
+        f"str r1, [sp, #{_NEXT}]",
+    )
+
+
+def _stage_group() -> tuple[str, ...]:
+    """Return the code that copies a group where asked, and keeps its start and the end of its weights.
+
+    A group is a word and then an even or odd number of 16 bytes, at least 3.
+    """
+    return (
+        f"ldr r2, [sp, #{_STAGE}]",
+        "cmp r2, #0",
+        "beq 8f",
+        f"ldr r3, [sp, #{_X_START}]",
+        "add r2, r2, r3",
+        "sub r3, r2, lr",
+        "add r3, r3, r0",
+        f"strd r2, r3, [sp, #{_GROUP}]",
+        "ldr r4, [lr], #4",
+        "str r4, [r2], #4",
+        "sub r3, r1, lr",
+        "tst r3, #16",
+        "beq 10f",
+        "ldm lr!, {r4-r7}",
+        "stm r2!, {r4-r7}",
+        "10:",
+        "ldm lr!, {r4-r11}",
+        "stm r2!, {r4-r11}",
+        "cmp lr, r1",
+        "bne 10b",
+        f"ldrd lr, r0, [sp, #{_GROUP}]",
+        "8:",
         f"strd lr, r0, [sp, #{_GROUP}]",
+    )
+
+
+def _first_pair() -> tuple[str, ...]:
+    return (
         f"ldrd r2, r3, [sp, #{_OUT}]",
         f"strd r2, r3, [sp, #{_PAIR_OUT}]",
         f"ldr r12, [sp, #{_X_START}]",
@@ -165,11 +215,10 @@ def _next_pair(label: str) -> tuple[str, ...]:
         "add r3, r3, r0",
         f"strd r12, r3, [sp, #{_PAIR_OUT}]",
         f"ldrd r12, r0, [sp, #{_X}]",
-        "mov r1, lr",
         f"ldr lr, [sp, #{_GROUP}]",
         "cmp r12, r0",
         f"bne {label}b",
-        "mov lr, r1",
+        f"ldr lr, [sp, #{_NEXT}]",
     )
 
 

@@ -18,6 +18,11 @@ def packed_words(channels: int, depth: int) -> int:
     return pairs * (2 + padded_depth(depth) // 2) + channels + channels // 4 + -(-(channels % 4) // 2)
 
 
+def group_bytes(depth: int) -> int:
+    """Return the bytes of a group of four channels in `pack_gemm`."""
+    return 4 * padded_depth(depth) + 36
+
+
 def padded_depth(depth: int) -> int:
     """Return the depth rounded up to the 4 values that a word holds."""
     return -(-depth // 4) * 4

@@ -82,6 +82,13 @@ typedef struct {
     int32_t y, x; /* output row and column */
 } position;
 
+static inline position after(position at, int32_t pixels, const tf_region *region)
+{
+    const int32_t columns = region->col_stop - region->col_start, column = at.x - region->col_start + pixels;
+    const position found = {at.y + column / columns, region->col_start + column % columns};
+    return found;
+}
+
 static inline void advance(position *at, const tf_region *region)
 {
     if (++at->x == region->col_stop) {
@@ -108,35 +115,24 @@ static void expand_windows(const tf_conv2d_thumb2_params *p, const tf_region *re
     }
 }
 
-/* `count` output pixels from `at`, written one after the other from `out`. */
+/* `count` output pixels from `at`, written one after the other from `out`. A block's pairs are of a pixel of its first
+ * half and one of its second; in an odd block the halves share a pixel. */
 static void run_pixels(const tf_conv2d_thumb2_params *p, const tf_region *region, position at, int32_t count,
                        const int8_t *input, int8_t *out, int8_t *scratch)
 {
-    const int32_t x_values = p->shape.x_bytes / 2;
     int16_t *const x = (int16_t *)(void *)scratch;
-    int8_t *const spill = scratch + p->block_pairs * p->shape.x_bytes;
+    int8_t *const stage = scratch + p->block_pairs * p->shape.x_bytes;
     while (count > 0) {
-        const int32_t block = count < 2 * p->block_pairs ? count : 2 * p->block_pairs, pairs = block / 2;
-        int16_t *next = x;
+        const int32_t block = count < 2 * p->block_pairs ? count : 2 * p->block_pairs;
+        const int32_t pairs = (block + 1) / 2;
+        position second = after(at, block - pairs, region);
         int32_t i;
-        for (i = 0; i < block; i += 2, next += x_values) {
-            const position first = at;
-            position second = at;
-            advance(&at, region);
-            if (i + 1 < block) {
-                second = at;
-                advance(&at, region);
-            }
-            expand_windows(p, region, input, first, second, next, spill + p->out_c);
+        for (i = 0; i < pairs; ++i, advance(&at, region), advance(&second, region)) {
+            expand_windows(p, region, input, at, second, x + i * (p->shape.x_bytes / 2), stage);
         }
-        if (pairs > 0) {
-            p->gemm(x, p->weights, out, out + p->out_c, &p->shape, pairs);
-        }
-        out += 2 * pairs * p->out_c;
-        if (block % 2 != 0) { /* the missing second pixel repeats the first and goes nowhere */
-            p->gemm(x + pairs * x_values, p->weights, out, spill, &p->shape, 1);
-            out += p->out_c;
-        }
+        p->gemm(x, p->weights, out, out + (block - pairs) * p->out_c, &p->shape, pairs);
+        at = second;
+        out += block * p->out_c;
         count -= block;
     }
 }

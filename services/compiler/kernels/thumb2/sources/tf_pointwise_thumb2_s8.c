@@ -1,29 +1,23 @@
 /* Conv2D with a 1x1 kernel on a multiple of four channels, without padding: windows are pixels, used in place. */
 #include "tinyfarm_thumb2.h"
 
-/* `count` output pixels whose inputs lie `step` bytes apart. */
+/* `count` output pixels whose inputs lie `step` bytes apart. A block's pairs are of a pixel of its first half and one
+ * of its second; in an odd block the halves share a pixel. */
 static void run_pixels(const tf_conv2d_thumb2_params *p, const int8_t *in, int32_t step, int32_t count, int8_t *out,
                        int8_t *scratch)
 {
-    const int32_t x_values = p->shape.x_bytes / 2;
     int16_t *const x = (int16_t *)(void *)scratch;
     while (count > 0) {
-        const int32_t block = count < 2 * p->block_pairs ? count : 2 * p->block_pairs, pairs = block / 2;
+        const int32_t block = count < 2 * p->block_pairs ? count : 2 * p->block_pairs;
+        const int32_t pairs = (block + 1) / 2, second = block - pairs;
         int16_t *next = x;
         int32_t i;
-        for (i = 0; i + 1 < block; i += 2, in += 2 * step) {
-            next = tf_expand_pair_s8(next, in, in + step, p->in_c);
+        for (i = 0; i < pairs; ++i, in += step) {
+            next = tf_expand_pair_s8(next, in, in + second * step, p->in_c);
         }
-        if (pairs > 0) {
-            p->gemm(x, p->weights, out, out + p->out_c, &p->shape, pairs);
-        }
-        out += 2 * pairs * p->out_c;
-        if (block % 2 != 0) { /* the missing second pixel repeats the first and goes nowhere */
-            tf_expand_pair_s8(next, in, in, p->in_c);
-            p->gemm(x + pairs * x_values, p->weights, out, scratch + p->block_pairs * p->shape.x_bytes, &p->shape, 1);
-            out += p->out_c;
-            in += step;
-        }
+        p->gemm(x, p->weights, out, out + second * p->out_c, &p->shape, pairs);
+        in += second * step;
+        out += block * p->out_c;
         count -= block;
     }
 }

@@ -5,9 +5,10 @@
 #include "tinyfarm_kernels.h"
 
 /* What a matrix routine needs to know: bytes of one expanded pair (or vector), where in its unrolled loop to start,
- * channels in groups of four, 2 * output zero point + 1, and how far the outputs of the next pair are. */
+ * channels in groups of four, 2 * output zero point + 1, how far the outputs of the next pair are, and how many bytes
+ * behind x there is room for the copy of a group's weights (0: none is made). */
 typedef struct {
-    int32_t x_bytes, entry, channels, offset, out_step;
+    int32_t x_bytes, entry, channels, offset, out_step, stage;
 } tf_gemm_shape;
 
 /* Pairs of pixels' int16 values, interleaved by words, times a packed filter: [channels] bytes for each pixel. */
@@ -30,7 +31,8 @@ typedef struct {
     tf_window window;
 } tf_conv2d_thumb2_params;
 /* Scratch: block_pairs * 4 * depth bytes for the expanded pixels (depth: kernel_h * kernel_w * in_c rounded up to 4),
- * then out_c bytes for the missing half of an odd pair, then 2 * depth bytes for assembled windows. Aligned to 4. */
+ * then 2 * depth bytes for assembled windows or, where the shape has a stage, 4 * depth + 36 for that and for a group's
+ * weights in turn. Aligned to 4. */
 void tf_conv2d_thumb2_s8(const tf_conv2d_thumb2_params *p, const tf_region *region, const int8_t *input,
                          int8_t *output, int8_t *scratch);
 /* The same for 1x1 kernels on a multiple of 4 channels without padding; needs no assembled windows. */
