@@ -18,6 +18,7 @@ from services.compiler.kernels.thumb2.depthwise import UNPACK_LOOP
 from services.compiler.kernels.thumb2.encoding import code_bytes
 from services.compiler.kernels.thumb2.gemm import TAIL_STORES
 from services.compiler.kernels.thumb2.pack import padded_depth
+from services.compiler.schedule.thumb2 import weight_bits
 
 Mix = Counter[str]
 _WINDOW_PARTS = (
@@ -26,6 +27,8 @@ _WINDOW_PARTS = (
 )  # fmt: skip
 _KINDS = ("branches", "double loads", "double stores", "loads", "others", "products", "stores")
 _GATHERED_AT_ONCE = 8
+# weights of four bits by instructions: unpacking 8 bytes to 16, against copying 16; a step of a dense layer
+_UNPACKING, _PACKED_STEP = 5.0, 18 / 14
 # depthwise shapes that one search meets again and again
 _REMEMBERED = 4096
 
@@ -86,14 +89,16 @@ def _conv_counts(graph: Graph, op: Conv2D, call: KernelCall) -> Iterator[tuple[s
     blocks, left = divmod(length, 2 * block_pairs)
     last_pairs = -(-left // 2)
     pairs, products = runs * (blocks * block_pairs + last_pairs), runs * (blocks + (left > 0))
-    copies = runs * (blocks * (block_pairs > 1) + (last_pairs > 1)) * _is_staged(call)
+    bits = weight_bits(graph, op)
+    least = 1 if bits == 8 else 0  # a single pair has no use for a copy, but needs unpacked weights
+    copies = runs * (blocks * (block_pairs > least) + (last_pairs > least)) * _is_staged(call)
     yield "runs", runs
     yield "blocks", products
     yield "pairs", pairs
     routine = _routine(call, "gemm")
     groups, tails = channels // 4, TAIL_STORES[channels % 4]
     yield "groups", products * groups
-    yield "copied quads", copies * groups * (depth // 4 + 2)
+    yield "copied quads", copies * (groups * (depth // 4 + 2) if bits == 8 else _UNPACKING * channels / 4 * depth / 4)
     yield from _either("relu", routine, "pair groups", pairs * groups)
     yield "steps", pairs * groups * (depth // 2)
     yield "loops", pairs * groups * -(-depth // 16)
@@ -172,11 +177,12 @@ def _dense_counts(graph: Graph, op: FullyConnected, call: KernelCall) -> Iterato
     yield "words", rows * (depth // 4)
     yield "rest", rows * (depth % 4 > 0)
     yield from _either("relu", routine, "groups", rows * (channels // 4))
-    yield "steps", rows * (channels // 4) * words
+    packing = 1.0 if weight_bits(graph, op) == 8 else _PACKED_STEP
+    yield "steps", rows * (channels // 4) * words * packing
     yield "loops", rows * (channels // 4) * -(-words // 4)
     yield "tails", rows * len(tails)
     yield from _either("relu", routine, "tail outputs", rows * sum(tails))
-    yield "tail steps", rows * len(tails) * words
+    yield "tail steps", rows * len(tails) * words * packing
 
 
 def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> Iterator[tuple[str, float]]:

@@ -42,6 +42,7 @@ from services.compiler.schedule.thumb2 import (
     matrix_depth,
     pixel_blocks,
     swapped_operands,
+    weight_bits,
 )
 
 
@@ -62,8 +63,8 @@ def thumb2_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCall, 
 
 def _conv2d_call(graph: Graph, op: Conv2D, operands: Operands) -> KernelCall:
     array, relu, channels = _packed(graph, op, operands), is_relu(graph, op), output_channels(graph, op)
-    depth = padded_depth(matrix_depth(graph, op) or 0)
-    routine = gemm_name(relu, channels % 4)
+    depth, bits = padded_depth(matrix_depth(graph, op) or 0), weight_bits(graph, op)
+    routine = gemm_name(relu, channels % 4, bits)
 
     def fields() -> Fields:
         block = pixel_blocks(graph, op).block(operands.scratch_bytes())
@@ -88,21 +89,21 @@ def _conv2d_call(graph: Graph, op: Conv2D, operands: Operands) -> KernelCall:
         (array,),
         (operands.read(op.input), operands.write(op.output), operands.needed_scratch()),
         whole(graph.tensors[op.output]),
-        (files.gemm_file(relu, channels % 4), files.expand_pair_file()),
+        (files.gemm_file(relu, channels % 4, bits), files.expand_pair_file()),
     )
 
 
 def _fully_connected_call(graph: Graph, op: FullyConnected, operands: Operands) -> KernelCall:
     array, relu, channels = _packed(graph, op, operands), is_relu(graph, op), output_channels(graph, op)
-    features = matrix_depth(graph, op) or 0
+    features, bits = matrix_depth(graph, op) or 0, weight_bits(graph, op)
     depth = padded_depth(features)
-    routine = dot_name(relu, channels % 4)
+    routine = dot_name(relu, channels % 4, bits)
 
     def fields() -> Fields:
         return (
             ("weights", ArrayRef(array)),
             ("dot", Symbol(routine)),
-            ("shape", _matrix_shape(graph, op, 2 * depth, dot_entry(depth))),
+            ("shape", _matrix_shape(graph, op, 2 * depth, dot_entry(depth, bits))),
             ("in_features", features),
             ("out_features", channels),
         )
@@ -114,7 +115,7 @@ def _fully_connected_call(graph: Graph, op: FullyConnected, operands: Operands) 
         (array,),
         (operands.read(op.input), operands.write(op.output), operands.needed_scratch()),
         RegionArg((0, 1), (0, graph.tensors[op.output].elements // channels)),
-        (files.dot_file(relu, channels % 4), files.expand_file()),
+        (files.dot_file(relu, channels % 4, bits), files.expand_file()),
     )
 
 
@@ -122,13 +123,14 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands) -> Ke
     plan = depthwise_plan(graph, op)
     if plan is None:
         raise AssertionError("asked for a plan that does not exist")
-    channels, taps = output_channels(graph, op), plan.kernel_h * plan.kernel_w
+    channels, kernel_hw, bits = output_channels(graph, op), (plan.kernel_h, plan.kernel_w), weight_bits(graph, op)
 
     def values() -> Values:
         found = channel_arithmetic(graph, op)
-        return pack_depthwise(found.weights, found.bias, found.multiplier, found.right_shift)
+        filters = found.weights.reshape(channels, *kernel_hw)
+        return pack_depthwise(filters, found.bias, found.multiplier, found.right_shift, bits)
 
-    record = channel_bytes(taps)
+    record = channel_bytes(kernel_hw, bits)
     array = ConstArray(operands.label, Section.WEIGHTS, CType.INT8, channels * record, values)
     shape = plan.shape(graph, op, is_relu(graph, op))
     channel, gather, source = files.depthwise_file(shape, plan.gather_w)
@@ -202,13 +204,13 @@ def is_relu(graph: Graph, op: Weighted) -> bool:
 
 
 def _packed(graph: Graph, op: Conv2D | FullyConnected, operands: Operands) -> ConstArray:
-    channels, depth = output_channels(graph, op), matrix_depth(graph, op) or 0
+    channels, depth, bits = output_channels(graph, op), matrix_depth(graph, op) or 0, weight_bits(graph, op)
 
     def values() -> Values:
         found = channel_arithmetic(graph, op)
-        return pack_gemm(found.weights, found.bias, found.multiplier, found.right_shift)
+        return pack_gemm(found.weights, found.bias, found.multiplier, found.right_shift, bits)
 
-    return ConstArray(operands.label, Section.WEIGHTS, CType.UINT32, packed_words(channels, depth), values)
+    return ConstArray(operands.label, Section.WEIGHTS, CType.UINT32, packed_words(channels, depth, bits), values)
 
 
 def _matrix_shape(graph: Graph, op: Weighted, x_bytes: int, entry: int, stage: int = 0) -> Fields:

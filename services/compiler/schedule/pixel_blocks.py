@@ -15,7 +15,8 @@ from services.compiler.kernels.thumb2.pack import group_bytes
 _CACHED_BYTES = 224
 _SECTOR_BYTES = 8
 _MISS_CYCLES = 6.0
-_COPY_CYCLES = 5.5
+# cycles beside waiting for 8 bytes of a group: to copy them, or to unpack twice as many
+_COPY_CYCLES = {8: 5.5, 4: 17.0}
 # the routines on the way through a block are fetched anew: some 150 sectors
 _BLOCK_CYCLES = 900.0
 _STEP_CYCLES, _OUTPUTS_CYCLES = 16.0, 110.0
@@ -34,7 +35,8 @@ class Block:
 class PixelBlocks:
     """A convolution as its matrix routine sees it: `runs` of `length` pixels of `depth` values, a multiple of 4.
 
-    `windows` tells that windows may have to be assembled before they are expanded.
+    `windows` tells that windows may have to be assembled before they are expanded, `weight_bits` that groups of
+    weights lie in flash as they are, or packed, so that they must be staged.
     """
 
     runs: int
@@ -42,6 +44,7 @@ class PixelBlocks:
     depth: int
     channels: int
     windows: bool
+    weight_bits: int = 8
 
     def scratch_bytes(self, block: Block) -> int:
         """Return the scratch of a block: its pixels, then room for two windows or for a group's weights."""
@@ -73,12 +76,14 @@ class PixelBlocks:
         """Return the smallest blocks for every number of them that a run can be cut into, staged and not."""
         pairs = -(-self.length // 2)
         counts = {-(-pairs // -(-pairs // n)) for n in range(1, pairs + 1)}
+        if self.weight_bits < 8:
+            return tuple(Block(n, staged=True) for n in counts)
         staged = (Block(n, staged=True) for n in counts if n > 1 and self.channels >= 4)
         return *map(Block, counts), *staged
 
     def _cost(self, block: Block) -> float:
         """Return the cycles of a block's choice: waiting for flash, and copying in order to wait less."""
-        copies = self._count(block) * self._sectors() * _COPY_CYCLES if block.staged else 0.0
+        copies = self._count(block) * self._sectors() * _COPY_CYCLES[self.weight_bits] if block.staged else 0.0
         return self._waiting(block) + copies
 
     def _waiting(self, block: Block) -> float:
@@ -91,7 +96,7 @@ class PixelBlocks:
         return self.runs * -(-self.length // (2 * block.pairs))
 
     def _sectors(self) -> float:
-        return self.channels / 4 * group_bytes(self.depth) / _SECTOR_BYTES
+        return self.channels / 4 * group_bytes(self.depth, self.weight_bits) / _SECTOR_BYTES
 
     def _core(self) -> float:
         pairs = self.runs * -(-self.length // 2)

@@ -21,6 +21,7 @@ from services.compiler.schedule.pixel_blocks import PixelBlocks
 # Scratch grows from the least, which is always given, to the most, where the arena has room (memory/scratch.py).
 # A depthwise plane that does not hold all rows is cut in chunks; each chunk costs a few instructions a channel.
 _LEAST_PLANE_BYTES = 1024
+_WEIGHT_BITS = {DType.INT4: 4, DType.INT8: 8}
 
 
 def scratch_sizes(graph: Graph, op: Op) -> tuple[int, ...]:
@@ -54,7 +55,12 @@ def pixel_blocks(graph: Graph, op: Conv2D) -> PixelBlocks:
     depth = padded_depth(prod(graph.tensors[op.weights].shape[1:]))
     pointwise = is_pointwise(graph, op)
     runs, length = (out_h, out_w) if pointwise and op.stride_hw != (1, 1) else (1, out_h * out_w)
-    return PixelBlocks(runs, length, depth, channels, windows=not pointwise)
+    return PixelBlocks(runs, length, depth, channels, not pointwise, weight_bits(graph, op))
+
+
+def weight_bits(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected) -> int:
+    """Return the bits of a weight that these kernels cover."""
+    return _WEIGHT_BITS[graph.tensors[op.weights].dtype]
 
 
 def is_pointwise(graph: Graph, op: Conv2D) -> bool:
@@ -66,7 +72,7 @@ def is_pointwise(graph: Graph, op: Conv2D) -> bool:
 def matrix_depth(graph: Graph, op: Conv2D | FullyConnected) -> int | None:
     """Return the values an output sums, or None where the matrix kernels would not be exact."""
     weights = graph.tensors[op.weights]
-    if not _eight_bits(graph, (op.input, op.weights, op.output)):
+    if not _eight_bits(graph, (op.input, op.output)) or weights.dtype not in _WEIGHT_BITS:
         return None
     if weights.data is not None:
         channels = channel_arithmetic(graph, op)
@@ -105,7 +111,9 @@ class DepthwisePlan:
         _, _, out_w, channels = graph.tensors[op.output].shape
         zero_point = quant_of(graph, op.output).zero_point[0]
         kernel_hw = self.kernel_h, self.kernel_w
-        return DepthwiseShape(kernel_hw, op.stride_hw, out_w, channels, self.plane_w, zero_point, relu)
+        return DepthwiseShape(
+            kernel_hw, op.stride_hw, out_w, channels, self.plane_w, zero_point, relu, weight_bits(graph, op)
+        )
 
 
 def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
@@ -116,7 +124,8 @@ def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
     _, _, in_w, in_c = graph.tensors[op.input].shape
     _, out_h, out_w, _ = graph.tensors[op.output].shape
     if (
-        not _eight_bits(graph, (op.input, op.weights, op.output))
+        not _eight_bits(graph, (op.input, op.output))
+        or graph.tensors[op.weights].dtype not in _WEIGHT_BITS
         or channels != in_c
         or op.dilation_hw != (1, 1)
         or max(op.padding.top, op.padding.bottom) >= kernel_h

@@ -25,6 +25,8 @@ _MAX_POST_INDEX = 255
 _MAX_LOAD_OFFSET = 1020
 _MOST_TILE_LINES = 205
 
+# loads of weights of four bits and their bytes, the largest first: none reaches beyond the row
+_PACKED_LOADS = (("ldr", 4), ("ldrh", 2), ("ldrb", 1))
 # the label of the loop over the filter's rows, kernel_h times
 UNPACK_LOOP = "3"
 
@@ -43,6 +45,7 @@ class DepthwiseShape:
     plane_w: int
     zero_point: int
     relu: bool
+    weight_bits: int = 8
 
     @property
     def row_bytes(self) -> int:
@@ -188,7 +191,7 @@ def depthwise(name: str, shape: DepthwiseShape) -> Routine:
     """Return `name(plane, out, channel, rows)`: `rows` output rows of one channel from row 0 of the plane.
 
     `channel` is the multiplier and the doubled bias (int32 each, at any address), the right shift less 1, then the
-    filter's values by rows (int8 each).
+    filter by rows (see `pack.py`).
     """
     tiles = _tiles(shape)
     filter_words = 0 if shape.resident else shape.kernel_hw[0] * len(shape.pairs)
@@ -287,13 +290,25 @@ def _unpack_row(
     shape: DepthwiseShape, taps: tuple[str, ...], targets: Iterator[str], stores: Iterator[str]
 ) -> Iterator[str]:
     """Yield the code of a filter row: every pair of taps in its target, then stored unless it stays there."""
-    yield from (f"ldrsb {r}, [r2], #1" for r in taps[: shape.kernel_hw[1]])
+    yield from _load_taps(taps[: shape.kernel_hw[1]], shape.weight_bits)
     for first, second in shape.pairs:
         target = next(targets)
         yield f"pkhbt {target}, {taps[first]}, {taps[second]}, lsl #16"
         yield f"sadd16 {target}, {target}, {target}"
         if (store := next(stores, None)) is not None:
             yield store
+
+
+def _load_taps(registers: tuple[str, ...], bits: int) -> Iterator[str]:
+    """Yield the code that loads a filter row's taps, sign-extended; r2 advances to the next row."""
+    if bits == 8:
+        yield from (f"ldrsb {r}, [r2], #1" for r in registers)
+        return
+    while registers:
+        load, step = next(one for one in _PACKED_LOADS if one[1] <= -(-len(registers) // 2))
+        some, registers = registers[: 2 * step], registers[2 * step :]
+        yield f"{load} {some[-1]}, [r2], #{step}"
+        yield from (f"sbfx {r}, {some[-1]}, #{4 * number}, #4" for number, r in enumerate(some))
 
 
 def gather(name: str, width: int, channels: int, row_gap_bytes: int) -> Routine:

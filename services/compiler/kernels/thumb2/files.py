@@ -42,22 +42,22 @@ def source_text(file: str) -> str:
     return (_FOLDER / file).read_text(encoding="utf-8")
 
 
-def gemm_file(relu: bool, tail: int) -> KernelSource:
+def gemm_file(relu: bool, tail: int, bits: int) -> KernelSource:
     """Return the matrix routine for pairs of pixels."""
-    name = gemm_name(relu, tail)
+    name = gemm_name(relu, tail, bits)
     return KernelSource(
         f"{name}.c",
         (f"tf_gemm {name};",),
         "Two pixels times four packed channels.",
-        lambda: (gemm(relu, tail),),
+        lambda: (gemm(relu, tail, bits),),
     )
 
 
-def dot_file(relu: bool, tail: int) -> KernelSource:
+def dot_file(relu: bool, tail: int, bits: int) -> KernelSource:
     """Return the matrix routine for one vector."""
-    name = dot_name(relu, tail)
+    name = dot_name(relu, tail, bits)
     return KernelSource(
-        f"{name}.c", (f"tf_dot {name};",), "One vector times four packed channels.", lambda: (dot(relu, tail),)
+        f"{name}.c", (f"tf_dot {name};",), "One vector times four packed channels.", lambda: (dot(relu, tail, bits),)
     )
 
 
@@ -74,9 +74,10 @@ def expand_file() -> KernelSource:
 def depthwise_file(shape: DepthwiseShape, gather_w: int) -> tuple[str, str, KernelSource]:
     """Return the names of the channel and the gather routine of a depthwise shape, and their file."""
     (kernel_h, kernel_w), (stride_h, stride_w) = shape.kernel_hw, shape.stride_hw
+    marks = f"{'_relu' if shape.relu else ''}{'_s4' if shape.weight_bits == 4 else ''}"
     tag = (
         f"{kernel_h}x{kernel_w}_s{stride_h}x{stride_w}_w{shape.out_w}_c{shape.channels}_p{shape.plane_w}"
-        f"_g{gather_w}_z{shape.zero_point + 128}{'_relu' if shape.relu else ''}"
+        f"_g{gather_w}_z{shape.zero_point + 128}{marks}"
     )
     channel, loader = f"tf_depthwise_{tag}", f"tf_gather_{tag}"
 

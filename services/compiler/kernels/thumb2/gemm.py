@@ -7,12 +7,14 @@ The pixels come as int16 in the order the weights are packed in (see `pack.py`),
 Groups of channels are the outer loop and pairs of pixels the inner one, so that a group's weights are used for a
 whole block of pixels while the code in use fits the 1 KiB instruction cache of an STM32L4. A group larger than its
 data cache of 256 bytes would be fetched from flash again for every pair: such groups are first copied to RAM.
+Weights of four bits are unpacked on the way (see `staging.py`).
 """
 
 from __future__ import annotations
 
 from services.compiler.kernels.thumb2.assembly import SAVED_BYTES, Routine
 from services.compiler.kernels.thumb2.requantize import Requantize
+from services.compiler.kernels.thumb2.staging import copy_group, unpack_group
 
 # steps (of 2 k each) in the unrolled loop: 384 bytes
 STEPS = 8
@@ -24,7 +26,6 @@ STEP_BYTES = 48
 _OUT, _PAIR_OUT, _X, _X_END, _X_START, _GROUP, _WEIGHTS_END = 0, 8, 16, 20, 24, 28, 32
 _ENTRY, _OUT_END, _OFFSET, _OUT_STEP, _X_BYTES, _STAGE, _NEXT = 36, 40, 44, 48, 52, 56, 60
 _FRAME = 64
-_STARTS_BYTES = 16
 # channels that each pair after the last four stores, by the number of channels modulo 4
 TAIL_STORES: dict[int, tuple[int, ...]] = {0: (), 1: (1,), 2: (2,), 3: (2, 1)}
 
@@ -54,9 +55,9 @@ _TAIL_STEP = (
 )
 
 
-def gemm_name(relu: bool, tail: int) -> str:
-    """Return the routine's C name; `tail` is the number of output channels modulo 4."""
-    return f"tf_gemm{'_relu' if relu else ''}_t{tail}_s8"
+def gemm_name(relu: bool, tail: int, bits: int) -> str:
+    """Return the routine's C name; `tail` is the number of output channels modulo 4, `bits` those of a weight."""
+    return f"tf_gemm{'_relu' if relu else ''}_t{tail}_s{bits}"
 
 
 def gemm_entry(depth: int) -> int:
@@ -64,14 +65,14 @@ def gemm_entry(depth: int) -> int:
     return (-(depth // 2) % STEPS) * STEP_BYTES
 
 
-def gemm(relu: bool, tail: int) -> Routine:
+def gemm(relu: bool, tail: int, bits: int = 8) -> Routine:
     """Return `name(x, weights, out0, out1, shape, pairs)`; x [pairs][depth/2][2 pixels][2] int16.
 
     Outputs are [channels] int8 at out0 and out1, then at the same two advanced by shape's `out_step` for every
-    further pair. `pairs` is at least 1. Where shape's `stage` is not 0, several pairs use a copy of each group, as
-    long as `staged_bytes`, that many bytes behind the start of x.
+    further pair. `pairs` is at least 1. Where shape's `stage` is not 0, several pairs use a copy of each group, that
+    many bytes behind the start of x. Weights of four bits always need the stage.
     """
-    name = gemm_name(relu, tail)
+    name = gemm_name(relu, tail, bits)
     requantize = Requantize(relu)
     prototype = (
         f"void {name}(const int16_t *x, const uint32_t *weights, int8_t *out0, int8_t *out1, "
@@ -82,10 +83,7 @@ def gemm(relu: bool, tail: int) -> Routine:
         f"ldrd r4, r9, [sp, #{_FRAME + SAVED_BYTES}]",
         "ldm r4, {r4, r5, r6, r7, r8, r10}",
         f"strd r7, r8, [sp, #{_OFFSET}]",
-        "cmp r9, #1",
-        "bne 8f",
-        "mov r10, #0",
-        "8:",
+        *(("cmp r9, #1", "bne 8f", "mov r10, #0", "8:") if bits == 8 else ()),
         f"strd r4, r10, [sp, #{_X_BYTES}]",
         f"str r0, [sp, #{_X_START}]",
         "mla r9, r9, r4, r0",
@@ -99,9 +97,7 @@ def gemm(relu: bool, tail: int) -> Routine:
         "cmp r2, r6",
         "beq 9f",
         "1:",
-        *_start_group(weights_per_x="lsl #0", channels=4),
-        *_stage_group(),
-        *_first_pair(),
+        *_start_group(4, bits, "10"),
         "2:",
         "ldm lr!, {r4-r7}",
         "mov r8, r4",
@@ -124,21 +120,20 @@ def gemm(relu: bool, tail: int) -> Routine:
         "cmp r2, r0",
         "bne 1b",
         "9:",
-        *_tail(requantize, TAIL_STORES[tail]),
+        *_tail(requantize, TAIL_STORES[tail], bits),
     )
     return Routine(name, prototype, body, _FRAME)
 
 
-def _tail(requantize: Requantize, stores: tuple[int, ...]) -> tuple[str, ...]:
-    return tuple(line for label, count in zip((4, 6), stores, strict=False) for line in _pair(requantize, label, count))
+def _tail(requantize: Requantize, stores: tuple[int, ...], bits: int) -> tuple[str, ...]:
+    labels = zip((4, 6), stores, strict=False)
+    return tuple(line for label, count in labels for line in _pair(requantize, label, count, bits))
 
 
-def _pair(requantize: Requantize, label: int, stores: int) -> tuple[str, ...]:
+def _pair(requantize: Requantize, label: int, stores: int, bits: int) -> tuple[str, ...]:
     """Return the code of one or two last channels."""
     return (
-        *_start_group(weights_per_x="lsr #1", channels=stores),
-        f"strd lr, r0, [sp, #{_GROUP}]",
-        *_first_pair(),
+        *_start_group(stores, bits, f"1{label}"),
         f"{label}:",
         "ldm lr!, {r4, r5}",
         "mov r8, r4",
@@ -156,55 +151,50 @@ def _pair(requantize: Requantize, label: int, stores: int) -> tuple[str, ...]:
     )
 
 
-def _start_group(weights_per_x: str, channels: int) -> tuple[str, ...]:
-    """Return the code that takes a group's weights at lr: r0 becomes their end, r1 the next group."""
-    return (
+def _start_group(channels: int, bits: int, label: str) -> tuple[str, ...]:
+    """Return the code that takes a group's weights at lr: where it and the next begin, its copy, the first outputs.
+
+    After it lr is where the group's weights are read from.
+    """
+    halved = (channels < 4) + (bits == 4)
+    code: tuple[str, ...] = (
         f"ldr r0, [sp, #{_X_BYTES}]",
-        f"add r0, lr, r0, {weights_per_x}",
-        f"add r0, r0, #{16 if channels == 4 else 8}",
+        f"add r0, lr, r0, {f'lsr #{halved}' if halved else 'lsl #0'}",
+        f"add r0, r0, #{_starts_bytes(channels)}",
         f"add r1, r0, #{4 + 4 * channels}",
         f"str r1, [sp, #{_NEXT}]",
     )
-
-
-def _stage_group() -> tuple[str, ...]:
-    """Return the code that copies a group where asked, and keeps its start and the end of its weights.
-
-    A group is a word and then an even or odd number of 16 bytes, at least 3.
-    """
+    if bits == 4:
+        code += _staged(channels, unpack_group(label, channels))
+    elif channels == 4:
+        copy = _staged(channels, copy_group(label))
+        code += f"ldr r2, [sp, #{_STAGE}]", "cmp r2, #0", "beq 8f", *copy, "8:"
+    if bits == 8:
+        code += (f"strd lr, r0, [sp, #{_GROUP}]",)
     return (
-        f"ldr r2, [sp, #{_STAGE}]",
-        "cmp r2, #0",
-        "beq 8f",
-        f"ldr r3, [sp, #{_X_START}]",
-        "add r2, r2, r3",
-        "sub r3, r2, lr",
-        "add r3, r3, r0",
-        f"strd r2, r3, [sp, #{_GROUP}]",
-        "ldr r4, [lr], #4",
-        "str r4, [r2], #4",
-        "sub r3, r1, lr",
-        "tst r3, #16",
-        "beq 10f",
-        "ldm lr!, {r4-r7}",
-        "stm r2!, {r4-r7}",
-        "10:",
-        "ldm lr!, {r4-r11}",
-        "stm r2!, {r4-r11}",
-        "cmp lr, r1",
-        "bne 10b",
-        f"ldrd lr, r0, [sp, #{_GROUP}]",
-        "8:",
-        f"strd lr, r0, [sp, #{_GROUP}]",
-    )
-
-
-def _first_pair() -> tuple[str, ...]:
-    return (
+        *code,
         f"ldrd r2, r3, [sp, #{_OUT}]",
         f"strd r2, r3, [sp, #{_PAIR_OUT}]",
         f"ldr r12, [sp, #{_X_START}]",
     )
+
+
+def _staged(channels: int, bring: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the code that brings a group to its stage, and lr and r0 to its start and the end of its weights."""
+    return (
+        f"ldrd r3, r2, [sp, #{_X_BYTES}]",
+        f"ldr r4, [sp, #{_X_START}]",
+        "add r2, r2, r4",
+        f"add r3, r2, r3, {'lsl #0' if channels == 4 else 'lsr #1'}",
+        f"add r3, r3, #{_starts_bytes(channels)}",
+        f"strd r2, r3, [sp, #{_GROUP}]",
+        *bring,
+        f"ldrd lr, r0, [sp, #{_GROUP}]",
+    )
+
+
+def _starts_bytes(channels: int) -> int:
+    return 16 if channels == 4 else 8
 
 
 def _next_pair(label: str) -> tuple[str, ...]:

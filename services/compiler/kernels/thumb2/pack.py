@@ -12,15 +12,16 @@ Words = npt.NDArray[np.uint32]
 _LANES = ((0, 2), (1, 3))
 
 
-def packed_words(channels: int, depth: int) -> int:
+def packed_words(channels: int, depth: int, bits: int = 8) -> int:
     """Return the number of words of `pack_gemm`: starts, weights, multipliers and shifts of every group."""
     pairs = -(-channels // 2)
-    return pairs * (2 + padded_depth(depth) // 2) + channels + channels // 4 + -(-(channels % 4) // 2)
+    weights = pairs * padded_depth(depth) // (2 if bits == 8 else 4)
+    return pairs * 2 + weights + channels + channels // 4 + -(-(channels % 4) // 2)
 
 
-def group_bytes(depth: int) -> int:
+def group_bytes(depth: int, bits: int = 8) -> int:
     """Return the bytes of a group of four channels in `pack_gemm`."""
-    return 4 * padded_depth(depth) + 36
+    return padded_depth(depth) * bits // 2 + 36
 
 
 def padded_depth(depth: int) -> int:
@@ -47,11 +48,13 @@ def pack_gemm(
     bias: npt.NDArray[np.int32],
     multiplier: npt.NDArray[np.int32],
     right_shift: npt.NDArray[np.int32],
+    bits: int = 8,
 ) -> Words:
     """Return the stream of a matrix kernel: groups of 4 channels, then pairs of what is left.
 
     A group holds its accumulators' start values, its weights by k, a word of shifts less 1 (a byte a channel) and
-    its multipliers. `weights` is [channels, depth] int8; the others are [channels], shifts 1 to 31.
+    its multipliers. `weights` is [channels, depth] int8, of four bits values of -8 to 7, of which a word then holds
+    two of the stream (see `staging.py`); the others are [channels], shifts 1 to 31.
     """
     channels, depth = weights.shape
     if not ((right_shift >= 1) & (right_shift <= MAX_RIGHT_SHIFT)).all():
@@ -69,8 +72,9 @@ def pack_gemm(
         for pair in members:
             low, high = int(starts[2 * pair]), int(starts[2 * pair + 1])
             words += [low, low + 256 * high]
-        for k in range(0, padded.shape[1], 4):
-            words += [_word(halves[pair, k : k + 4], lanes) for lanes in _LANES for pair in members]
+        quads = range(0, padded.shape[1], 4)
+        stream = [_word(halves[pair, k : k + 4], lanes) for k in quads for lanes in _LANES for pair in members]
+        words += stream if bits == 8 else _nibbles(stream)
         ends = slice(first, min(first + 2 * pairs, channels))
         words.append(sum(int(shift - 1) << 8 * number for number, shift in enumerate(right_shift[ends])))
         words += [int(m) for m in multiplier[ends]]
@@ -82,9 +86,24 @@ def _word(halves: npt.NDArray[np.int64], lanes: tuple[int, int]) -> int:
     return (int(halves[lanes[0]]) & 0xFFFF) | (int(halves[lanes[1]]) & 0xFFFF) << 16
 
 
-def channel_bytes(taps: int) -> int:
+def _nibbles(stream: list[int]) -> list[int]:
+    """Return two words of the stream in one: 8 more than their bytes' values in the low and in the high halves."""
+    unsigned = [(low + 0x0808 & 0xFFFF) | (high + 0x0808 & 0xFFFF) << 16 for low, high in map(_halves, stream)]
+    return [first | second << 4 for first, second in zip(unsigned[0::2], unsigned[1::2], strict=True)]
+
+
+def _halves(word: int) -> tuple[int, int]:
+    return word & 0xFFFF, word >> 16
+
+
+def channel_bytes(kernel_hw: tuple[int, int], bits: int = 8) -> int:
     """Return the bytes of one channel of `pack_depthwise`."""
-    return 9 + taps
+    return 9 + kernel_hw[0] * filter_row_bytes(kernel_hw[1], bits)
+
+
+def filter_row_bytes(kernel_w: int, bits: int) -> int:
+    """Return the bytes of one row of a filter; rows begin with a byte of their own."""
+    return -(-kernel_w * bits // 8)
 
 
 def pack_depthwise(
@@ -92,13 +111,21 @@ def pack_depthwise(
     bias: npt.NDArray[np.int32],
     multiplier: npt.NDArray[np.int32],
     right_shift: npt.NDArray[np.int32],
+    bits: int = 8,
 ) -> npt.NDArray[np.int8]:
-    """Return the records of a depthwise layer's channels: multiplier, doubled bias, shift less 1, filter.
+    """Return the records of a depthwise layer's channels: multiplier, doubled bias, shift less 1, filter by rows.
 
-    `weights` is [channels, taps] int8; the others are [channels], shifts 1 to 31.
+    `weights` is [channels, kernel_h, kernel_w] int8, of four bits with the first of two in the low half of a byte; the
+    others are [channels], shifts 1 to 31.
     """
+    rows = weights if bits == 8 else _packed_rows(weights)
     records = [
         np.array([m, 2 * int(b)], np.int64).astype(np.int32).tobytes() + bytes([int(s) - 1]) + w.tobytes()
-        for w, b, m, s in zip(weights, bias, multiplier, right_shift, strict=True)
+        for w, b, m, s in zip(rows, bias, multiplier, right_shift, strict=True)
     ]
     return np.frombuffer(b"".join(records), np.int8)
+
+
+def _packed_rows(weights: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
+    even = np.pad(weights, ((0, 0), (0, 0), (0, weights.shape[2] % 2))).astype(np.uint8) & 15
+    return np.asarray(even[..., 0::2] | even[..., 1::2] << 4, np.uint8)

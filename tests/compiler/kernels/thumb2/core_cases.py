@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation, Conv2D, DepthwiseConv2D, FullyConnected, Padding
-from services.compiler.ir.tensor import QuantParams, TensorId
+from services.compiler.ir.tensor import DType, QuantParams, TensorId
 from tests.compiler.graph_maker import GraphMaker
 
 NO_PADDING = Padding()
@@ -511,6 +511,67 @@ def _additions() -> dict[str, CoreCase]:
     }
 
 
+def four_bits(m: GraphMaker, y: TensorId) -> None:
+    """Weights of four bits, all values of them."""
+    w = m.ops[-1].inputs[1]
+    tensor = m.tensors[w]
+    data = m.random.integers(-8, 8, tensor.shape).astype(np.int8)
+    m.tensors[w] = replace(tensor, dtype=DType.INT4, data=data)
+    spread(m)
+    output = m.same_quant(y)
+    set_output(m, y, output.scale[0] / 12, output.zero_point[0])
+
+
+def _four_bits() -> dict[str, CoreCase]:
+    cases = {
+        f"int4 pointwise {k} to {n} on {h}x3": tuned(conv(n, (1, 1), activation=a), (1, h, 3, k), four_bits)
+        for k, n, h, a in (
+            (4, 4, 1, Activation.NONE),
+            (4, 1, 2, RELU),
+            (8, 2, 3, Activation.NONE),
+            (12, 3, 1, RELU),
+            (16, 8, 7, Activation.NONE),
+            (20, 7, 2, RELU),
+            (64, 9, 5, Activation.NONE),
+            (100, 6, 9, RELU),
+            (260, 12, 2, Activation.NONE),
+        )
+    }
+    cases |= {
+        f"int4 conv {k} of {c}": tuned(conv(5, k, s), (1, 7, 6, c), four_bits)
+        for k, c, s in (((3, 3), 3, 1), ((3, 3), 16, 1), ((5, 5), 1, 2), ((1, 7), 4, 1), ((3, 1), 5, 2))
+    }
+    cases |= {
+        f"int4 depthwise {k} stride {s}": tuned(depthwise(k, (s, s), activation=a), (1, 9, 8, 3), four_bits)
+        for (k, a), s in product(
+            (
+                ((3, 3), RELU),
+                ((3, 2), Activation.NONE),
+                ((5, 5), RELU),
+                ((7, 7), Activation.NONE),
+                ((2, 4), RELU),
+                ((4, 6), Activation.NONE),
+                ((3, 8), RELU),
+                ((2, 9), Activation.NONE),
+                ((2, 10), RELU),
+            ),
+            (1, 2),
+        )
+    }
+    return cases | {
+        f"int4 dense {k} to {n} of {b}": tuned(dense(n, per_channel=True, activation=a), (b, k), four_bits)
+        for k, n, b, a in (
+            (1, 1, 1, RELU),
+            (4, 4, 1, Activation.NONE),
+            (7, 2, 3, RELU),
+            (16, 3, 1, Activation.NONE),
+            (33, 5, 2, RELU),
+            (640, 10, 1, Activation.NONE),
+            (128, 128, 1, RELU),
+        )
+    }
+
+
 CORE_CASES: dict[str, CoreCase] = {
     **_pointwise(),
     **_convolutions(),
@@ -519,4 +580,5 @@ CORE_CASES: dict[str, CoreCase] = {
     **_activations(),
     **_numbers(),
     **_additions(),
+    **_four_bits(),
 }

@@ -22,7 +22,8 @@ def depthwise_sources() -> dict[str, KernelSource]:
     cases = product(kernels, ((1, 1), (2, 2)), (1, 2, 5, 16), (1, 48, 300), (False, True))
     for kernel, stride, out_w, channels, relu in cases:
         width = plane_width(out_w, kernel[1], stride[1])
-        shape = DepthwiseShape(kernel, stride, out_w, channels, width, -128 if relu else 5, relu)
+        bits = 4 if out_w == 2 else 8
+        shape = DepthwiseShape(kernel, stride, out_w, channels, width, -128 if relu else 5, relu, bits)
         if supported(shape):
             source = files.depthwise_file(shape, max(1, width - 3))[2]
             found[source.file] = source
@@ -32,8 +33,8 @@ def depthwise_sources() -> dict[str, KernelSource]:
 def test_sizes_of_routines_are_those_of_the_assembler(tmp_path: Path) -> None:
     sources = depthwise_sources()
     assert len(sources) > 200
-    for relu, tail in product((False, True), range(4)):
-        sources |= {s.file: s for s in (files.gemm_file(relu, tail), files.dot_file(relu, tail))}
+    for relu, tail, bits in product((False, True), range(4), (4, 8)):
+        sources |= {s.file: s for s in (files.gemm_file(relu, tail, bits), files.dot_file(relu, tail, bits))}
     fixed = (files.expand_file(), files.expand_pair_file(), files.add_file(False), files.add_file(True))
     sources |= {source.file: source for source in fixed}
     (tmp_path / KERNEL_HEADER).write_text(kernel_text(KERNEL_HEADER))
