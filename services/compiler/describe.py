@@ -14,12 +14,14 @@ from services.compiler.library import (
     LibraryManifest,
     MemoryBytes,
     PlanFacts,
+    SightFacts,
     TwinFacts,
 )
 from services.compiler.macs import graph_macs, op_macs
 from services.compiler.options import CompileOptions
 from services.compiler.passes.strip_edge_transpose import EdgeAxes, Permutation
 from services.compiler.planned import Planned
+from services.compiler.receptive_field import Sight, receptive_fields
 from tinyfarm import __version__
 
 
@@ -100,8 +102,8 @@ def _tensor(planned: Planned, tensor_id: TensorId, declared: Tensor, permutation
 
 
 def _layers(planned: Planned, name: str) -> tuple[LayerFacts, ...]:
-    graph = planned.graph
-    facts = []
+    graph, seen, facts = planned.graph, receptive_fields(planned.graph), []
+    stages = [stage.kind.value for stage in planned.schedule.stages for _ in stage.steps]
     for layer in planned.program.layers:
         op = graph.ops[layer.op_index]
         facts.append(
@@ -114,9 +116,18 @@ def _layers(planned: Planned, name: str) -> tuple[LayerFacts, ...]:
                 output_shape=graph.tensors[op.output].shape,
                 live_bytes=planned.memory.live_bytes[layer.index],
                 buffers=_live_buffers(planned, layer.index),
+                stage=stages[layer.index],
+                sight=_sight(seen.get(op.output)),
             )
         )
     return tuple(facts)
+
+
+def _sight(sight: Sight | None) -> SightFacts | None:
+    if sight is None:
+        return None
+    step_h, step_w = sight.step_hw
+    return SightFacts(sight.pixels_hw, (float(step_h), float(step_w)))
 
 
 def _live_buffers(planned: Planned, step: int) -> tuple[BufferFacts, ...]:

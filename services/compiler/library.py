@@ -63,8 +63,16 @@ class BufferFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SightFacts:
+    """Rows and columns of the input that one value of a layer depends on, and those from one value to the next."""
+
+    receptive_field_hw: tuple[int, int]
+    step_hw: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
 class LayerFacts:
-    """One layer: its C function, work, output and memory."""
+    """One layer: its C function, the kind of its stage, work, output and memory; what it sees, if it is an image."""
 
     index: int
     name: str
@@ -74,6 +82,8 @@ class LayerFacts:
     output_shape: tuple[int, ...]
     live_bytes: int
     buffers: tuple[BufferFacts, ...]
+    stage: str
+    sight: SightFacts | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,19 @@ def test_run_leaves_library_firmware_and_outputs(tinyfarm, tmp_path):
     assert all((folder / "library" / name).is_file() for name in (*manifest["sources"], manifest["header"]))
 
 
+def test_explain_draws_models_side_by_side(tinyfarm, tmp_path):
+    (tmp_path / "small.tflite").write_bytes(e2e_models.small())
+    (tmp_path / "large.tflite").write_bytes(e2e_models.half_mib_of_activations())
+    models = (tmp_path / "small.tflite", tmp_path / "large.tflite")
+    document = json.loads(tinyfarm("explain", *models, "--target", "nano33ble", "-o", tmp_path / "p.html", "--json"))
+    small, large = document["networks"]
+    assert (small["name"], large["name"]) == ("small", "large")
+    assert large["arena_bytes"] > 256 * 1024 and small["layers"][0]["receptive_field_hw"] == [3, 3]
+    page = (tmp_path / "p.html").read_text()
+    assert page.count("<h2>") == 2 and "Weights against activations" in page
+    assert "small" in tinyfarm("explain", models[0], "--schedule", "per-layer")
+
+
 def test_compile_writes_the_library_and_its_job_can_be_found(tinyfarm, tmp_path):
     (tmp_path / "small.tflite").write_bytes(e2e_models.small())
     text = tinyfarm("compile", tmp_path / "small.tflite", "--target", "nano33ble", "-o", tmp_path / "c", "--json")

@@ -1,0 +1,90 @@
+"""What every tensor sees of the image: its receptive field and the step between its values, in input pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import (
+    Add,
+    AveragePool2D,
+    Concatenation,
+    Conv2D,
+    DepthwiseConv2D,
+    HardSwish,
+    LeakyRelu,
+    Logistic,
+    MaxPool2D,
+    Mul,
+    Op,
+    Pad,
+    Quantize,
+    Relu,
+    ResizeNearestNeighbor,
+    RnnPool,
+    Sub,
+    Tanh,
+)
+from services.compiler.ir.tensor import TensorId
+
+_POINTWISE = Add | Sub | Mul | Concatenation | HardSwish | LeakyRelu | Logistic | Tanh | Relu | Quantize | Pad
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Rows and columns of the input that one value depends on, and those from one value to the next."""
+
+    field_hw: tuple[Fraction, Fraction]
+    step_hw: tuple[Fraction, Fraction]
+
+    @property
+    def pixels_hw(self) -> tuple[int, int]:
+        """The receptive field in whole pixels."""
+        return -(-self.field_hw[0] // 1), -(-self.field_hw[1] // 1)
+
+
+_ONE = (Fraction(1), Fraction(1))
+
+
+def receptive_fields(graph: Graph) -> Mapping[TensorId, Sight]:
+    """Return the sight of every tensor that is still an image of a single input; padding is looked through.
+
+    Source: Araujo et al., Computing Receptive Fields of Convolutional Neural Networks, Distill 2019.
+    """
+    images = [t for t in graph.inputs if len(graph.tensors[t].shape) == 4]
+    seen = {images[0]: Sight(_ONE, _ONE)} if len(graph.inputs) == len(images) == 1 else {}
+    for op in graph.ops:
+        data = [t for t in op.inputs if not graph.tensors[t].is_constant]
+        if data and all(t in seen for t in data) and (sight := _through(graph, op, [seen[t] for t in data])):
+            seen[op.output] = sight
+    return seen
+
+
+def _through(graph: Graph, op: Op, sights: list[Sight]) -> Sight | None:
+    source = sights[0]
+    match op:
+        case Conv2D() | DepthwiseConv2D():
+            _, kernel_h, kernel_w, _ = graph.tensors[op.weights].shape
+            reach = ((kernel_h - 1) * op.dilation_hw[0], (kernel_w - 1) * op.dilation_hw[1])
+            return _windowed(source, reach, op.stride_hw)
+        case AveragePool2D() | MaxPool2D() | RnnPool():
+            return _windowed(source, (op.kernel_hw[0] - 1, op.kernel_hw[1] - 1), op.stride_hw)
+        case ResizeNearestNeighbor():
+            sizes = [graph.tensors[t].shape for t in (op.input, op.output)]
+            step_h, step_w = (source.step_hw[a] * Fraction(sizes[0][1 + a], sizes[1][1 + a]) for a in (0, 1))
+            return Sight(source.field_hw, (step_h, step_w))
+        case _ if isinstance(op, _POINTWISE):
+            field_h, field_w = (max(s.field_hw[a] for s in sights) for a in (0, 1))
+            return Sight((field_h, field_w), source.step_hw)
+        case _:
+            return None
+
+
+def _windowed(source: Sight, reach_hw: tuple[int, int], stride_hw: tuple[int, int]) -> Sight:
+    (field_h, field_w), (step_h, step_w) = source.field_hw, source.step_hw
+    return Sight(
+        (field_h + reach_hw[0] * step_h, field_w + reach_hw[1] * step_w),
+        (step_h * stride_hw[0], step_w * stride_hw[1]),
+    )

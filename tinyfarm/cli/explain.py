@@ -1,0 +1,75 @@
+"""`tinyfarm explain`: pictures of what networks need."""
+
+from __future__ import annotations
+
+import json as json_format
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinyfarm.cli.connect import connected
+from tinyfarm.cli.options import Interface, Json, Kernels, Server, existing_file, interface_of, kernels_of, output_file
+from tinyfarm.cli.output import print_json, print_line, print_table
+from tinyfarm.cli.progress import follow
+from tinyfarm.client import Client, ServerFaultError
+from tinyfarm.client.budgets import schedule_request
+from tinyfarm.pictures.facts import Facts, facts_of
+from tinyfarm.pictures.page import explain_page, table_row
+from tinyfarm.up import COMPILE_AND_RUN
+from tinyfarm.v1 import compile_pb2
+
+_COLUMNS = ("network", "input", "MACs", "weights and tables", "arena", "arena / weights", "least possible", "schedule")
+
+
+def command(
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help=".tflite or .onnx files.")],
+    *,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The HTML page to write.")] = None,
+    target: Annotated[str, typer.Option("--target", "--board", help="A name of `tinyfarm targets`.")] = "nucleo-l4r5zi",
+    schedules: Annotated[
+        list[str] | None,
+        typer.Option("--schedule", help="auto, per-layer, patch[:HxW] or streaming; several are shown side by side."),
+    ] = None,
+    io: Interface = "int8",
+    kernels: Kernels = "core",
+    json: Json = False,
+    server: Server = None,
+) -> None:
+    """Show what networks need: memory over time, the arena, multiply-accumulates, receptive fields.
+
+    Writes one HTML page that needs no network and no other file. Networks need not fit the target.
+    """
+    for model in models:
+        existing_file(model)
+    output_file(output)
+    wanted = [
+        compile_pb2.CompileOptions(
+            schedule=schedule_request(schedule), interface=interface_of(io), kernels=kernels_of(kernels)
+        )
+        for schedule in schedules or ["auto"]
+    ]
+    with connected(server, COMPILE_AND_RUN) as client:
+        networks = [_facts(client, model, target, options) for model in models for options in wanted]
+    if output is not None:
+        output.write_text(explain_page(networks), encoding="utf-8")
+    if json:
+        print_json({"output": str(output) if output else None, "networks": [asdict(n) for n in networks]})
+        return
+    print_table("", _COLUMNS, [table_row(n) for n in networks])
+    print_line(f"pictures in {output}" if output else "pictures: add -o PAGE.html")
+
+
+def _facts(client: Client, model: Path, target: str, options: compile_pb2.CompileOptions) -> Facts:
+    job = client.submit_compile(model, target=target, options=options)
+    result = follow(client, job, f"compiling {model.name}").compile_result
+    try:
+        return facts_of(json_format.loads(result.manifest_json))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServerFaultError(
+            f"the manifest of {result.name!r} is not one that this client reads: {error!r}",
+            reason="BAD_MANIFEST",
+            subject="manifest_json",
+            hint="client and server should be of one version",
+        ) from None

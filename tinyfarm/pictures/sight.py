@@ -1,0 +1,123 @@
+"""Receptive fields: what one value of each layer sees of the image, and what patches would read twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil, floor
+
+from tinyfarm.pictures.facts import Facts, Layer
+from tinyfarm.pictures.frame import WIDTH, image_runs
+from tinyfarm.pictures.svg import ACCENT, GRID, INK, MUTED, Svg
+
+_SIDE, _LEFT, _TOP = 250.0, 20.0, 30.0
+_SHADES = ("#08306b", "#2171b5", "#4292c6", "#6baed6", "#9ecae1", "#c6dbef")
+_GRIDS = (1, 2, 3, 4)
+
+
+def sight_picture(facts: Facts) -> str | None:
+    """Return the picture, or None for networks that read no image."""
+    if len(facts.input_shape) != 4 or min(facts.input_shape[1:3]) == 1:
+        return None
+    last = patch_stage_end(facts)
+    if last is None:
+        return None
+    svg = Svg(WIDTH, _SIDE + _TOP + 60, f"Receptive fields of {facts.name}")
+    _fields(svg, facts)
+    _patch(svg, facts, facts.layers[last])
+    _overlaps(svg, facts, last)
+    return svg.markup()
+
+
+def patch_stage_end(facts: Facts) -> int | None:
+    """Return the last layer of the first stage that runs in patches or rows; where none does, the last layer whose
+    memory is above half of the peak: up to there patches would help. None where that is no image.
+    """
+    parts = [i for i, layer in enumerate(facts.layers) if layer.stage in ("patch", "streaming")]
+    large = [
+        i for i, layer in enumerate(facts.layers) if 2 * layer.live_bytes > max(a.live_bytes for a in facts.layers)
+    ]
+    images = [i for i in (parts or large) if facts.layers[i].image_hw and facts.layers[i].receptive_field_hw]
+    return max(images, default=None)
+
+
+def _scaled(facts: Facts) -> float:
+    return _SIDE / max(facts.input_shape[1:3])
+
+
+def _fields(svg: Svg, facts: Facts) -> None:
+    """Nested squares on the image: one for each image size, of the last layer that writes it."""
+    height, width = (n * _scaled(facts) for n in facts.input_shape[1:3])
+    svg.text(_LEFT, 16, f"what one value sees of the {facts.input_shape[1]}×{facts.input_shape[2]} image", bold=True)
+    svg.rect(_LEFT, _TOP, width, height, "#f7f8fa", stroke=MUTED)
+    runs = [(name, facts.layers[stop - 1]) for _, stop, name in image_runs(facts.layers)]
+    seen = [(name, layer) for name, layer in runs if layer.receptive_field_hw and layer.image_hw]
+    for number, (name, layer) in reversed(list(enumerate(seen[: len(_SHADES)]))):
+        assert layer.receptive_field_hw is not None
+        field_h, field_w = (min(n * _scaled(facts), side) for n, side in
+                            zip(layer.receptive_field_hw, (height, width), strict=True))  # fmt: skip
+        tip = f"a value of {layer.name} ({name}) sees {_hw(layer.receptive_field_hw)} pixels"
+        x, y = _LEFT + (width - field_w) / 2, _TOP + (height - field_h) / 2
+        svg.rect(x, y, field_w, field_h, _SHADES[number], tip=tip, stroke="#ffffff")
+    for number, (name, layer) in enumerate(seen[: len(_SHADES)]):
+        assert layer.receptive_field_hw is not None
+        column, row = divmod(number, 3)
+        x, y = _LEFT + column * 140, _TOP + _SIDE + 18 + 15 * row
+        svg.rect(x, y - 9, 10, 10, _SHADES[number])
+        svg.text(x + 14, y, f"{name}: {_hw(layer.receptive_field_hw)}", fill=MUTED, size=11)
+
+
+def _patch(svg: Svg, facts: Facts, layer: Layer) -> None:
+    """One patch of four: its share of the image, and all that it reads."""
+    left, scale = _LEFT + _SIDE + 70, _scaled(facts)
+    height, width = (n * scale for n in facts.input_shape[1:3])
+    svg.text(left, 16, "one patch of 2×2", bold=True)
+    svg.rect(left, _TOP, width, height, "#f7f8fa", stroke=MUTED)
+    (top, bottom), (first, last) = (next(iter(_reads(facts, layer, axis, 2))) for axis in (0, 1))
+    svg.rect(
+        left + first * scale, _TOP + top * scale, (last - first) * scale, (bottom - top) * scale, ACCENT, opacity=0.35
+    )
+    svg.rect(left, _TOP, width / 2, height / 2, ACCENT, opacity=0.55)
+    svg.line(left + width / 2, _TOP, left + width / 2, _TOP + height, INK, dashed=True)
+    svg.line(left, _TOP + height / 2, left + width, _TOP + height / 2, INK, dashed=True)
+    svg.text(left, _TOP + _SIDE + 18, "dark: its share; light: the halo that it reads besides", fill=MUTED, size=11)
+
+
+def _overlaps(svg: Svg, facts: Facts, last: int) -> None:
+    """A table of grids: what one patch reads, and all patches together compared with the image."""
+    layer, left = facts.layers[last], _LEFT + 2 * _SIDE + 130
+    assert layer.receptive_field_hw is not None and layer.image_hw is not None
+    svg.text(left, 16, f"layers 0 to {last} in patches", bold=True)
+    field = f"its values see {_hw(layer.receptive_field_hw)} pixels"
+    svg.text(left, _TOP + 14, f"output {_hw(layer.image_hw)}; {field}", fill=MUTED, size=11)
+    columns = (left, left + 170, left + 285)
+    for x, name, anchor in zip(columns, ("grid", "a patch reads", "pixels read"), ("start", "end", "end"), strict=True):
+        svg.text(x, _TOP + 46, name, fill=MUTED, size=11, anchor=anchor)
+    for row, grid in enumerate(g for g in _GRIDS if g <= min(layer.image_hw)):
+        y = _TOP + 70 + 24 * row
+        svg.line(left, y - 16, columns[-1], y - 16, GRID)
+        rows, cols = (list(_reads(facts, layer, axis, grid)) for axis in (0, 1))
+        largest = [max(stop - start for start, stop in spans) for spans in (rows, cols)]
+        total = sum(b - a for a, b in rows) * sum(b - a for a, b in cols)
+        share = total / (facts.input_shape[1] * facts.input_shape[2])
+        for x, text, anchor in zip(
+            columns, (f"{grid}×{grid}", f"{largest[0]}×{largest[1]}", f"{100 * share:.0f} %"), ("start", "end", "end"),
+            strict=True,
+        ):  # fmt: skip
+            svg.text(x, y, text, anchor=anchor)
+
+
+def _reads(facts: Facts, layer: Layer, axis: int, grid: int) -> Iterator[tuple[int, int]]:
+    """Yield the input rows (axis 0) or columns that each of `grid` patches of the layer's output reads, clipped."""
+    assert layer.receptive_field_hw is not None and layer.step_hw is not None and layer.image_hw is not None
+    size, out = facts.input_shape[1 + axis], layer.image_hw[axis]
+    field, step = layer.receptive_field_hw[axis], layer.step_hw[axis]
+    # the windows are centered: what hangs over the image at both ends is padding
+    first = (size - (field + (out - 1) * step)) / 2
+    for part in range(grid):
+        start, stop = out * part // grid, out * (part + 1) // grid
+        low, high = first + start * step, first + (stop - 1) * step + field
+        yield max(0, floor(low)), min(size, ceil(high))
+
+
+def _hw(size: tuple[int, int]) -> str:
+    return f"{size[0]}×{size[1]}"
