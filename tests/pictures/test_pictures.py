@@ -32,6 +32,11 @@ from tinyfarm.pictures.svg import byte_ticks, count_text, shortened, size_text, 
 NASTY = '</title><script>alert("x")</script>\x00&'
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--hide-scrollbars", "--window-size=1100,2200",
+)  # fmt: skip
+
 
 def facts(graph: Graph) -> Facts:
     planned = plan_network(graph, KernelSet.THUMB2, exact=False)
@@ -154,19 +159,7 @@ def test_figures_have_units(told, wanted):
 def test_page_opens_in_a_browser(drawn, tmp_path):
     page, shot = tmp_path / "page.html", tmp_path / "page.png"
     page.write_text(explain_page([drawn["mcunet-like"], drawn["branching"]]), encoding="utf-8")
-    flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--hide-scrollbars",
-        "--window-size=1100,2200",
-    ]
-    command = [CHROMIUM, *flags, f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={shot}", page.as_uri()]
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={shot}", page.as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     pixels = np.asarray(Image.open(shot).convert("RGB"))
     # the colors of input, activations, the arena's line and a patch are on the page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +24,7 @@ _COLUMNS = ("network", "input", "MACs", "weights and tables", "arena", "arena / 
 
 
 def command(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help=".tflite or .onnx files.")],
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL", help=".tflite or .onnx files.")],
     *,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The HTML page to write.")] = None,
     target: Annotated[str, typer.Option("--target", "--board", help="A name of `tinyfarm targets`.")] = "nucleo-l4r5zi",
@@ -52,6 +52,8 @@ def command(
     ]
     with connected(server, COMPILE_AND_RUN) as client:
         networks = [_facts(client, model, target, options) for model in models for options in wanted]
+    if len(wanted) > 1:
+        networks = [replace(network, name=f"{network.name}, {network.schedule}") for network in networks]
     if output is not None:
         output.write_text(explain_page(networks), encoding="utf-8")
     if json:

@@ -92,15 +92,12 @@ class Facts:
         return tuple((alive[i], count) for i, count in owned.items())
 
 
-def facts_of(manifest: Mapping[str, Any], name: str = "") -> Facts:
-    """Return what a manifest says; `name` stands for the model's own name where it is given.
-
-    Raises KeyError or TypeError where it is no manifest of this schema.
-    """
+def facts_of(manifest: Mapping[str, Any]) -> Facts:
+    """Return what a manifest says. Raises KeyError or TypeError where it is no manifest of this schema."""
     layers = tuple(_layer(layer) for layer in manifest["layers"])
     inputs = manifest["inputs"]
     return Facts(
-        name=name or manifest["model_name"],
+        name=manifest["model_name"],
         target=manifest["target"],
         kernels=manifest["kernels"],
         schedule=manifest["schedule"],
