@@ -17,11 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.networks import Bottleneck, bottlenecks, mcunet_like, plan_graph
-from services.compiler.describe import describe
 from services.compiler.ir.graph import Graph
-from services.compiler.kernels.kernel_set import KernelSet
-from services.compiler.options import CompileOptions, Core
-from services.compiler.planned import plan_network
+from services.compiler.options import CompileOptions, Core, Kernels
+from services.compiler.pipeline import compile_graph
 from tests.compiler.graph_maker import GraphMaker
 from tinyfarm.pictures.compare import comparison_picture
 from tinyfarm.pictures.facts import Facts, facts_of
@@ -39,9 +37,8 @@ FLAGS = (
 
 
 def facts(graph: Graph) -> Facts:
-    planned = plan_network(graph, KernelSet.THUMB2, exact=False)
-    manifest = describe(planned, graph, CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4))
-    return facts_of(json.loads(manifest.to_json()))
+    options = CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4, kernels=Kernels.PORTABLE)
+    return facts_of(json.loads(compile_graph(graph, graph, options).manifest.to_json()))
 
 
 def branching() -> Graph:
