@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,9 +18,45 @@ from services.common.errors import DataLossError, ExhaustedError, InvalidArgumen
 DATA = bytes(range(256)) * 1000
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    """An S3 service of another maker on a loopback port; what is tested speaks HTTP with it."""
+    server = pytest.importorskip("moto.server", reason="moto is not installed: pip install moto[s3] flask flask-cors")
+    service = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    service.start()
+    host, port = service.get_host_and_port()
+    yield f"http://{host}:{port}"
+    service.stop()
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of an empty bucket; the store finds endpoint and credentials as in production, in AWS_* variables."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT": s3_endpoint,
+        "AWS_ALLOW_HTTP": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    name = f"bucket-{uuid.uuid4().hex}"
+    urllib.request.urlopen(urllib.request.Request(f"{s3_endpoint}/{name}", method="PUT"), timeout=60).close()
+    return f"s3://{name}"
+
+
+@pytest.fixture(params=["file", "memory", "s3", "s3 with a prefix"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore.open(f"file://{tmp_path}/with space" if request.param == "file" else "memory://", 1 << 20)
+    match request.param:
+        case "file":
+            url = f"file://{tmp_path}/with space"
+        case "memory":
+            url = "memory://"
+        case "s3":
+            url = request.getfixturevalue("bucket")
+        case _:
+            url = request.getfixturevalue("bucket") + "/farm/of/mine"
+    return ArtifactStore.open(url, 1 << 20)
 
 
 def stream(store: ArtifactStore, name: str, offset_bytes: int = 0) -> list[bytes]:
@@ -41,6 +81,17 @@ def test_second_put_finds_the_first(store: ArtifactStore) -> None:
         answers.append(store.put("default", spool))
     assert [existed for _, existed in answers] == [False, True]
     assert answers[0][0] == answers[1][0]
+
+
+def test_one_of_many_puts_at_the_same_time_is_the_first(store: ArtifactStore) -> None:
+    def put(_: int) -> bool:
+        spool = store.spool()
+        spool.write(DATA)
+        return store.put("default", spool)[1]
+
+    with ThreadPoolExecutor(8) as pool:
+        existed = list(pool.map(put, range(8)))
+    assert existed.count(False) == 1
 
 
 def test_wrong_hash_is_refused_and_not_stored(store: ArtifactStore) -> None:
