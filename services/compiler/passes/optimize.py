@@ -7,6 +7,7 @@ from collections.abc import Callable
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.verify import verify
 from services.compiler.options import Interface
+from services.compiler.passes.convolve_one_channel import convolve_one_channel
 from services.compiler.passes.drop_identities import drop_identities
 from services.compiler.passes.fold_constants import fold_constants
 from services.compiler.passes.fuse_activation import fuse_activation
@@ -30,6 +31,7 @@ _PASSES: tuple[Pass, ...] = (
     drop_identities,
     fuse_pad,
     fuse_activation,
+    convolve_one_channel,
     zero_constant_filters,
     remove_constant_channels,
 )
