@@ -1,7 +1,9 @@
-"""Write what is made from the code: the pages of operators and targets, and Grafana's dashboard (`make docs`)."""
+"""Write what is made from the code: pages of operators, targets and commands, Grafana's dashboard (`make docs`)."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from deploy.grafana import dashboard
@@ -11,6 +13,8 @@ from services.compiler.importers.supported import SupportRow, support_table
 ROOT = Path(__file__).resolve().parents[1]
 OPERATORS = ROOT / "docs" / "supported-operators.md"
 TARGETS = ROOT / "docs" / "targets.md"
+COMMANDS = ROOT / "docs" / "reference" / "cli.md"
+COMMANDS_MARK = "<!-- The rest is written by `make docs`. -->\n\n"
 
 _HEAD = """\
 <!-- Written by `make docs` from services/compiler/importers/supported.py: do not edit. -->
@@ -77,8 +81,16 @@ def _energy(energy: EnergyPerCycle | None) -> str:
     return f"{nj} ({energy.microamps_per_mhz:g} uA/MHz at {energy.volts:g} V). {energy.source}"
 
 
+def commands_page(present: str) -> str:
+    """Return the page of the command line: its introduction as it is, then what the command says about itself."""
+    introduction, mark, _ = present.partition(COMMANDS_MARK)
+    argv = (sys.executable, "-m", "typer", "tinyfarm.cli.main", "utils", "docs", "--name", "tinyfarm")
+    written = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    return f"{introduction}{mark}{written.strip()}\n"
+
+
 def generated() -> dict[Path, str]:
-    """Return every generated file with its text."""
+    """Return every file that is generated whole with its text."""
     return {
         OPERATORS: operators_page(support_table()),
         TARGETS: targets_page(all_targets()),
@@ -87,6 +99,6 @@ def generated() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    for path, text in generated().items():
+    for path, text in {**generated(), COMMANDS: commands_page(COMMANDS.read_text())}.items():
         path.write_text(text)
         print(path.relative_to(ROOT))

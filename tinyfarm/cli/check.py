@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tinyfarm.cli.connect import connected
-from tinyfarm.cli.figures import describe
+from tinyfarm.cli.figures import board_of, describe, label
 from tinyfarm.cli.memory import print_memory
 from tinyfarm.cli.options import (
     Board,
@@ -88,11 +88,13 @@ def command(
 
 def _print(report: CheckReport) -> None:
     result = report.evaluation
-    title = f"{result.model_name} on {result.board} ({result.target}), {result.schedule}"
-    print_memory(title, result.sram, result.flash, result.misfits)
+    print_memory(
+        f"{result.model_name} on {board_of(result)}, {result.schedule}", result.sram, result.flash, result.misfits
+    )
     for name in ("instructions", "core_cycles", "cycles", "latency", "energy", "accuracy"):
         if result.HasField(name):
-            print_line(f"{name}: {describe(getattr(result, name))}")
+            metric = getattr(result, name)
+            print_line(f"{label(metric)}: {describe(metric)}")
     if result.HasField("twin_equal"):
         samples = f"{result.samples_on_board} samples on the board"
         print_line(f"{samples}: {'equal to' if result.twin_equal else 'DIFFERENT from'} the host twin")
@@ -102,5 +104,18 @@ def _print(report: CheckReport) -> None:
 
 
 def _row(budget: dict[str, Any]) -> tuple[str, ...]:
-    value = "not measured" if budget["value"] is None else f"{budget['value']:,}"
-    return budget["name"], f"{budget['limit']:,}", value, "ok" if budget["ok"] else "BROKEN"
+    name, limit, value = budget["name"], budget["limit"], budget["value"]
+    shown = "not measured" if value is None else _in_unit(name, value)
+    return name.replace("_", " "), _in_unit(name, limit), shown, "ok" if budget["ok"] else "BROKEN"
+
+
+def _in_unit(budget: str, value: float) -> str:
+    """A limit or what was measured in the unit of its option."""
+    match budget:
+        case "max_latency":
+            return f"{value / 1000:,.3f} ms"
+        case "max_energy":
+            return f"{value:,.1f} µJ"
+        case "min_accuracy":
+            return f"{value:.2%}"
+    return f"{value:,.0f} B"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinyfarm.client.plain import enum_name
-from tinyfarm.v1 import metric_pb2
+from tinyfarm.v1 import evaluation_pb2, metric_pb2
 
 
 def describe(metric: metric_pb2.Metric) -> str:
@@ -11,12 +11,22 @@ def describe(metric: metric_pb2.Metric) -> str:
     return f"{amount(metric)} ({kind_of(metric)})"
 
 
+def board_of(result: evaluation_pb2.EvaluationResult) -> str:
+    """The board, and its target where that has another name."""
+    return result.board if result.board == result.target else f"{result.board} ({result.target})"
+
+
+def label(metric: metric_pb2.Metric) -> str:
+    """The metric's name as words."""
+    return metric.name.replace("_", " ")
+
+
 def kind_of(metric: metric_pb2.Metric) -> str:
     """Exact, modelled with its band, or measured."""
     kind = enum_name(metric, "provenance")
     if metric.HasField("band_low") and metric.HasField("band_high"):
         return f"{kind}, x{metric.band_low:.2f} to x{metric.band_high:.2f}"
-    return kind if kind == "exact" else f"{kind}, error unknown"
+    return kind if kind == "exact" else f"{kind}, not validated"
 
 
 def amount(metric: metric_pb2.Metric) -> str:

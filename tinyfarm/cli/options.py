@@ -31,13 +31,25 @@ Weights = Annotated[
         "--weights", help="int8 (default), int4, or mixed: int4 but for the first and the last layer with weights."
     ),
 ]
-MaxSram = Annotated[int | None, typer.Option(parser=parse_size, metavar="SIZE", help="Highest SRAM, e.g. 64KiB.")]
-MaxFlash = Annotated[int | None, typer.Option(parser=parse_size, metavar="SIZE", help="Highest flash, e.g. 1MiB.")]
+MaxSram = Annotated[
+    int | None,
+    typer.Option("--max-sram", "--sram", parser=parse_size, metavar="SIZE", help="Highest SRAM, e.g. 64KiB."),
+]
+MaxFlash = Annotated[
+    int | None,
+    typer.Option("--max-flash", "--flash", parser=parse_size, metavar="SIZE", help="Highest flash, e.g. 1MiB."),
+]
 MaxLatency = Annotated[
-    float | None, typer.Option(parser=parse_latency_us, metavar="TIME", help="Highest latency, e.g. 100ms.")
+    float | None,
+    typer.Option(
+        "--max-latency", "--latency", parser=parse_latency_us, metavar="TIME", help="Highest latency, e.g. 100ms."
+    ),
 ]
 MaxEnergy = Annotated[
-    float | None, typer.Option(parser=parse_energy_uj, metavar="ENERGY", help="Highest energy, e.g. 5mJ.")
+    float | None,
+    typer.Option(
+        "--max-energy", "--energy", parser=parse_energy_uj, metavar="ENERGY", help="Highest energy, e.g. 5mJ."
+    ),
 ]
 MinAccuracy = Annotated[
     float | None, typer.Option(parser=parse_share, metavar="SHARE", help="Lowest accuracy, e.g. 0.9.")

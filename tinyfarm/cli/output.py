@@ -30,7 +30,7 @@ def print_line(text: str) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table; columns whose cells are all figures are aligned to the right. The first column is never wrapped."""
-    table = Table(title=escape(title) or None, title_justify="left", header_style="bold")
+    table = Table(header_style="bold")
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows if row[index]]
         figures = bool(cells) and all(cell[0].isdigit() or cell[0] in "-+<~" for cell in cells)
@@ -42,6 +42,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH_OF_FILES
+    if title:
+        console.print(escape(printable(title)), style="bold", soft_wrap=True)
     console.print(table)
 
 

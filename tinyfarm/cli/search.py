@@ -37,7 +37,7 @@ def command(
         str,
         typer.Option("--data", help="A folder with one sub-folder a class, an .npz with x and y, or mnist5k."),
     ],
-    task: Annotated[str, typer.Option("--task", help="image.")] = "image",
+    task: Annotated[str, typer.Option("--task", help="What is searched for; only image in this version.")] = "image",
     sram: MaxSram = None,
     flash: MaxFlash = None,
     latency: MaxLatency = None,
