@@ -1,6 +1,6 @@
-"""Measure what kernels cost on each core and fit services/compiler/cost_tables/<core>[-thumb2].json.
+"""Measure what kernels cost on each core and fit services/compiler/cost_tables/<core>[-<kernel set>].json.
 
-    python -m benchmarks.cost_table [CORE[-thumb2]]...
+    python -m benchmarks.cost_table [CORE[-thumb1 | -thumb2]]...
 
 The table of a core's own kernels takes what it says of portable kernels from the core's portable table.
 
@@ -189,14 +189,18 @@ def depthwise_chain(seed: int) -> Graph:
     return m.build(x)
 
 
-def core_kernel_networks() -> Iterator[tuple[str, Graph]]:
+def core_kernel_networks(kernels: KernelSet) -> Iterator[tuple[str, Graph]]:
     """Yield for every kernel of a core's own a network that uses it and no other; the last uses two."""
+    own = kernels.value
+    pointwise: dict[str, Callable[[GraphMaker], int]] = {
+        f"tf_pointwise_{own}_s8": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4, (1, 1)),
+    }
     makers: dict[str, Callable[[GraphMaker], int]] = {
-        "tf_conv2d_thumb2_s8": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4),
-        "tf_pointwise_thumb2_s8": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4, (1, 1)),
-        "tf_fully_connected_thumb2_s8": lambda m: m.dense(m.input(1, 8), 4),
-        "tf_depthwise_thumb2_s8": lambda m: m.depthwise(m.input(1, 6, 6, 4)),
-        "tf_add_thumb2_s8": lambda m: m.binary("add", m.input(1, 4), m.input(1, 4)),
+        f"tf_conv2d_{own}_s8": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4),
+        **(pointwise if kernels is KernelSet.THUMB2 else {}),
+        f"tf_fully_connected_{own}_s8": lambda m: m.dense(m.input(1, 8), 4),
+        f"tf_depthwise_{own}_s8": lambda m: m.depthwise(m.input(1, 6, 6, 4)),
+        f"tf_add_{own}_s8": lambda m: m.binary("add", m.input(1, 4), m.input(1, 4)),
         "tf_limit_s8": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4, (1, 1), activation=Activation.RELU_N1_TO_1),
     }
     for kernel, make in makers.items():
@@ -287,7 +291,7 @@ def code_table(subject: Subject, cache: Path) -> tuple[dict[str, int], dict[str,
     sizes: dict[str, int] = {}
     needs: dict[str, list[str]] = {}
     own = subject.kernel_set is not KernelSet.PORTABLE
-    for kernel, graph in core_kernel_networks() if own else kernel_networks():
+    for kernel, graph in core_kernel_networks(subject.kernel_set) if own else kernel_networks():
         measured = run(graph, subject, cache)
         generated = {r.name for source in measured.planned.program.sources() for r in source.routines()}
         linked = linked_functions(measured.elf)
@@ -307,7 +311,7 @@ STATIC = frozenset(
     ("inside", "border", "row", "run", "sum", "dot", "clipped", "channel", "fill_row", "fill_plane", "taps", "taps3x3",
      "vector", "mul_q31", "one_over_one_plus", "round_half_away", "dot2", "leading_zeros", "fill", "load_rows",
      "run_whole", "run_pixels", "border_row", "window", "expand_windows", "copy_run", "gather", "turn_of",
-     "step")
+     "step", "expand_taps", "move_down")
 )  # fmt: skip
 
 
@@ -429,8 +433,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
         for subject in subjects:
-            if subject.kernels is Kernels.CORE and subject.kernel_set is KernelSet.PORTABLE:
-                continue  # a core without kernels of its own
             if only_code:
                 renew_code(subject, cache)
                 continue
@@ -445,7 +447,7 @@ def main() -> None:
 
 
 def _subject(name: str) -> Subject:
-    core, own, _ = name.partition("-thumb2")
+    core, own, _ = name.partition("-thumb")
     return Subject(Core(core), Kernels.CORE if own else Kernels.PORTABLE)
 
 

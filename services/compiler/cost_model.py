@@ -28,9 +28,11 @@ from services.compiler.ir.ops import (
     RnnPool,
 )
 from services.compiler.kernels.kernel_set import KernelSet
+from services.compiler.kernels.thumb1.files import NEEDS as THUMB1_KERNELS
 from services.compiler.kernels.thumb2.files import NEEDS as THUMB2_KERNELS
 from services.compiler.options import Core
 from services.compiler.planned import Planned
+from services.compiler.thumb1_counts import thumb1_counts
 from services.compiler.thumb2_counts import source_bytes, thumb2_counts
 
 _FOLDER = Path(__file__).parent / "cost_tables"
@@ -136,8 +138,12 @@ def _priced(prices: Mapping[str, float], counts: Counts) -> float:
 def _call_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, float]]:
     yield "calls", 1
     match op:
+        case _ if call.function == "tf_limit_s8":
+            yield "elements", graph.tensors[op.output].elements
         case _ if call.function in THUMB2_KERNELS:
             yield from thumb2_counts(graph, op, call)
+        case _ if call.function in THUMB1_KERNELS:
+            yield from thumb1_counts(graph, op, call)
         case Conv2D():
             yield from _conv_counts(graph, op)
         case DepthwiseConv2D():

@@ -33,7 +33,7 @@ class Kernels(Enum):
 
 
 _CORE_KERNELS = {
-    Core.CORTEX_M0PLUS: KernelSet.PORTABLE,
+    Core.CORTEX_M0PLUS: KernelSet.THUMB1,
     Core.CORTEX_M4: KernelSet.THUMB2,
     Core.CORTEX_M7: KernelSet.THUMB2,
     Core.CORTEX_M33: KernelSet.THUMB2,

@@ -9,9 +9,9 @@ from typing import assert_never
 from services.compiler.codegen.calls import lower
 from services.compiler.codegen.program import Program, Section
 from services.compiler.ir.graph import Graph
+from services.compiler.kernels.core_files import core_files
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.portable_set import PARAMS_BYTES
-from services.compiler.kernels.thumb2 import files as thumb2_files
 from services.compiler.memory.arena import ArenaPlan, plan_arena
 from services.compiler.memory.live_range import LiveRange, live_ranges
 from services.compiler.memory.overlap import overlap_rules
@@ -43,7 +43,9 @@ class Planned:
     def tables_bytes(self) -> int:
         """Bytes of multipliers, look-up tables, parameters and regions in flash, on a 32-bit core."""
         arrays = sum(a.size_bytes for a in self.program.arrays(Section.TABLE))
-        params = sum(_params_bytes(call.params_type) for layer in self.program.layers for call in layer.calls)
+        params = sum(
+            _params_bytes(call.params_type, self.kernels) for layer in self.program.layers for call in layer.calls
+        )
         return arrays + params + PARAMS_BYTES["tf_region"] * len(self.program.regions())
 
 
@@ -77,7 +79,9 @@ def _placed(graph: Graph, kernels: KernelSet, exact: bool) -> _Placed:
         case KernelSet.THUMB2:
             if (larger := enlarge_scratch(graph, schedule, ranges, plan)) != schedule:
                 schedule, ranges, plan = _least(graph, kernels, larger, exact)
-            schedule, plan = grow_scratch(graph, schedule, ranges, plan)
+            schedule, plan = grow_scratch(graph, schedule, ranges, plan, kernels)
+        case KernelSet.THUMB1:
+            schedule, plan = grow_scratch(graph, schedule, ranges, plan, kernels)
         case _:
             assert_never(kernels)
     return schedule, live_ranges(schedule), plan
@@ -88,5 +92,7 @@ def _least(graph: Graph, kernels: KernelSet, schedule: Schedule, exact: bool) ->
     return schedule, ranges, plan_arena(ranges, overlap_rules(graph, schedule, kernels), exact=exact)
 
 
-def _params_bytes(params_type: str) -> int:
-    return PARAMS_BYTES.get(params_type) or thumb2_files.PARAMS_BYTES[params_type]
+def _params_bytes(params_type: str, kernels: KernelSet) -> int:
+    own = core_files(kernels)
+    known = PARAMS_BYTES if own is None else {**PARAMS_BYTES, **own.params_bytes}
+    return known[params_type]

@@ -36,8 +36,6 @@ _REMEMBERED = 4096
 def thumb2_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, float]]:
     """Yield the counts of one call by name."""
     match op:
-        case _ if call.function == "tf_limit_s8":
-            yield "elements", graph.tensors[op.output].elements
         case Conv2D():
             yield from _conv_counts(graph, op, call)
         case DepthwiseConv2D():

@@ -29,9 +29,7 @@ TARGETS = {
     Core.CORTEX_M7: "stm32h743",
     Core.CORTEX_M33: "nucleo-u575zi",
 }
-SUBJECTS = [(core, Kernels.PORTABLE) for core in Core] + [
-    (core, Kernels.CORE) for core in (Core.CORTEX_M4, Core.CORTEX_M7, Core.CORTEX_M33)
-]
+SUBJECTS = [(core, kernels) for kernels in Kernels for core in Core]
 
 
 def inverted_bottlenecks(m: GraphMaker) -> Graph:
@@ -99,12 +97,16 @@ def estimated(name: str, core: Core, kernels: Kernels = Kernels.CORE, *, exact: 
     return estimate(without_weights(network(name)), options(core, kernels), exact=exact)
 
 
-@pytest.mark.parametrize("kernels", Kernels, ids=lambda k: k.value)
+@pytest.mark.parametrize(
+    ("core", "kernels"),
+    [(Core.CORTEX_M4, Kernels.PORTABLE), (Core.CORTEX_M4, Kernels.CORE), (Core.CORTEX_M0PLUS, Kernels.CORE)],
+    ids=lambda v: v.value,
+)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_sram_and_constants_equal_the_compilers_to_the_byte(name: str, kernels: Kernels) -> None:
-    found = estimated(name, Core.CORTEX_M4, kernels, exact=True)
+def test_sram_and_constants_equal_the_compilers_to_the_byte(name: str, core: Core, kernels: Kernels) -> None:
+    found = estimated(name, core, kernels, exact=True)
     graph = network(name)
-    manifest = compile_graph(graph, graph, options(Core.CORTEX_M4, kernels)).manifest
+    manifest = compile_graph(graph, graph, options(core, kernels)).manifest
     split = found.planned.memory.split
     memory = manifest.memory
     assert (split.input, split.activations, split.scratch, split.arena) == (
@@ -168,16 +170,10 @@ def test_estimate_travels_between_processes() -> None:
 
 
 def test_kernels_of_the_core_are_estimated_faster_than_portable_ones() -> None:
-    for core in (Core.CORTEX_M4, Core.CORTEX_M7, Core.CORTEX_M33):
+    for core in Core:
         own, portable = (estimated("separable audio", core, kernels) for kernels in (Kernels.CORE, Kernels.PORTABLE))
         assert own.instructions < 0.7 * portable.instructions
         assert own.cycles < 0.7 * portable.cycles
-
-
-def test_core_without_kernels_of_its_own_is_estimated_with_portable_ones() -> None:
-    own, portable = (estimated("detector", Core.CORTEX_M0PLUS, kernels) for kernels in (Kernels.CORE, Kernels.PORTABLE))
-    assert own.planned.kernels is KernelSet.PORTABLE
-    assert (own.code_bytes, own.cycles) == (portable.code_bytes, portable.cycles)
 
 
 def test_relu_of_an_unquantized_network_needs_no_limits() -> None:

@@ -29,7 +29,9 @@ Bytes = npt.NDArray[np.uint8]
 
 CACHE = Path(__file__).parents[2] / "build" / "test-cache"
 _KERNELS = Path(__file__).parents[2] / "services" / "compiler" / "kernels"
-_WRITTEN_BY_HAND = frozenset(p.name for folder in ("portable", "thumb2/sources") for p in (_KERNELS / folder).iterdir())
+_WRITTEN_BY_HAND = frozenset(
+    p.name for folder in ("portable", "thumb1/sources", "thumb2/sources") for p in (_KERNELS / folder).iterdir()
+)
 _HEAD_BYTES, _GUARD_BYTES = 16, 64
 _START = _HEAD_BYTES + _GUARD_BYTES
 _BUDGET = 2_000_000_000

@@ -26,7 +26,7 @@ from tests.cores.packed import PackedBoard, packs
 
 COUNT = 30 * EXAMPLES
 ALIGN = 4
-OPTIONS = CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4, interface=Interface.FLOAT, kernels=Kernels.CORE)
+TARGETS = {Core.CORTEX_M4: "nucleo-l4r5zi", Core.CORTEX_M0PLUS: "rp2040"}
 
 
 def one_convolution(number: int) -> Graph:
@@ -89,14 +89,16 @@ FAMILIES = {
 }
 
 
+@pytest.mark.parametrize("core", TARGETS, ids=lambda core: core.value)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_output_as_close_as_the_rule_allows(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_as_close_as_the_rule_allows(family: str, core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     def place(ranges: Sequence[LiveRange], rules: Sequence[OverlapRule], **_: bool) -> ArenaPlan:
         return closest(ranges, rules[0]) if rules else plan_arena(ranges, rules)
 
     monkeypatch.setattr(planned, "plan_arena", place)
     graphs = [FAMILIES[family](number) for number in range(COUNT)]
-    compiled = [compile_graph(graph, graph, OPTIONS) for graph in graphs]
+    options = CompileOptions(TARGETS[core], core, interface=Interface.FLOAT, kernels=Kernels.CORE)
+    compiled = [compile_graph(graph, graph, options) for graph in graphs]
     assert sum(one.manifest.plan.algorithm == "closest" for one in compiled) > COUNT // 2
     failed = []
     for pack in packs(compiled):

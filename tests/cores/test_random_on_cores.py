@@ -19,10 +19,11 @@ from tests.cores.core_graphs import EXAMPLES, Sample, draw_samples
 from tests.cores.packed import Array, PackedBoard, packs
 
 BOARDS = (
-    ("rp2040", Core.CORTEX_M0PLUS, Kernels.PORTABLE),
+    ("rp2040", Core.CORTEX_M0PLUS, Kernels.CORE),
     ("nucleo-l4r5zi", Core.CORTEX_M4, Kernels.CORE),
     ("stm32f746", Core.CORTEX_M7, Kernels.CORE),
     ("nucleo-u575zi", Core.CORTEX_M33, Kernels.CORE),
+    ("rp2040", Core.CORTEX_M0PLUS, Kernels.PORTABLE),
     ("nucleo-l4r5zi", Core.CORTEX_M4, Kernels.PORTABLE),
     ("stm32f746", Core.CORTEX_M7, Kernels.PORTABLE),
     ("nucleo-u575zi", Core.CORTEX_M33, Kernels.PORTABLE),

@@ -25,6 +25,7 @@ from services.compiler.codegen.movement import (
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import KernelCall, Layer, Program
 from services.compiler.codegen.rnn_pool import rnn_pool_call
+from services.compiler.codegen.thumb1 import thumb1_calls
 from services.compiler.codegen.thumb2 import thumb2_calls
 from services.compiler.codegen.weighted import conv2d_call, depthwise_conv2d_call, fully_connected_call
 from services.compiler.ir.graph import Graph
@@ -74,8 +75,20 @@ def lower(graph: Graph, schedule: Schedule, plan: ArenaPlan, kernels: KernelSet 
 
 
 def _calls(graph: Graph, op: Op, operands: Operands, kernels: KernelSet) -> tuple[KernelCall, ...]:
-    special = thumb2_calls(graph, op, operands) if kernels is KernelSet.THUMB2 else None
-    return special or _portable_calls(graph, op, operands)
+    return _own_calls(graph, op, operands, kernels) or _portable_calls(graph, op, operands)
+
+
+def _own_calls(graph: Graph, op: Op, operands: Operands, kernels: KernelSet) -> tuple[KernelCall, ...] | None:
+    """Return the calls of the core's own kernels, or None where the operator needs the portable one."""
+    match kernels:
+        case KernelSet.PORTABLE:
+            return None
+        case KernelSet.THUMB2:
+            return thumb2_calls(graph, op, operands)
+        case KernelSet.THUMB1:
+            return thumb1_calls(graph, op, operands)
+        case _:
+            assert_never(kernels)
 
 
 def _portable_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCall, ...]:

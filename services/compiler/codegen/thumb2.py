@@ -50,13 +50,13 @@ def thumb2_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCall, 
     """Return the calls of an operator, or None where these kernels do not cover it."""
     match op:
         case Conv2D() if matrix_depth(graph, op) is not None:
-            return (_conv2d_call(graph, op, operands), *_limit(graph, op, operands))
+            return (_conv2d_call(graph, op, operands), *limit_calls(graph, op, operands))
         case FullyConnected() if matrix_depth(graph, op) is not None:
-            return (_fully_connected_call(graph, op, operands), *_limit(graph, op, operands))
+            return (_fully_connected_call(graph, op, operands), *limit_calls(graph, op, operands))
         case DepthwiseConv2D() if depthwise_plan(graph, op) is not None:
-            return (_depthwise_call(graph, op, operands), *_limit(graph, op, operands))
+            return (_depthwise_call(graph, op, operands), *limit_calls(graph, op, operands))
         case Add() if adds(graph, op):
-            return (_add_call(graph, op, operands), *_limit(graph, op, operands))
+            return (_add_call(graph, op, operands), *limit_calls(graph, op, operands))
         case _:
             return None
 
@@ -183,7 +183,7 @@ def _add_call(graph: Graph, op: Add, operands: Operands) -> KernelCall:
     return KernelCall("tf_add_thumb2_s8", "tf_add_thumb2_params", fields, (), pointers, region, sources)
 
 
-def _limit(graph: Graph, op: Weighted | Add, operands: Operands) -> tuple[KernelCall, ...]:
+def limit_calls(graph: Graph, op: Weighted | Add, operands: Operands) -> tuple[KernelCall, ...]:
     """Return the call that narrows the output, where a fused activation asks for more than int8's own limits."""
     tensor = graph.tensors[op.output]
     low, high = activation_range(op.activation, quant_of(graph, op.output), tensor.dtype)

@@ -6,7 +6,11 @@ from enum import Enum
 
 
 class KernelSet(Enum):
-    """Portable C99 for every core and the host, or assembly for cores with the Thumb-2 DSP extension."""
+    """Portable C99 for every core and the host, or assembly for one kind of core.
+
+    Thumb-2 is that of Armv7-M and Armv8-M with the DSP extension, Thumb-1 that of Armv6-M.
+    """
 
     PORTABLE = "portable"
     THUMB2 = "thumb2"
+    THUMB1 = "thumb1"

@@ -35,6 +35,7 @@ PARAMS_BYTES = {
     "tf_resize_nearest_s8_params": 20,
     "tf_rnn_pool_s8_params": 104,
     "tf_quantize_params": 28,
+    "tf_limit_params": 12,
 }
 
 

@@ -16,7 +16,8 @@ class KernelSource:
     declarations: tuple[str, ...]
     comment: str
     routines: Callable[[], tuple[Routine, ...]] = field(compare=False, repr=False)
+    header: str = "tinyfarm_thumb2.h"
 
     def text(self) -> str:
         """Return the file's text."""
-        return c_file(self.comment, self.routines())
+        return c_file(self.comment, self.header, self.routines())

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import DepthwiseConv2D
+from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.problem import BUFFER_ALIGN, aligned
+from services.compiler.schedule import thumb2
+from services.compiler.schedule.core_kernels import scratch_sizes
 from services.compiler.schedule.per_layer import plane_bytes
 from services.compiler.schedule.schedule import BufferId, Schedule, Step
-from services.compiler.schedule.thumb2 import scratch_sizes, wanted_scratch
 
 # how much larger an arena may become where kernels would wait for flash at every turn
 _MORE_ARENA = 1 / 8
@@ -26,17 +28,17 @@ def enlarge_scratch(graph: Graph, schedule: Schedule, ranges: Sequence[LiveRange
     sizes = {b.id: b.size_bytes for b in schedule.buffers}
     for index, step in enumerate(schedule.steps()):
         op = graph.ops[step.op_index]
-        wanted = wanted_scratch(graph, op)
+        wanted = thumb2.wanted_scratch(graph, op)
         if step.scratch is None or _largest_hole(ranges, step, index, plan.offsets, plan.arena_bytes)[1] >= wanted:
             continue
         room = limit - sum(stop - start for start, stop in _covered(_taken(ranges, step, index, plan.offsets)))
-        affordable = (size for size in scratch_sizes(graph, op) if size <= min(wanted, room))
+        affordable = (size for size in thumb2.scratch_sizes(graph, op) if size <= min(wanted, room))
         sizes[step.scratch] = max(affordable, default=sizes[step.scratch])
     return replace(schedule, buffers=tuple(replace(b, size_bytes=sizes[b.id]) for b in schedule.buffers))
 
 
 def grow_scratch(
-    graph: Graph, schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPlan
+    graph: Graph, schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPlan, kernels: KernelSet
 ) -> tuple[Schedule, ArenaPlan]:
     """Return schedule and plan with every step's scratch in the largest hole of the arena, as large as is useful.
 
@@ -45,7 +47,7 @@ def grow_scratch(
     sizes = {b.id: b.size_bytes for b in schedule.buffers}
     offsets = dict(plan.offsets)
     for index, step in enumerate(schedule.steps()):
-        useful = scratch_sizes(graph, graph.ops[step.op_index])
+        useful = scratch_sizes(graph, graph.ops[step.op_index], kernels)
         if step.scratch is None or sizes[step.scratch] not in useful:
             continue
         start, room = _largest_hole(ranges, step, index, offsets, plan.arena_bytes)

@@ -46,7 +46,7 @@ from services.compiler.ir.ops import (
 from services.compiler.ir.tensor import TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.quant.movement import nearest_indices
-from services.compiler.schedule import thumb2
+from services.compiler.schedule import core_kernels
 
 Ints = npt.NDArray[np.int64]
 
@@ -107,16 +107,15 @@ def _single(op: Op, distance: int) -> tuple[Overlap, ...]:
 def _weighted(
     graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected, kernels: KernelSet, scratch_bytes: int
 ) -> Overlap | None:
-    special = kernels is KernelSet.THUMB2
     match op:
         case FullyConnected():
-            expanded = special and thumb2.matrix_depth(graph, op) is not None
+            expanded = core_kernels.expands_vectors(graph, op, kernels)
             return Overlap(op.input, op.output, _fully_connected(graph, op, expanded=expanded))
         case _ if not _one_image(graph, op):
             return None
         case Conv2D():
-            expanded = special and thumb2.matrix_depth(graph, op) is not None
-            distance = _conv_blocks(graph, op) if expanded else _conv_pixels(graph, op)
+            block = core_kernels.conv_block(graph, op, kernels)
+            distance = _conv_pixels(graph, op) if block is None else _conv_blocks(graph, op, block)
             return Overlap(op.input, op.output, distance)
         case DepthwiseConv2D() if scratch_bytes == 0:
             return Overlap(op.input, op.output, _windowed_by_channel(graph, op))
@@ -124,10 +123,8 @@ def _weighted(
             channels = graph.tensors[op.output].shape[3]
             if channels != graph.tensors[op.input].shape[3]:
                 return None
-            chunked = thumb2.depthwise_plan(graph, op) if special else None
-            distance = -graph.tensors[op.input].size_bytes
-            if chunked is not None:
-                distance = _chunks(graph, op, chunked.chunk_rows(scratch_bytes))
+            rows = core_kernels.chunk_rows(graph, op, kernels, scratch_bytes)
+            distance = -graph.tensors[op.input].size_bytes if rows is None else _chunks(graph, op, rows)
             return Overlap(op.input, op.output, distance, channels)
         case _:
             assert_never(op)
@@ -169,17 +166,11 @@ def _conv_pixels(graph: Graph, op: Conv2D) -> int:
     return _distance(written, _first_bytes(graph, op), graph.tensors[op.input].size_bytes)
 
 
-def _conv_blocks(graph: Graph, op: Conv2D) -> int:
-    """Blocks of pairs of pixels, read whole before their outputs are written; strided 1x1 blocks end with a row.
-
-    A block of one pair asks for the most: it begins latest.
-    """
+def _conv_blocks(graph: Graph, op: Conv2D, block: core_kernels.ConvBlock) -> int:
+    """Blocks of pixels, read whole before their outputs are written."""
     _, _, out_w, channels = graph.tensors[op.output].shape
     pixels = _pixels(graph, op)
-    if thumb2.is_pointwise(graph, op) and op.stride_hw != (1, 1):
-        starts = pixels - pixels % out_w % 2
-    else:
-        starts = pixels - pixels % 2
+    starts = pixels - (pixels % out_w if block.ends_with_row else pixels) % block.pixels
     return _distance(starts * channels, _first_bytes(graph, op), graph.tensors[op.input].size_bytes)
 
 

@@ -14,8 +14,8 @@ from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Reshape
 from services.compiler.ir.tensor import TensorId
 from services.compiler.kernels.kernel_set import KernelSet
-from services.compiler.schedule import thumb2
 from services.compiler.schedule.access_order import overlaps
+from services.compiler.schedule.core_kernels import scratch_sizes
 from services.compiler.schedule.per_layer import alias_roots
 
 _MAX_CUTS = 3000
@@ -135,7 +135,7 @@ def _greedy(cuts: Cuts) -> tuple[int, ...]:
 
 
 def _least_scratch(graph: Graph, index: int, kernels: KernelSet) -> int:
-    sizes = thumb2.scratch_sizes(graph, graph.ops[index]) if kernels is KernelSet.THUMB2 else ()
+    sizes = scratch_sizes(graph, graph.ops[index], kernels)
     return sizes[0] if sizes else 0
 
 

@@ -8,8 +8,8 @@ from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import DepthwiseConv2D, Op, Reshape, RnnPool
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet
-from services.compiler.schedule import thumb2
 from services.compiler.schedule.access_order import overlaps
+from services.compiler.schedule.core_kernels import scratch_sizes
 from services.compiler.schedule.schedule import Buffer, BufferId, BufferKind, Schedule, Stage, StageKind, Step
 
 
@@ -86,7 +86,7 @@ def _scratch_bytes(graph: Graph, op: Op, index: int, roots: dict[TensorId, Tenso
     """Return the least scratch of the operator's kernel; 0 where it needs none."""
     if isinstance(op, RnnPool):
         return rnn_pool_scratch_bytes(graph, op)
-    sizes = thumb2.scratch_sizes(graph, op) if kernels is KernelSet.THUMB2 else ()
+    sizes = scratch_sizes(graph, op, kernels)
     return sizes[0] if sizes else _plane_bytes(graph, op, index, roots)
 
 

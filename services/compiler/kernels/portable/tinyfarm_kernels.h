@@ -216,6 +216,13 @@ void tf_quantize_f32(const tf_quantize_params *p, const tf_region *region, const
 /* uint8 input when min is 0. */
 void tf_dequantize_f32(const tf_quantize_params *p, const tf_region *region, const int8_t *input, float *output);
 
+/* Narrower limits than int8 on what a core's own kernel has just written. */
+typedef struct {
+    int32_t row_stride, col_elements;
+    int8_t min, max;
+} tf_limit_params;
+void tf_limit_s8(const tf_limit_params *p, const tf_region *region, int8_t *output);
+
 /* Keeps a compiler from turning a short byte loop into a call of memcpy or memset. */
 #define TF_KEEP_LOOP(pointer) __asm__("" : "+r"(pointer))
 

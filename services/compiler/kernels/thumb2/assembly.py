@@ -6,22 +6,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 # all that an AAPCS routine must give back as it found it
-_SAVED = "{r4-r11, lr}"
-_RETURN = "{r4-r11, pc}"
 SAVED_BYTES = 36
+_ENTER = ("push {r4-r11, lr}",)
+_LEAVE = ("pop {r4-r11, pc}",)
 
 
 @dataclass(frozen=True, slots=True)
 class Routine:
     """A function in assembly: `name(prototype)`; `body` lines lie between saving and restoring r4-r11 and lr.
 
-    `frame_bytes` of stack lie at `sp` while the body runs.
+    `frame_bytes` of stack lie at `sp` while the body runs. `enter` and `leave` save and restore `SAVED_BYTES`. Every
+    instruction of a `narrow` routine has two bytes.
     """
 
     name: str
     prototype: str
     body: tuple[str, ...]
     frame_bytes: int = 0
+    enter: tuple[str, ...] = _ENTER
+    leave: tuple[str, ...] = _LEAVE
+    narrow: bool = False
 
     def lines(self) -> tuple[str, ...]:
         """Return the routine as assembler lines."""
@@ -33,18 +37,18 @@ class Routine:
             f".type {self.name}, %function",
             ".thumb_func",
             f"{self.name}:",
-            f"push {_SAVED}",
+            *self.enter,
             *((f"sub sp, sp, #{frame}",) if frame else ()),
             *self.body,
             *((f"add sp, sp, #{frame}",) if frame else ()),
-            f"pop {_RETURN}",
+            *self.leave,
             f".size {self.name}, . - {self.name}",
         )
 
 
-def c_file(comment: str, routines: Iterable[Routine], code: str = "") -> str:
-    """Return a C file with the routines, for cores with the DSP extension only, then `code`."""
-    text = [f"/* {comment} */", '#include "tinyfarm_thumb2.h"', "", "__asm__("]
+def c_file(comment: str, header: str, routines: Iterable[Routine], code: str = "") -> str:
+    """Return a C file that includes `header`, with the routines, then `code`."""
+    text = [f"/* {comment} */", f'#include "{header}"', "", "__asm__("]
     text += ['    ".syntax unified\\n"', '    ".thumb\\n"']
     routines = tuple(routines)
     for routine in routines:

@@ -35,7 +35,7 @@ def _laid_out(routine: Routine, known: dict[str, int]) -> tuple[dict[str, int], 
         elif line.startswith(".balign"):
             at = -(-at // 4) * 4
         elif not line.startswith("."):
-            at += _bytes(line, at, known)
+            at += 2 if routine.narrow else _bytes(line, at, known)
     return labels, at
 
 

@@ -23,7 +23,6 @@ NEEDS = {
     "tf_fully_connected_thumb2_s8": (),
     "tf_depthwise_thumb2_s8": (),
     "tf_add_thumb2_s8": (),
-    "tf_limit_s8": (),
 }
 
 # bytes of each parameter struct on a 32-bit core; a test compares them with what the C compiler says
@@ -32,7 +31,6 @@ PARAMS_BYTES = {
     "tf_fully_connected_thumb2_params": 40,
     "tf_depthwise_thumb2_params": 52,
     "tf_add_thumb2_params": 40,
-    "tf_limit_params": 12,
 }
 
 

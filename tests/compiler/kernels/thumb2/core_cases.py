@@ -1,4 +1,4 @@
-"""Graphs for every Thumb-2 kernel and its edges, by name: shapes first, then numbers that a kernel may not survive."""
+"""Graphs for every kernel of a core's own and its edges, by name: shapes first, then hostile numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Tune = Callable[[GraphMaker, TensorId], None]
 
 @dataclass(frozen=True)
 class CoreCase:
-    """A graph and whether only kernels of the core may be in its library."""
+    """A graph and whether the Thumb-2 kernels do without portable ones for it."""
 
     make: Callable[[GraphMaker], Graph]
     covered: bool = True

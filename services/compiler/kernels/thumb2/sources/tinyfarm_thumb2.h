@@ -82,11 +82,4 @@ typedef struct {
 void tf_add_thumb2_s8(const tf_add_thumb2_params *p, const tf_region *region, const int8_t *plain,
                       const int8_t *scaled, int8_t *output);
 
-/* Narrower limits than int8 on what a kernel above has just written. */
-typedef struct {
-    int32_t row_stride, col_elements;
-    int8_t min, max;
-} tf_limit_params;
-void tf_limit_s8(const tf_limit_params *p, const tf_region *region, int8_t *output);
-
 #endif

@@ -1,5 +1,5 @@
 /* Clamp to narrower limits, in place. */
-#include "tinyfarm_thumb2.h"
+#include "tinyfarm_kernels.h"
 
 void tf_limit_s8(const tf_limit_params *p, const tf_region *region, int8_t *output)
 {

@@ -1,0 +1,81 @@
+/* DepthwiseConv2D, channel by channel through a plane of raised bytes that holds some rows at a time. */
+#include "tinyfarm_thumb1.h"
+
+/* int8 as unsigned, 128 higher */
+#define RAISED 0x80
+
+static void fill(uint8_t *to, int32_t value, int32_t count)
+{
+    tf_fill_bytes((int8_t *)to, value ^ RAISED, count);
+}
+
+/* One channel's bytes of one row. */
+static inline void gather(uint8_t *to, const int8_t *from, int32_t step, int32_t count)
+{
+    for (; count >= 4; count -= 4, to += 4) {
+        const int32_t a = from[0], b = from[step];
+        from += 2 * step;
+        to[0] = (uint8_t)(a ^ RAISED);
+        to[1] = (uint8_t)(b ^ RAISED);
+        to[2] = (uint8_t)(from[0] ^ RAISED);
+        to[3] = (uint8_t)(from[step] ^ RAISED);
+        from += 2 * step;
+    }
+    for (; count > 0; --count) {
+        *to++ = (uint8_t)(*from ^ RAISED);
+        from += step;
+    }
+}
+
+static inline const int8_t *input_row(const tf_depthwise_thumb1_params *p, const int8_t *input, int32_t y)
+{
+    return input + y * p->in_row_stride;
+}
+
+/* Input rows [y, y + rows) into the plane, whose columns of padding are filled: rows outside the image are padding. */
+static void load_rows(const tf_depthwise_thumb1_params *p, const int8_t *input, int32_t y, int32_t rows, uint8_t *to)
+{
+    const tf_window *k = &p->window;
+    for (; rows > 0; --rows, ++y, to += p->plane_w) {
+        if (y < 0 || y >= k->in_h) {
+            fill(to, p->in_zero_point, p->plane_w);
+        } else {
+            gather(to + k->pad_left, input_row(p, input, y), p->shape.channels, k->in_w);
+        }
+    }
+}
+
+static void move_down(uint8_t *to, const uint8_t *from, int32_t count)
+{
+    for (; count > 0; --count) {
+        *to++ = *from++;
+        TF_KEEP_LOOP(to);
+    }
+}
+
+void tf_depthwise_thumb1_s8(const tf_depthwise_thumb1_params *p, const tf_region *region, const int8_t *input,
+                            int8_t *output, int8_t *scratch)
+{
+    const tf_window *k = &p->window;
+    uint8_t *const plane = (uint8_t *)scratch;
+    const int32_t reach = (k->kernel_h - 1) * k->dilation_h + 1;
+    const int32_t kept = reach > k->stride_h ? reach - k->stride_h : 0;
+    const int8_t *record = (const int8_t *)(const void *)p->records;
+    int32_t c;
+    fill(plane, p->in_zero_point, ((p->chunk_rows - 1) * k->stride_h + reach) * p->plane_w);
+    for (c = 0; c < p->shape.channels; ++c, record += p->record_bytes) {
+        int32_t oy = region->row_start, held = 0;
+        for (;;) {
+            const int32_t left = region->row_stop - oy, rows = left < p->chunk_rows ? left : p->chunk_rows;
+            const int32_t needed = (rows - 1) * k->stride_h + reach;
+            load_rows(p, input + c, oy * k->stride_h - k->pad_top + held, needed - held, plane + held * p->plane_w);
+            p->channel(plane, output + oy * p->out_row_stride + c, record, &p->shape, rows);
+            if (left == rows) {
+                break;
+            }
+            oy += rows;
+            move_down(plane, plane + rows * k->stride_h * p->plane_w, kept * p->plane_w);
+            held = kept; /* the next rows' windows begin with the last rows held */
+        }
+    }
+}

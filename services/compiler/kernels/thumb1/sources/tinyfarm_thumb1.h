@@ -1,0 +1,91 @@
+/* tinyfarm kernels for Cortex-M0+: the same results as the portable kernels, bit for bit. */
+#ifndef TINYFARM_THUMB1_H
+#define TINYFARM_THUMB1_H
+
+#include "tinyfarm_kernels.h"
+
+/* What a matrix routine needs to know: bytes of the expanded pixels, output channels, 2 * output zero point + 1. */
+typedef struct {
+    int32_t x_bytes, channels, zero;
+} tf_matrix_shape;
+
+/* Four expanded pixels times a packed filter: [channels] bytes for each of the first `pixels`. */
+typedef void tf_matrix(const uint32_t *x, const uint32_t *weights, int8_t *out, const tf_matrix_shape *shape,
+                       int32_t pixels);
+
+uint32_t *tf_expand_four_s8(uint32_t *x, const int8_t *const *pixels, int32_t count);
+
+typedef struct {
+    const uint32_t *weights; /* packed */
+    tf_matrix *gemm;
+    tf_matrix_shape shape;
+    int32_t in_row_stride, out_row_stride;
+    uint16_t in_c;
+    int16_t in_zero_point;
+    tf_window window;
+} tf_conv2d_thumb1_params;
+/* Scratch: shape.x_bytes for four expanded pixels, then in_c bytes of padding. Aligned to 4. */
+void tf_conv2d_thumb1_s8(const tf_conv2d_thumb1_params *p, const tf_region *region, const int8_t *input,
+                         int8_t *output, int8_t *scratch);
+
+/* What a depthwise routine needs to know: bytes of the plane from filter row to filter row and from output row to
+ * output row, whole tiles of an output row, channels (the step from output to output), 2 * output zero point + 1. */
+typedef struct {
+    int32_t kernel_step, row_step, tiles, channels, zero;
+} tf_depthwise_shape;
+
+/* One channel from the padded plane: `rows` output rows. */
+typedef void tf_depthwise_rows(const uint8_t *plane, int8_t *out, const int8_t *record,
+                               const tf_depthwise_shape *shape, int32_t rows);
+
+typedef struct {
+    const uint32_t *records; /* one a channel */
+    tf_depthwise_rows *channel;
+    tf_depthwise_shape shape;
+    int32_t in_row_stride, out_row_stride;
+    uint16_t record_bytes;
+    uint16_t plane_w;    /* columns of a plane row */
+    uint16_t chunk_rows; /* output rows that the plane has room for */
+    int16_t in_zero_point;
+    tf_window window;
+} tf_depthwise_thumb1_params;
+/* Channel by channel through `plane`: ((chunk_rows - 1) * stride_h + (kernel_h - 1) * dilation_h + 1) * plane_w bytes.
+ * Writes no byte of another channel and no row before it was read, so the output may lie on the input. Region: all
+ * columns. */
+void tf_depthwise_thumb1_s8(const tf_depthwise_thumb1_params *p, const tf_region *region, const int8_t *input,
+                            int8_t *output, int8_t *plane);
+
+/* One vector times a packed filter; the shape's x_bytes is the vector's length. */
+typedef void tf_vector(const int8_t *x, const uint32_t *weights, int8_t *out, const tf_matrix_shape *shape);
+
+typedef struct {
+    const uint32_t *weights; /* packed */
+    tf_vector *dot;
+    tf_matrix_shape shape;
+} tf_fully_connected_thumb1_params;
+/* The region's columns are the batch. Reads a vector again for every four outputs. */
+void tf_fully_connected_thumb1_s8(const tf_fully_connected_thumb1_params *p, const tf_region *region,
+                                  const int8_t *input, int8_t *output);
+
+typedef struct {
+    int32_t scaled_multiplier, out_multiplier;
+    int16_t plain_zero_point, scaled_zero_point, out_zero_point;
+    uint8_t scaled_shift, out_shift; /* to the right; out_shift is at least 1 */
+    int32_t row_stride;
+} tf_add_thumb1_params;
+/* Region: all columns of some rows; equal shapes, no broadcast. `plain` is the input of the larger scale. */
+void tf_add_thumb1_s8(const tf_add_thumb1_params *p, const tf_region *region, const int8_t *plain,
+                      const int8_t *scaled, int8_t *output);
+
+/* floor((x * m + 2^30) / 2^31) from 16-bit halves, for |x| < 2^29 and m in [2^30, 2^31): the sum in the middle is
+ * lowered by 2^30, so that it stays in 32 bits whatever the sign of x. */
+static inline int32_t tf_multiply_high(int32_t x, int32_t m)
+{
+    const uint32_t low = (uint32_t)x & 0xffffu, m_low = (uint32_t)m & 0xffffu;
+    const int32_t high = x >> 16, m_high = m >> 16;
+    const uint32_t middle = low * (uint32_t)m_high + (low * m_low >> 16) + (uint32_t)(high * (int32_t)m_low)
+                            + 0x4000u - 0x40000000u;
+    return 2 * high * m_high + ((int32_t)middle >> 15) + 0x8000;
+}
+
+#endif
