@@ -26,6 +26,7 @@ from services.compiler.ir.ops import (
     Mean,
     Op,
     RnnPool,
+    Sum,
 )
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.thumb1.files import NEEDS as THUMB1_KERNELS
@@ -35,6 +36,7 @@ from services.compiler.planned import Planned
 from services.compiler.thumb1_counts import thumb1_counts
 from services.compiler.thumb2_counts import source_bytes, thumb2_counts
 
+_BROADCASTING = ("tf_add_s8", "tf_mul_s8", "tf_extremum_s8", "tf_prelu_s8")
 _FOLDER = Path(__file__).parent / "cost_tables"
 
 Counts = dict[str, float]
@@ -158,7 +160,7 @@ def _call_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, 
             yield "outputs", outputs
             yield "rows", outputs * op.kernel_hw[0]
             yield "taps", outputs * op.kernel_hw[0] * op.kernel_hw[1]
-        case Mean():
+        case Mean() | Sum():
             yield "outputs", graph.tensors[op.output].elements
             yield "inputs", graph.tensors[op.input].elements
             yield "rows", graph.tensors[op.input].elements // _reduced_run(graph, op)
@@ -244,7 +246,7 @@ def _inside_and_border(graph: Graph, op: Conv2D | DepthwiseConv2D) -> tuple[int,
     return inside, out_h * out_w - inside
 
 
-def _reduced_run(graph: Graph, op: Mean) -> int:
+def _reduced_run(graph: Graph, op: Mean | Sum) -> int:
     shape = graph.tensors[op.input].shape
     return shape[-1] if len(shape) - 1 in op.axes else 1
 
@@ -263,8 +265,8 @@ def _movement_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[s
     tensor = graph.tensors[op.output]
     n, h, w, c = nhwc(tensor.shape)
     yield "rows", n * h
-    if call.function in ("tf_add_s8", "tf_mul_s8", "tf_resize_nearest_s8", "tf_softmax_s8"):
+    if call.function in (*_BROADCASTING, "tf_resize_nearest_s8", "tf_resize_bilinear_s8", "tf_softmax_s8"):
         same = len({graph.tensors[t].shape for t in (*op.inputs, op.output)}) == 1
-        folded = same and call.function in ("tf_add_s8", "tf_mul_s8")
+        folded = same and call.function in _BROADCASTING
         yield "runs", n * h * (1 if folded else w)
     yield "elements", tensor.elements

@@ -180,6 +180,10 @@ class GraphMaker:
     def binary(self, kind: str, a: TensorId, b: TensorId, activation: Activation = Activation.NONE) -> TensorId:
         shape = np.broadcast_shapes(self.shape(a), self.shape(b))
         y = self.tensor(tuple(int(d) for d in shape))
+        if kind in ("maximum", "minimum"):
+            self.tensors[y] = replace(self.tensors[y], quant=self.same_quant(a))
+            extremum = {"maximum": ops.Maximum, "minimum": ops.Minimum}[kind]
+            return self.add_op(extremum(name=self.name_op(kind), inputs=(a, b), outputs=(y,)))
         cls = {"add": ops.Add, "sub": ops.Sub, "mul": ops.Mul}[kind]
         return self.add_op(cls(name=self.name_op(kind), inputs=(a, b), outputs=(y,), activation=activation))
 
@@ -226,10 +230,28 @@ class GraphMaker:
         y = self.tensor(self.shape(x), dtype=DType.FLOAT32)
         return self.add_op(ops.Dequantize(name=self.name_op("dequantize"), inputs=(x,), outputs=(y,)))
 
+    def prelu(self, x: TensorId, alpha_shape: tuple[int, ...]) -> TensorId:
+        alpha = self.constant(self.random.integers(-128, 128, alpha_shape).astype(np.int8), self.quant())
+        y = self.tensor(self.shape(x))
+        return self.add_op(ops.PRelu(name=self.name_op("prelu"), inputs=(x, alpha), outputs=(y,)))
+
+    def table(self, x: TensorId) -> TensorId:
+        results = self.constant(self.random.integers(-128, 128, 256).astype(np.int8), None)
+        y = self.tensor(self.shape(x))
+        return self.add_op(ops.Table(name=self.name_op("table"), inputs=(x, results), outputs=(y,)))
+
     def mean(self, x: TensorId, axes: tuple[int, ...], *, keep: bool = True) -> TensorId:
+        return self.reduce(ops.Mean, x, axes, keep=keep)
+
+    def sum(self, x: TensorId, axes: tuple[int, ...], *, keep: bool = True) -> TensorId:
+        return self.reduce(ops.Sum, x, axes, keep=keep)
+
+    def reduce(
+        self, cls: type[ops.Mean] | type[ops.Sum], x: TensorId, axes: tuple[int, ...], *, keep: bool
+    ) -> TensorId:
         shape = self.shape(x)
         kept = tuple(1 if i in axes else d for i, d in enumerate(shape) if keep or i not in axes)
-        return self.add_op(ops.Mean(name=self.name_op("mean"), inputs=(x,), outputs=(self.tensor(kept),), axes=axes))
+        return self.add_op(cls(name=self.name_op(cls.__name__), inputs=(x,), outputs=(self.tensor(kept),), axes=axes))
 
     def pad(self, x: TensorId, before: tuple[int, ...], after: tuple[int, ...]) -> TensorId:
         shape = tuple(b + d + a for b, d, a in zip(before, self.shape(x), after, strict=True))
@@ -284,12 +306,13 @@ class GraphMaker:
             ops.Transpose(name=self.name_op("transpose"), inputs=(x,), outputs=(y,), permutation=permutation)
         )
 
-    def resize(self, x: TensorId, h: int, w: int, *, corners: bool = False, half: bool = False) -> TensorId:
+    def resize(
+        self, x: TensorId, h: int, w: int, *, corners: bool = False, half: bool = False, bilinear: bool = False
+    ) -> TensorId:
         y = self.tensor((1, h, w, self.shape(x)[3]), self.same_quant(x))
+        cls = ops.ResizeBilinear if bilinear else ops.ResizeNearestNeighbor
         return self.add_op(
-            ops.ResizeNearestNeighbor(
-                name=self.name_op("resize"), inputs=(x,), outputs=(y,), align_corners=corners, half_pixel_centers=half
-            )
+            cls(name=self.name_op("resize"), inputs=(x,), outputs=(y,), align_corners=corners, half_pixel_centers=half)
         )
 
     # result

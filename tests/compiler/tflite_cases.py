@@ -164,6 +164,54 @@ CASES: dict[str, Callable[[], bytes]] = {
         (1, 8, 9), (1, 8), [0, 0, -1], [1, 8, 0], [1, 1, 1], ShrinkAxisMask=4
     ),
     "strided slice backwards": lambda: strided((1, 8, 9), (1, 8, 3), [0, 7, 8], [1, 0, 0], [1, -1, -3], EndMask=2),
+    "maximum": lambda: m.binary("MAXIMUM", (1, 4, 5, 3), (1, 4, 5, 3), left=SAME_QUANT, **SAME_QUANTS),
+    "minimum": lambda: m.binary("MINIMUM", (1, 4, 5, 3), (1, 1, 1, 3), left=SAME_QUANT, **SAME_QUANTS),
+    "maximum of a constant": lambda: m.binary(
+        "MAXIMUM", (1, 4, 5, 3), (1,), left=SAME_QUANT, **SAME_QUANTS, constant_right=True
+    ),
+    "sum over image": lambda: mean((1, 6, 7, 5), (1, 2), keep=True, kind="SUM"),
+    "sum over channels": lambda: mean((1, 6, 7, 5), (3,), keep=False, kind="SUM", result=Quant(0.4, 11)),
+    "reduce max over image": lambda: mean((1, 6, 7, 5), (1, 2), keep=False, kind="REDUCE_MAX", result=Quant()),
+    "abs same scale": lambda: m.unary("ABS", "AbsOptions", (1, 999), source=Quant(0.05, 3), result=Quant(0.05, -70)),
+    "abs other scale": lambda: m.unary("ABS", "AbsOptions", (1, 999), source=Quant(0.05, 3), result=Quant(0.04, -128)),
+    "elu": lambda: m.unary("ELU", "", (1, 999), source=Quant(0.05, 3), result=Quant(0.03, -90)),
+    "prelu one slope a channel": lambda: m.prelu(
+        (1, 4, 5, 3), (1, 1, 3), Quant(0.05, 3), Quant(0.06, -20), Quant(0.01, 2)
+    ),
+    "prelu one slope": lambda: m.prelu((1, 4, 5, 3), (1,), Quant(0.05, 3), Quant(0.03, 0), Quant(0.004, 0)),
+    "pack first": lambda: m.pack((1, 4, 3), 3, 1),
+    "pack last": lambda: m.pack((1, 4, 3), 2, -1),
+    "unpack": lambda: m.unpack((1, 4, 3, 2), 2),
+    "slice": lambda: m.with_constants(
+        "SLICE", "SliceOptions", (1, 8, 9, 4), [(1, 3, 7, 4)], [[0, 4, 2, 0], [1, 3, -1, 4]]
+    ),
+    "reverse": lambda: m.with_constants("REVERSE_V2", "ReverseV2Options", (1, 4, 5, 3), [(1, 4, 5, 3)], [[2]]),
+    "gather one": lambda: m.with_constants("GATHER", "GatherOptions", (1, 4, 5), [(1, 5)], [np.int32(2)], Axis=1),
+    "gather every second": lambda: m.with_constants(
+        "GATHER", "GatherOptions", (1, 7, 5), [(1, 3, 5)], [[1, 3, 5]], Axis=1
+    ),
+    "mirror pad reflect": lambda: mirror(0),
+    "mirror pad symmetric": lambda: mirror(1),
+    "depth to space": lambda: m.with_constants(
+        "DEPTH_TO_SPACE", "DepthToSpaceOptions", (1, 3, 4, 12), [(1, 6, 8, 3)], [], BlockSize=2
+    ),
+    "space to depth": lambda: m.with_constants(
+        "SPACE_TO_DEPTH", "SpaceToDepthOptions", (1, 6, 9, 2), [(1, 2, 3, 18)], [], BlockSize=3
+    ),
+    "transposed conv 3x3 stride 2 same": lambda: m.transpose_conv((1, 4, 5, 3), 4, (3, 3), (2, 2), padding=SAME),
+    "transposed conv 3x3 stride 2 valid": lambda: m.transpose_conv((1, 4, 5, 3), 4, (3, 3), (2, 2)),
+    "transposed conv 2x2 stride 2": lambda: m.transpose_conv((1, 4, 5, 3), 4, (2, 2), (2, 2), bias=False),
+    "transposed conv 4x4 stride 2 same": lambda: m.transpose_conv((1, 4, 5, 3), 2, (4, 4), (2, 2), padding=SAME),
+    "transposed conv odd output": lambda: m.transpose_conv(
+        (1, 4, 5, 3), 2, (5, 4), (2, 3), padding=SAME, output_hw=(7, 13)
+    ),
+    "transposed conv stride 1": lambda: m.transpose_conv((1, 4, 5, 3), 2, (3, 3), (1, 1), padding=SAME),
+    "transposed conv stride above kernel": lambda: m.transpose_conv((1, 3, 4, 3), 2, (2, 1), (3, 2)),
+    "bilinear doubled": lambda: resize((1, 4, 5, 3), (8, 10), BILINEAR),
+    "bilinear doubled half pixel": lambda: resize((1, 4, 5, 3), (8, 10), BILINEAR, HalfPixelCenters=True),
+    "bilinear odd": lambda: resize((1, 4, 5, 3), (7, 3), BILINEAR),
+    "bilinear align corners": lambda: resize((1, 4, 5, 3), (7, 9), BILINEAR, AlignCorners=True),
+    "bilinear down half pixel": lambda: resize((1, 9, 11, 2), (4, 5), BILINEAR, HalfPixelCenters=True),
     "resize doubled": lambda: resize((1, 4, 5, 3), (8, 10)),
     "resize odd": lambda: resize((1, 4, 5, 3), (7, 3)),
     "resize align corners": lambda: resize((1, 4, 5, 3), (7, 9), AlignCorners=True),
@@ -173,13 +221,18 @@ CASES: dict[str, Callable[[], bytes]] = {
 SOFTMAX = Quant(1 / 256, -128)
 INT4_RESULT = Quant(0.02, 3)
 MEAN_RESULT = Quant(0.03, -5)
+SAME_QUANT = Quant(0.05, 3)
+SAME_QUANTS: dict[str, Any] = {"right": SAME_QUANT, "result": SAME_QUANT}
+NEAREST, BILINEAR = "NEAREST_NEIGHBOR", "BILINEAR"
 
 
-def mean(shape: tuple[int, ...], axes: tuple[int, ...], *, keep: bool, result: Quant = MEAN_RESULT) -> bytes:
-    """Return a model of one MEAN."""
+def mean(
+    shape: tuple[int, ...], axes: tuple[int, ...], *, keep: bool, result: Quant = MEAN_RESULT, kind: str = "MEAN"
+) -> bytes:
+    """Return a model of one MEAN, SUM or REDUCE_MAX."""
     positive = {a % len(shape) for a in axes}
     kept = tuple(1 if i in positive else d for i, d in enumerate(shape) if keep or i not in positive)
-    return m.with_constants("MEAN", "ReducerOptions", shape, [kept], [axes], result=result, KeepDims=keep)
+    return m.with_constants(kind, "ReducerOptions", shape, [kept], [axes], result=result, KeepDims=keep)
 
 
 def strided(shape: Any, output: Any, begin: Any, end: Any, strides: Any, **masks: int) -> bytes:
@@ -187,8 +240,13 @@ def strided(shape: Any, output: Any, begin: Any, end: Any, strides: Any, **masks
     return m.with_constants("STRIDED_SLICE", "StridedSliceOptions", shape, [output], [begin, end, strides], **masks)
 
 
-def resize(shape: tuple[int, ...], hw: tuple[int, int], **options: bool) -> bytes:
-    """Return a model of one RESIZE_NEAREST_NEIGHBOR."""
-    output = (1, *hw, shape[3])
-    kind = "RESIZE_NEAREST_NEIGHBOR"
-    return m.with_constants(kind, "ResizeNearestNeighborOptions", shape, [output], [hw], **options)
+def mirror(mode: int) -> bytes:
+    """Return a model of one MIRROR_PAD of height and width: mode 0 reflects, 1 repeats the border too."""
+    widths = [[0, 0], [1, 2], [3, 0], [0, 0]]
+    return m.with_constants("MIRROR_PAD", "MirrorPadOptions", (1, 4, 5, 2), [(1, 7, 8, 2)], [widths], Mode=mode)
+
+
+def resize(shape: tuple[int, ...], hw: tuple[int, int], kind: str = NEAREST, **options: bool) -> bytes:
+    """Return a model of one RESIZE_NEAREST_NEIGHBOR or RESIZE_BILINEAR."""
+    table = "".join(word.capitalize() for word in kind.split("_"))
+    return m.with_constants(f"RESIZE_{kind}", f"Resize{table}Options", shape, [(1, *hw, shape[3])], [hw], **options)

@@ -184,7 +184,7 @@ def binary(
     constant_right: bool = False,
     seed: int = 0,
 ) -> bytes:
-    """Return a model of one ADD, SUB or MUL with two inputs, or a constant right one."""
+    """Return a model of one ADD, SUB, MUL, MAXIMUM or MINIMUM with two inputs, or a constant right one."""
     model = ModelBuilder()
     x = model.activation(left_shape, left.scale, left.zero_point)
     if constant_right:
@@ -194,8 +194,11 @@ def binary(
         other = model.activation(right_shape, right.scale, right.zero_point)
     shape = np.broadcast_shapes(tuple(left_shape), tuple(right_shape))
     y = model.activation(shape, result.scale, result.zero_point)
-    fields = {"FusedActivationFunction": ACTIVATIONS[activation]}
-    model.operator(kind, [x, other], [y], f"{kind.capitalize()}Options", **fields)
+    extremum = kind in ("MAXIMUM", "MINIMUM")
+    fields = {} if extremum else {"FusedActivationFunction": ACTIVATIONS[activation]}
+    model.operator(
+        kind, [x, other], [y], "MaximumMinimumOptions" if extremum else f"{kind.capitalize()}Options", **fields
+    )
     return model.build([x] if constant_right else [x, other], [y])
 
 
@@ -249,6 +252,115 @@ def _constant(model: ModelBuilder, values: Any, quant: Quant) -> int:
     if isinstance(values, np.ndarray) and values.dtype == np.int8:
         return model.constant(values, [quant.scale], quant.zero_point)
     return model.constant(np.asarray(values, dtype=np.int32))
+
+
+def transpose_conv(
+    input_shape: Sequence[int],
+    out_channels: int,
+    kernel_hw: tuple[int, int],
+    stride_hw: tuple[int, int],
+    *,
+    padding: int = VALID,
+    output_hw: tuple[int, int] | None = None,
+    bias: bool = True,
+    seed: int = 0,
+    source: Quant = Quant(0.05, 7),
+    result: Quant = Quant(0.1, 3),
+) -> bytes:
+    """Return a model of one TRANSPOSE_CONV; without `output_hw` the size that Keras would give it."""
+    rng = np.random.default_rng(seed)
+    model = ModelBuilder()
+    x = model.activation(input_shape, source.scale, source.zero_point)
+    spread = zip(input_shape[1:3], stride_hw, kernel_hw, strict=True)
+    valid = tuple(i * s + (max(k - s, 0) if padding == VALID else 0) for i, s, k in spread)
+    hw = output_hw or (valid[0], valid[1])
+    scales = random_scales(rng, out_channels)
+    values = rng.integers(-127, 128, (out_channels, *kernel_hw, input_shape[3])).astype(np.int8)
+    inputs = [model.constant(np.array([1, *hw, out_channels], np.int32)), model.constant(values, scales, axis=0), x]
+    if bias:
+        inputs.append(_bias(model, rng, out_channels, source, scales))
+    y = model.activation((1, *hw, out_channels), result.scale, result.zero_point)
+    strides = {"StrideH": stride_hw[0], "StrideW": stride_hw[1]}
+    model.operator("TRANSPOSE_CONV", inputs, [y], "TransposeConvOptions", Padding=padding, **strides)
+    return model.build([x], [y])
+
+
+def dilated_by_batches(
+    image: Sequence[int],
+    out_channels: int,
+    kernel_hw: tuple[int, int],
+    block: int,
+    *,
+    depthwise: bool = False,
+    source: Quant = Quant(),
+    result: Quant = Quant(0.1, 3),
+    seed: int = 0,
+) -> bytes:
+    """Return SPACE_TO_BATCH_ND, a VALID convolution and BATCH_TO_SPACE_ND, as converters write a dilated SAME one.
+
+    TFLite fills the padding with the zero point. TFLM is no oracle here: its filling is never initialized.
+    """
+    rng = np.random.default_rng(seed)
+    model = ModelBuilder()
+    x = model.activation(image, source.scale, source.zero_point)
+    reach = [(k - 1) * block for k in kernel_hw]
+    sizes = [d + r for d, r in zip(image[1:3], reach, strict=True)]
+    extra = [-s % block for s in sizes]
+    pads = [[r // 2, r - r // 2 + e] for r, e in zip(reach, extra, strict=True)]
+    blocks = [(s + e) // block for s, e in zip(sizes, extra, strict=True)]
+    batches = model.activation((block * block, *blocks, image[3]), source.scale, source.zero_point)
+    block_shape = model.constant(np.array([block, block], np.int32))
+    model.operator(
+        "SPACE_TO_BATCH_ND", [x, block_shape, model.constant(np.array(pads, np.int32))], [batches],
+        "SpaceToBatchNDOptions",
+    )  # fmt: skip
+    channels = image[3] if depthwise else out_channels
+    scales = random_scales(rng, channels)
+    shape = (1, *kernel_hw, channels) if depthwise else (channels, *kernel_hw, image[3])
+    values = rng.integers(-127, 128, shape).astype(np.int8)
+    weights = model.constant(values, scales, axis=3 if depthwise else 0)
+    left = [b - k + 1 for b, k in zip(blocks, kernel_hw, strict=True)]
+    convolved = model.activation((block * block, *left, channels), result.scale, result.zero_point)
+    inputs = [batches, weights, _bias(model, rng, channels, source, scales)]
+    fields = {**_window_fields((1, 1), VALID, "relu"), **_dilation_fields((1, 1))}
+    if depthwise:
+        model.operator("DEPTHWISE_CONV_2D", inputs, [convolved], "DepthwiseConv2DOptions", DepthMultiplier=1, **fields)
+    else:
+        model.operator("CONV_2D", inputs, [convolved], "Conv2DOptions", **fields)
+    y = model.activation((1, *image[1:3], channels), result.scale, result.zero_point)
+    crops = model.constant(np.array([[0, e] for e in extra], np.int32))
+    model.operator("BATCH_TO_SPACE_ND", [convolved, block_shape, crops], [y], "BatchToSpaceNDOptions")
+    return model.build([x], [y])
+
+
+def pack(shape: Sequence[int], count: int, axis: int) -> bytes:
+    """Return a model of one PACK of so many inputs."""
+    model = ModelBuilder()
+    inputs = [model.activation(shape, 0.05, 4) for _ in range(count)]
+    at = axis % (len(shape) + 1)
+    y = model.activation((*shape[:at], count, *shape[at:]), 0.05, 4)
+    model.operator("PACK", inputs, [y], "PackOptions", Axis=axis, ValuesCount=count)
+    return model.build(inputs, [y])
+
+
+def unpack(shape: Sequence[int], axis: int) -> bytes:
+    """Return a model of one UNPACK."""
+    model = ModelBuilder()
+    x = model.activation(shape, 0.05, 4)
+    at = axis % len(shape)
+    outputs = [model.activation((*shape[:at], *shape[at + 1 :]), 0.05, 4) for _ in range(shape[at])]
+    model.operator("UNPACK", [x], outputs, "UnpackOptions", Axis=axis, Num=shape[at])
+    return model.build([x], outputs)
+
+
+def prelu(shape: Sequence[int], alpha_shape: Sequence[int], source: Quant, result: Quant, alpha: Quant) -> bytes:
+    """Return a model of one PRELU with constant slopes."""
+    model = ModelBuilder()
+    x = model.activation(shape, source.scale, source.zero_point)
+    values = np.random.default_rng(5).integers(-128, 128, alpha_shape).astype(np.int8)
+    y = model.activation(shape, result.scale, result.zero_point)
+    model.operator("PRELU", [x, model.constant(values, [alpha.scale], alpha.zero_point)], [y], "")
+    return model.build([x], [y])
 
 
 def concatenation(shapes: Sequence[Sequence[int]], axis: int, quant: Quant = Quant()) -> bytes:

@@ -266,6 +266,12 @@ class Op(_message.Message):
     QUANTIZE_FIELD_NUMBER: _builtins.int
     DEQUANTIZE_FIELD_NUMBER: _builtins.int
     RNN_POOL_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    SUM_FIELD_NUMBER: _builtins.int
+    P_RELU_FIELD_NUMBER: _builtins.int
+    TABLE_FIELD_NUMBER: _builtins.int
+    RESIZE_BILINEAR_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     @_builtins.property
     def inputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -323,6 +329,18 @@ class Op(_message.Message):
     def dequantize(self) -> Global___Dequantize: ...
     @_builtins.property
     def rnn_pool(self) -> Global___RnnPool: ...
+    @_builtins.property
+    def maximum(self) -> Global___Maximum: ...
+    @_builtins.property
+    def minimum(self) -> Global___Minimum: ...
+    @_builtins.property
+    def sum(self) -> Global___Sum: ...
+    @_builtins.property
+    def p_relu(self) -> Global___PRelu: ...
+    @_builtins.property
+    def table(self) -> Global___Table: ...
+    @_builtins.property
+    def resize_bilinear(self) -> Global___ResizeBilinear: ...
     def __init__(
         self,
         *,
@@ -354,12 +372,18 @@ class Op(_message.Message):
         quantize: Global___Quantize | None = ...,
         dequantize: Global___Dequantize | None = ...,
         rnn_pool: Global___RnnPool | None = ...,
+        maximum: Global___Maximum | None = ...,
+        minimum: Global___Minimum | None = ...,
+        sum: Global___Sum | None = ...,
+        p_relu: Global___PRelu | None = ...,
+        table: Global___Table | None = ...,
+        resize_bilinear: Global___ResizeBilinear | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "average_pool_2d", b"average_pool_2d", "concatenation", b"concatenation", "conv_2d", b"conv_2d", "depthwise_conv_2d", b"depthwise_conv_2d", "dequantize", b"dequantize", "fully_connected", b"fully_connected", "hard_swish", b"hard_swish", "kind", b"kind", "leaky_relu", b"leaky_relu", "logistic", b"logistic", "max_pool_2d", b"max_pool_2d", "mean", b"mean", "mul", b"mul", "pad", b"pad", "quantize", b"quantize", "relu", b"relu", "reshape", b"reshape", "resize_nearest_neighbor", b"resize_nearest_neighbor", "rnn_pool", b"rnn_pool", "softmax", b"softmax", "split", b"split", "strided_slice", b"strided_slice", "sub", b"sub", "tanh", b"tanh", "transpose", b"transpose"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "average_pool_2d", b"average_pool_2d", "concatenation", b"concatenation", "conv_2d", b"conv_2d", "depthwise_conv_2d", b"depthwise_conv_2d", "dequantize", b"dequantize", "fully_connected", b"fully_connected", "hard_swish", b"hard_swish", "kind", b"kind", "leaky_relu", b"leaky_relu", "logistic", b"logistic", "max_pool_2d", b"max_pool_2d", "maximum", b"maximum", "mean", b"mean", "minimum", b"minimum", "mul", b"mul", "p_relu", b"p_relu", "pad", b"pad", "quantize", b"quantize", "relu", b"relu", "reshape", b"reshape", "resize_bilinear", b"resize_bilinear", "resize_nearest_neighbor", b"resize_nearest_neighbor", "rnn_pool", b"rnn_pool", "softmax", b"softmax", "split", b"split", "strided_slice", b"strided_slice", "sub", b"sub", "sum", b"sum", "table", b"table", "tanh", b"tanh", "transpose", b"transpose"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "average_pool_2d", b"average_pool_2d", "concatenation", b"concatenation", "conv_2d", b"conv_2d", "depthwise_conv_2d", b"depthwise_conv_2d", "dequantize", b"dequantize", "fully_connected", b"fully_connected", "hard_swish", b"hard_swish", "inputs", b"inputs", "kind", b"kind", "leaky_relu", b"leaky_relu", "logistic", b"logistic", "max_pool_2d", b"max_pool_2d", "mean", b"mean", "mul", b"mul", "name", b"name", "outputs", b"outputs", "pad", b"pad", "quantize", b"quantize", "relu", b"relu", "reshape", b"reshape", "resize_nearest_neighbor", b"resize_nearest_neighbor", "rnn_pool", b"rnn_pool", "softmax", b"softmax", "split", b"split", "strided_slice", b"strided_slice", "sub", b"sub", "tanh", b"tanh", "transpose", b"transpose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "average_pool_2d", b"average_pool_2d", "concatenation", b"concatenation", "conv_2d", b"conv_2d", "depthwise_conv_2d", b"depthwise_conv_2d", "dequantize", b"dequantize", "fully_connected", b"fully_connected", "hard_swish", b"hard_swish", "inputs", b"inputs", "kind", b"kind", "leaky_relu", b"leaky_relu", "logistic", b"logistic", "max_pool_2d", b"max_pool_2d", "maximum", b"maximum", "mean", b"mean", "minimum", b"minimum", "mul", b"mul", "name", b"name", "outputs", b"outputs", "p_relu", b"p_relu", "pad", b"pad", "quantize", b"quantize", "relu", b"relu", "reshape", b"reshape", "resize_bilinear", b"resize_bilinear", "resize_nearest_neighbor", b"resize_nearest_neighbor", "rnn_pool", b"rnn_pool", "softmax", b"softmax", "split", b"split", "strided_slice", b"strided_slice", "sub", b"sub", "sum", b"sum", "table", b"table", "tanh", b"tanh", "transpose", b"transpose"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["conv_2d", "depthwise_conv_2d", "fully_connected", "add", "sub", "mul", "average_pool_2d", "max_pool_2d", "mean", "pad", "reshape", "softmax", "logistic", "tanh", "hard_swish", "relu", "leaky_relu", "concatenation", "strided_slice", "split", "transpose", "resize_nearest_neighbor", "quantize", "dequantize", "rnn_pool"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["conv_2d", "depthwise_conv_2d", "fully_connected", "add", "sub", "mul", "average_pool_2d", "max_pool_2d", "mean", "pad", "reshape", "softmax", "logistic", "tanh", "hard_swish", "relu", "leaky_relu", "concatenation", "strided_slice", "split", "transpose", "resize_nearest_neighbor", "quantize", "dequantize", "rnn_pool", "maximum", "minimum", "sum", "p_relu", "table", "resize_bilinear"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -506,6 +530,36 @@ class Mul(_message.Message):
 Global___Mul: _TypeAlias = Mul  # noqa: Y015
 
 @_typing.final
+class Maximum(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Maximum: _TypeAlias = Maximum  # noqa: Y015
+
+@_typing.final
+class Minimum(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Minimum: _TypeAlias = Minimum  # noqa: Y015
+
+@_typing.final
 class AveragePool2D(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -586,6 +640,26 @@ class Mean(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Mean: _TypeAlias = Mean  # noqa: Y015
+
+@_typing.final
+class Sum(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AXES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def axes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        axes: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["axes", b"axes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sum: _TypeAlias = Sum  # noqa: Y015
 
 @_typing.final
 class Pad(_message.Message):
@@ -732,6 +806,36 @@ class LeakyRelu(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LeakyRelu: _TypeAlias = LeakyRelu  # noqa: Y015
+
+@_typing.final
+class PRelu(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PRelu: _TypeAlias = PRelu  # noqa: Y015
+
+@_typing.final
+class Table(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Table: _TypeAlias = Table  # noqa: Y015
 
 @_typing.final
 class Concatenation(_message.Message):
@@ -883,6 +987,28 @@ class RnnPool(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RnnPool: _TypeAlias = RnnPool  # noqa: Y015
+
+@_typing.final
+class ResizeBilinear(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIGN_CORNERS_FIELD_NUMBER: _builtins.int
+    HALF_PIXEL_CENTERS_FIELD_NUMBER: _builtins.int
+    align_corners: _builtins.bool
+    half_pixel_centers: _builtins.bool
+    def __init__(
+        self,
+        *,
+        align_corners: _builtins.bool = ...,
+        half_pixel_centers: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["align_corners", b"align_corners", "half_pixel_centers", b"half_pixel_centers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResizeBilinear: _TypeAlias = ResizeBilinear  # noqa: Y015
 
 @_typing.final
 class Quantize(_message.Message):

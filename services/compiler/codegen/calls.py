@@ -7,8 +7,10 @@ from typing import assert_never
 from services.compiler.codegen.elementwise import (
     add_call,
     dequantize_call,
+    extremum_call,
     lut_call,
     mul_call,
+    prelu_call,
     quantize_call,
     softmax_call,
 )
@@ -17,6 +19,7 @@ from services.compiler.codegen.movement import (
     mean_call,
     pad_calls,
     pool_call,
+    resize_bilinear_call,
     resize_call,
     slice_calls,
     split_calls,
@@ -40,20 +43,26 @@ from services.compiler.ir.ops import (
     HardSwish,
     LeakyRelu,
     Logistic,
+    Maximum,
     MaxPool2D,
     Mean,
+    Minimum,
     Mul,
     Op,
     Pad,
+    PRelu,
     Quantize,
     Relu,
     Reshape,
+    ResizeBilinear,
     ResizeNearestNeighbor,
     RnnPool,
     Softmax,
     Split,
     StridedSlice,
     Sub,
+    Sum,
+    Table,
     Tanh,
     Transpose,
 )
@@ -103,15 +112,19 @@ def _portable_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCal
             return (add_call(graph, op, operands),)
         case Mul():
             return (mul_call(graph, op, operands),)
+        case Maximum() | Minimum():
+            return (extremum_call(graph, op, operands),)
+        case PRelu():
+            return (prelu_call(graph, op, operands),)
         case AveragePool2D() | MaxPool2D():
             return (pool_call(graph, op, operands),)
-        case Mean():
+        case Mean() | Sum():
             return (mean_call(graph, op, operands),)
         case Pad():
             return pad_calls(graph, op, operands)
         case Softmax():
             return (softmax_call(graph, op, operands),)
-        case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu():
+        case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu() | Table():
             return (lut_call(graph, op, operands),)
         case Concatenation():
             return concatenation_calls(graph, op, operands)
@@ -125,6 +138,8 @@ def _portable_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCal
             return (resize_call(graph, op, operands),)
         case RnnPool():
             return (rnn_pool_call(graph, op, operands),)
+        case ResizeBilinear():
+            return (resize_bilinear_call(graph, op, operands),)
         case Quantize():
             from_float = graph.tensors[op.input].dtype.is_float
             return (quantize_call(graph, op, operands) if from_float else lut_call(graph, op, operands),)

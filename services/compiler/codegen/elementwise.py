@@ -19,13 +19,15 @@ from services.compiler.codegen.program import (
 )
 from services.compiler.codegen.shapes import Shape4, dense_strides, nhwc, output_fields, row_stride
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Add, Dequantize, Mul, Quantize, Softmax, Sub
+from services.compiler.ir.ops import Activation, Add, Dequantize, Maximum, Minimum, Mul, PRelu, Quantize, Softmax, Sub
 from services.compiler.ir.tensor import TensorId
-from services.compiler.quant.elementwise import add_params, mul_multiplier
+from services.compiler.quant.elementwise import add_params, mul_multiplier, prelu_params
 from services.compiler.quant.lut import TableOp, lookup_table
 from services.compiler.quant.requantize import activation_range
 from services.compiler.quant.softmax import exp_of_difference, softmax_params
 from services.compiler.quant.values import output_zero_point, quant_of
+
+Broadcasting = Add | Sub | Mul | Maximum | Minimum | PRelu
 
 
 def add_call(graph: Graph, op: Add | Sub, operands: Operands) -> KernelCall:
@@ -67,6 +69,37 @@ def mul_call(graph: Graph, op: Mul, operands: Operands) -> KernelCall:
     return KernelCall(
         "tf_mul_s8", "tf_mul_s8_params", fields, (), _pointers(op, operands), _broadcast_region(graph, op)
     )
+
+
+def extremum_call(graph: Graph, op: Maximum | Minimum, operands: Operands) -> KernelCall:
+    """Return the call of a maximum or minimum."""
+
+    def fields() -> Fields:
+        return ("shape", _broadcast(graph, op)), ("sign", 1 if isinstance(op, Maximum) else -1)
+
+    region = _broadcast_region(graph, op)
+    return KernelCall("tf_extremum_s8", "tf_extremum_s8_params", fields, (), _pointers(op, operands), region)
+
+
+def prelu_call(graph: Graph, op: PRelu, operands: Operands) -> KernelCall:
+    """Return the call of a PRelu."""
+
+    def fields() -> Fields:
+        params = prelu_params(graph, op)
+        limits = activation_range(Activation.NONE, quant_of(graph, op.output), graph.tensors[op.output].dtype)
+        return (
+            ("shape", _broadcast(graph, op)),
+            ("multiplier", params.identity.value),
+            ("alpha_multiplier", params.alpha.value),
+            ("in_zero_point", quant_of(graph, op.input).zero_point[0]),
+            ("alpha_zero_point", quant_of(graph, op.alpha).zero_point[0]),
+            ("shift", params.identity.shift),
+            ("alpha_shift", params.alpha.shift),
+            ("out", output_fields(output_zero_point(graph, op), limits)),
+        )
+
+    region = _broadcast_region(graph, op)
+    return KernelCall("tf_prelu_s8", "tf_prelu_s8_params", fields, (), _pointers(op, operands), region)
 
 
 def lut_call(graph: Graph, op: TableOp, operands: Operands) -> KernelCall:
@@ -153,7 +186,7 @@ def _byte_table(graph: Graph, op: TableOp) -> Values:
     return np.roll(table, low)
 
 
-def _pointers(op: Add | Sub | Mul, operands: Operands) -> tuple[ArenaRef | ArrayRef, ...]:
+def _pointers(op: Broadcasting, operands: Operands) -> tuple[ArenaRef | ArrayRef, ...]:
     return operands.read(op.inputs[0]), operands.read(op.inputs[1]), operands.write(op.output)
 
 
@@ -167,7 +200,7 @@ def _clamped_output(graph: Graph, op: Add | Sub | Mul) -> Fields:
     return output_fields(output_zero_point(graph, op), limits)
 
 
-def _folded_shapes(graph: Graph, op: Add | Sub | Mul) -> tuple[Shape4, ...]:
+def _folded_shapes(graph: Graph, op: Broadcasting) -> tuple[Shape4, ...]:
     """Return the shapes of both inputs and the output; without broadcasting every row is one long column."""
     shapes = tuple(nhwc(graph.tensors[t].shape) for t in (*op.inputs, op.output))
     if len(set(shapes)) > 1:
@@ -176,12 +209,12 @@ def _folded_shapes(graph: Graph, op: Add | Sub | Mul) -> tuple[Shape4, ...]:
     return ((n, h, 1, w * c),) * 3
 
 
-def _broadcast_region(graph: Graph, op: Add | Sub | Mul) -> RegionArg:
+def _broadcast_region(graph: Graph, op: Broadcasting) -> RegionArg:
     _, h, w, _ = _folded_shapes(graph, op)[2]
     return RegionArg((0, h), (0, w))
 
 
-def _broadcast(graph: Graph, op: Add | Sub | Mul) -> Fields:
+def _broadcast(graph: Graph, op: Broadcasting) -> Fields:
     """Return the initializer of a `tf_broadcast`: a stride of 0 where an input has the size 1."""
     first, second, size = _folded_shapes(graph, op)
     strides: list[tuple[str, FieldValue]] = [

@@ -1,4 +1,4 @@
-"""Calls of the kernels that pool or only move bytes: pools, mean, copies of boxes, nearest-neighbor resize."""
+"""Calls of the kernels that pool or only move bytes: pools, mean, copies of boxes, resizes."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ from services.compiler.ir.ops import (
     MaxPool2D,
     Mean,
     Pad,
+    ResizeBilinear,
     ResizeNearestNeighbor,
     Split,
     StridedSlice,
+    Sum,
     Transpose,
 )
-from services.compiler.quant.movement import nearest_indices
+from services.compiler.quant.movement import bilinear_blend, nearest_indices
 from services.compiler.quant.pooling import mean_params
 from services.compiler.quant.requantize import activation_range
 from services.compiler.quant.values import output_zero_point, quant_of
@@ -59,8 +61,8 @@ def pool_call(graph: Graph, op: AveragePool2D | MaxPool2D, operands: Operands) -
     return KernelCall(function, "tf_pool2d_s8_params", fields, (), pointers, whole(graph.tensors[op.output]))
 
 
-def mean_call(graph: Graph, op: Mean, operands: Operands) -> KernelCall:
-    """Return the call of a mean over any dimensions; the region is that of the output with them kept."""
+def mean_call(graph: Graph, op: Mean | Sum, operands: Operands) -> KernelCall:
+    """Return the call of a mean or sum over any dimensions; the region is that of the output with them kept."""
     shape = nhwc(graph.tensors[op.input].shape)
     lead = 4 - len(graph.tensors[op.input].shape)
     axes = {a + lead for a in op.axes}
@@ -179,6 +181,49 @@ def resize_call(graph: Graph, op: ResizeNearestNeighbor, operands: Operands) -> 
     pointers = operands.read(op.input), operands.write(op.output)
     region = whole(graph.tensors[op.output])
     return KernelCall("tf_resize_nearest_s8", "tf_resize_nearest_s8_params", fields, (rows, cols), pointers, region)
+
+
+def resize_bilinear_call(graph: Graph, op: ResizeBilinear, operands: Operands) -> KernelCall:
+    """Return the call of a bilinear resize."""
+    source, result = graph.tensors[op.input].shape, graph.tensors[op.output].shape
+    rows, row_parts = _blend(op, operands.label, "row", source[1], result[1])
+    cols, col_parts = _blend(op, operands.label, "col", source[2], result[2])
+
+    def fields() -> Fields:
+        return (
+            ("rows", ArrayRef(rows)),
+            ("cols", ArrayRef(cols)),
+            ("row_parts", ArrayRef(row_parts)),
+            ("col_parts", ArrayRef(col_parts)),
+            ("in_row_stride", row_stride(graph, op.input)),
+            ("out_row_stride", row_stride(graph, op.output)),
+            ("channels", result[3]),
+        )
+
+    return KernelCall(
+        "tf_resize_bilinear_s8",
+        "tf_resize_bilinear_s8_params",
+        fields,
+        (rows, cols, row_parts, col_parts),
+        (operands.read(op.input), operands.write(op.output)),
+        whole(graph.tensors[op.output]),
+    )
+
+
+def _blend(op: ResizeBilinear, label: str, axis: str, in_size: int, out_size: int) -> tuple[ConstArray, ConstArray]:
+    """Return the pairs of input rows (or columns) of every output row, and where between them it lies."""
+
+    def pairs() -> Values:
+        blend = bilinear_blend(op, in_size, out_size)
+        return np.stack([blend.low, blend.high], axis=1).astype(np.uint16).ravel()
+
+    def parts() -> Values:
+        return bilinear_blend(op, in_size, out_size).part.astype(np.int16)
+
+    return (
+        ConstArray(f"{label}_{axis}s", Section.TABLE, CType.UINT16, 2 * out_size, pairs),
+        ConstArray(f"{label}_{axis}_parts", Section.TABLE, CType.INT16, out_size, parts),
+    )
 
 
 def _indices(op: ResizeNearestNeighbor, in_size: int, out_size: int) -> Callable[[], Values]:

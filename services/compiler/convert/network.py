@@ -20,6 +20,33 @@ _ACTIVATIONS = {
 }
 _TO_ACTIVATION = {ours: theirs for theirs, ours in _ACTIVATIONS.items()}
 
+# operators that have no attributes, and the name of their message
+Plain = (
+    ops.Maximum
+    | ops.Minimum
+    | ops.Reshape
+    | ops.Logistic
+    | ops.Tanh
+    | ops.HardSwish
+    | ops.PRelu
+    | ops.Table
+    | ops.Quantize
+    | ops.Dequantize
+)
+_PLAIN: dict[type[Plain], str] = {
+    ops.Maximum: "maximum",
+    ops.Minimum: "minimum",
+    ops.Reshape: "reshape",
+    ops.Logistic: "logistic",
+    ops.Tanh: "tanh",
+    ops.HardSwish: "hard_swish",
+    ops.PRelu: "p_relu",
+    ops.Table: "table",
+    ops.Quantize: "quantize",
+    ops.Dequantize: "dequantize",
+}
+_FROM_PLAIN = {name: kind for kind, name in _PLAIN.items()}
+
 
 def network_to_proto(graph: Graph) -> network_pb2.Network:
     """Return the graph without the data of its constants."""
@@ -78,6 +105,19 @@ def _tensor_from_proto(tensor: network_pb2.Tensor) -> Tensor:
 def _op_to_proto(op: ops.Op) -> network_pb2.Op:
     common = network_pb2.Op(name=op.name, inputs=op.inputs, outputs=op.outputs)
     match op:
+        case (
+            ops.Maximum()
+            | ops.Minimum()
+            | ops.Reshape()
+            | ops.Logistic()
+            | ops.Tanh()
+            | ops.HardSwish()
+            | ops.PRelu()
+            | ops.Table()
+            | ops.Quantize()
+            | ops.Dequantize()
+        ):
+            getattr(common, _PLAIN[type(op)]).SetInParent()
         case ops.Conv2D():
             common.conv_2d.CopyFrom(
                 network_pb2.Conv2D(
@@ -124,18 +164,12 @@ def _op_to_proto(op: ops.Op) -> network_pb2.Op:
             )
         case ops.Mean():
             common.mean.CopyFrom(network_pb2.Mean(axes=op.axes))
+        case ops.Sum():
+            common.sum.CopyFrom(network_pb2.Sum(axes=op.axes))
         case ops.Pad():
             common.pad.CopyFrom(network_pb2.Pad(before=op.before, after=op.after, value=op.value))
-        case ops.Reshape():
-            common.reshape.SetInParent()
         case ops.Softmax():
             common.softmax.CopyFrom(network_pb2.Softmax(beta=op.beta))
-        case ops.Logistic():
-            common.logistic.SetInParent()
-        case ops.Tanh():
-            common.tanh.SetInParent()
-        case ops.HardSwish():
-            common.hard_swish.SetInParent()
         case ops.Relu():
             common.relu.CopyFrom(network_pb2.Relu(activation=_TO_ACTIVATION[op.activation]))
         case ops.LeakyRelu():
@@ -166,10 +200,10 @@ def _op_to_proto(op: ops.Op) -> network_pb2.Op:
                     nu=op.nu,
                 )
             )
-        case ops.Quantize():
-            common.quantize.SetInParent()
-        case ops.Dequantize():
-            common.dequantize.SetInParent()
+        case ops.ResizeBilinear():
+            common.resize_bilinear.CopyFrom(
+                network_pb2.ResizeBilinear(align_corners=op.align_corners, half_pixel_centers=op.half_pixel_centers)
+            )
         case _:
             assert_never(op)
     return common
@@ -178,6 +212,8 @@ def _op_to_proto(op: ops.Op) -> network_pb2.Op:
 def _op_from_proto(op: network_pb2.Op) -> ops.Op:
     name, inputs, outputs = op.name, tuple(op.inputs), tuple(op.outputs)
     match op.WhichOneof("kind"):
+        case str(kind) if kind in _FROM_PLAIN:
+            return _FROM_PLAIN[kind](name=name, inputs=inputs, outputs=outputs)
         case "conv_2d" | "depthwise_conv_2d" as kind:
             conv = op.conv_2d if kind == "conv_2d" else op.depthwise_conv_2d
             make = ops.Conv2D if kind == "conv_2d" else ops.DepthwiseConv2D
@@ -213,19 +249,13 @@ def _op_from_proto(op: network_pb2.Op) -> ops.Op:
             )
         case "mean":
             return ops.Mean(name=name, inputs=inputs, outputs=outputs, axes=tuple(op.mean.axes))
+        case "sum":
+            return ops.Sum(name=name, inputs=inputs, outputs=outputs, axes=tuple(op.sum.axes))
         case "pad":
             before, after = tuple(op.pad.before), tuple(op.pad.after)
             return ops.Pad(name=name, inputs=inputs, outputs=outputs, before=before, after=after, value=op.pad.value)
-        case "reshape":
-            return ops.Reshape(name=name, inputs=inputs, outputs=outputs)
         case "softmax":
             return ops.Softmax(name=name, inputs=inputs, outputs=outputs, beta=op.softmax.beta or 1.0)
-        case "logistic":
-            return ops.Logistic(name=name, inputs=inputs, outputs=outputs)
-        case "tanh":
-            return ops.Tanh(name=name, inputs=inputs, outputs=outputs)
-        case "hard_swish":
-            return ops.HardSwish(name=name, inputs=inputs, outputs=outputs)
         case "relu":
             return ops.Relu(name=name, inputs=inputs, outputs=outputs, activation=_ACTIVATIONS[op.relu.activation])
         case "leaky_relu":
@@ -253,9 +283,11 @@ def _op_from_proto(op: network_pb2.Op) -> ops.Op:
         case "transpose":
             permutation = tuple(op.transpose.permutation)
             return ops.Transpose(name=name, inputs=inputs, outputs=outputs, permutation=permutation)
-        case "resize_nearest_neighbor":
-            resize = op.resize_nearest_neighbor
-            return ops.ResizeNearestNeighbor(
+        case "resize_nearest_neighbor" | "resize_bilinear" as kind:
+            nearest = kind == "resize_nearest_neighbor"
+            resize = op.resize_nearest_neighbor if nearest else op.resize_bilinear
+            make_resize = ops.ResizeNearestNeighbor if nearest else ops.ResizeBilinear
+            return make_resize(
                 name=name,
                 inputs=inputs,
                 outputs=outputs,
@@ -273,10 +305,6 @@ def _op_from_proto(op: network_pb2.Op) -> ops.Op:
                 zeta=_two(op.rnn_pool.zeta, "zeta"),
                 nu=_two(op.rnn_pool.nu, "nu"),
             )
-        case "quantize":
-            return ops.Quantize(name=name, inputs=inputs, outputs=outputs)
-        case "dequantize":
-            return ops.Dequantize(name=name, inputs=inputs, outputs=outputs)
         case other:
             raise ValueError(f"operator {name!r} is of no known kind ({other})")
 

@@ -9,9 +9,23 @@ from typing import Any, TypeVar
 import tflite
 
 from services.compiler.errors import InvalidModelError, UnsupportedModelError
+from services.compiler.importers.tflite_dilated import batch_to_space
 from services.compiler.importers.tflite_file import FileOperator
 from services.compiler.importers.tflite_graph_builder import GraphBuilder
+from services.compiler.importers.tflite_pieces import (
+    axis_of,
+    convert_depth_to_space,
+    convert_gather,
+    convert_mirror_pad,
+    convert_pack,
+    convert_reverse,
+    convert_slice,
+    convert_space_to_depth,
+    convert_unpack,
+)
 from services.compiler.importers.tflite_slice import convert_strided_slice
+from services.compiler.importers.tflite_tables import absolute, elu, of_floats, table
+from services.compiler.importers.tflite_transpose_conv import transpose_conv
 from services.compiler.importers.tflite_windows import Converter, convolution, fully_connected, fused_activation, pool
 from services.compiler.ir.ops import (
     Activation,
@@ -24,24 +38,32 @@ from services.compiler.ir.ops import (
     HardSwish,
     LeakyRelu,
     Logistic,
+    Maximum,
     MaxPool2D,
     Mean,
+    Minimum,
     Mul,
     Op,
     Pad,
+    PRelu,
     Quantize,
     Relu,
     Reshape,
+    ResizeBilinear,
     ResizeNearestNeighbor,
     Softmax,
     Split,
     Sub,
+    Sum,
     Tanh,
     Transpose,
 )
 from services.compiler.ir.tensor import TensorId
 
 Binary = TypeVar("Binary", Add, Sub, Mul)
+Pairwise = TypeVar("Pairwise", Maximum, Minimum, PRelu)
+Reduction = TypeVar("Reduction", Mean, Sum)
+Resize = TypeVar("Resize", ResizeNearestNeighbor, ResizeBilinear)
 Unary = TypeVar("Unary", Logistic, Tanh, HardSwish, Quantize, Dequantize, Reshape)
 
 
@@ -62,6 +84,16 @@ def _binary(op_type: type[Binary], options_type: type[Any]) -> Converter:
     return convert_binary
 
 
+def _pairwise(op_type: type[Pairwise]) -> Converter:
+    """Operators of two tensors without options that matter."""
+
+    def convert_pairwise(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+        outputs = (builder.output(operator),)
+        return (op_type(name=builder.name(operator), inputs=builder.inputs(operator, 2), outputs=outputs),)
+
+    return convert_pairwise
+
+
 def _unary(op_type: type[Unary]) -> Converter:
     """Operators without options that matter; further inputs (a shape, an axis) are told by the output's shape."""
 
@@ -74,20 +106,28 @@ def _unary(op_type: type[Unary]) -> Converter:
 
 def _axes(builder: GraphBuilder, operator: FileOperator, position: int, rank: int) -> tuple[int, ...]:
     """Return a constant input's axes as non-negative, sorted and unique."""
-    return tuple(sorted({_axis(operator, a, rank) for a in builder.integers(operator, position)}))
+    return tuple(sorted({axis_of(operator, a, rank) for a in builder.integers(operator, position)}))
 
 
-def _axis(operator: FileOperator, axis: int, rank: int) -> int:
-    if not -rank <= axis < rank:
-        raise InvalidModelError(f"{operator} has axis {axis}: must be from {-rank} to {rank - 1}")
-    return axis % rank
+def _reduction(op_type: type[Reduction]) -> Converter:
+    def convert_reduction(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+        (source,) = builder.inputs(operator, 1)
+        axes = _axes(builder, operator, 1, len(builder.tensors[source].shape))
+        outputs = (builder.output(operator),)
+        return (op_type(name=builder.name(operator), inputs=(source,), outputs=outputs, axes=axes),)
+
+    return convert_reduction
 
 
-def _mean(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
-    (source,) = builder.inputs(operator, 1)
-    axes = _axes(builder, operator, 1, len(builder.tensors[source].shape))
-    outputs = (builder.output(operator),)
-    return (Mean(name=builder.name(operator), inputs=(source,), outputs=outputs, axes=axes),)
+def _reduce_max(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+    """A maximum over the whole image is a pool with a window of its size."""
+    (source,), output, name = builder.inputs(operator, 1), builder.output(operator), builder.name(operator)
+    shape = builder.tensors[source].shape
+    if len(shape) != 4 or _axes(builder, operator, 1, 4) != (1, 2):
+        raise UnsupportedModelError(f"{operator} reduces shape {shape}: must be height and width of an image")
+    pooled = builder.add(replace(builder.tensors[output], name=f"{name}/pooled", shape=(shape[0], 1, 1, shape[3])))
+    pool_op = MaxPool2D(name=name, inputs=(source,), outputs=(pooled,), kernel_hw=(shape[1], shape[2]))
+    return pool_op, Reshape(name=name, inputs=(pooled,), outputs=(output,))
 
 
 def _pad(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
@@ -147,7 +187,7 @@ def _concatenation(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, .
     options = operator.options(tflite.ConcatenationOptions)
     output = builder.output(operator)
     inputs = builder.inputs(operator, max(1, len(operator.inputs)))
-    axis = _axis(operator, options.Axis(), len(builder.tensors[output].shape))
+    axis = axis_of(operator, options.Axis(), len(builder.tensors[output].shape))
     activation = fused_activation(operator, options)
     name = builder.name(operator)
     return (Concatenation(name=name, inputs=inputs, outputs=(output,), axis=axis, activation=activation),)
@@ -160,7 +200,7 @@ def _split(axis_position: int, value_position: int) -> Converter:
         source = builder.inputs(operator, value_position + 1)[value_position]
         (axis,) = builder.integers(operator, axis_position)
         outputs = tuple(builder.tensor_id(i) for i in operator.outputs)
-        resolved = _axis(operator, axis, len(builder.tensors[source].shape))
+        resolved = axis_of(operator, axis, len(builder.tensors[source].shape))
         return (Split(name=builder.name(operator), inputs=(source,), outputs=outputs, axis=resolved),)
 
     return convert_split
@@ -169,54 +209,79 @@ def _split(axis_position: int, value_position: int) -> Converter:
 def _transpose(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
     (source,) = builder.inputs(operator, 1)
     rank = len(builder.tensors[source].shape)
-    permutation = tuple(_axis(operator, a, rank) for a in builder.integers(operator, 1))
+    permutation = tuple(axis_of(operator, a, rank) for a in builder.integers(operator, 1))
     if sorted(permutation) != list(range(rank)):
         raise InvalidModelError(f"{operator} has permutation {permutation}: must hold each of 0 to {rank - 1} once")
     outputs = (builder.output(operator),)
     return (Transpose(name=builder.name(operator), inputs=(source,), outputs=outputs, permutation=permutation),)
 
 
-def _resize_nearest(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
-    options = operator.options(tflite.ResizeNearestNeighborOptions)
-    return (
-        ResizeNearestNeighbor(
-            name=builder.name(operator),
-            inputs=builder.inputs(operator, 1),
-            outputs=(builder.output(operator),),
-            align_corners=bool(options.AlignCorners()),
-            half_pixel_centers=bool(options.HalfPixelCenters()),
-        ),
-    )
+def _resize(op_type: type[Resize], options_type: type[Any]) -> Converter:
+    def convert_resize(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
+        options = operator.options(options_type)
+        return (
+            op_type(
+                name=builder.name(operator),
+                inputs=builder.inputs(operator, 1),
+                outputs=(builder.output(operator),),
+                align_corners=bool(options.AlignCorners()),
+                half_pixel_centers=bool(options.HalfPixelCenters()),
+            ),
+        )
+
+    return convert_resize
 
 
-_CONVERTERS: Mapping[str, Converter] = {
-    "ADD": _binary(Add, tflite.AddOptions),
-    "AVERAGE_POOL_2D": pool(AveragePool2D),
-    "CONCATENATION": _concatenation,
+_CONVOLUTIONS: dict[str, Converter] = {
     "CONV_2D": convolution(Conv2D, tflite.Conv2DOptions),
     "DEPTHWISE_CONV_2D": convolution(DepthwiseConv2D, tflite.DepthwiseConv2DOptions),
+}
+
+_CONVERTERS: Mapping[str, Converter] = {
+    **_CONVOLUTIONS,
+    "ABS": table(absolute),
+    "ADD": _binary(Add, tflite.AddOptions),
+    "AVERAGE_POOL_2D": pool(AveragePool2D),
+    "BATCH_TO_SPACE_ND": batch_to_space(_CONVOLUTIONS),
+    "CONCATENATION": _concatenation,
+    "DEPTH_TO_SPACE": convert_depth_to_space,
     "DEQUANTIZE": _unary(Dequantize),
+    "ELU": table(of_floats(elu)),
     "EXPAND_DIMS": _unary(Reshape),
     "FULLY_CONNECTED": fully_connected,
+    "GATHER": convert_gather,
     "HARD_SWISH": _unary(HardSwish),
     "LEAKY_RELU": _leaky_relu,
     "LOGISTIC": _unary(Logistic),
+    "MAXIMUM": _pairwise(Maximum),
     "MAX_POOL_2D": pool(MaxPool2D),
-    "MEAN": _mean,
+    "MEAN": _reduction(Mean),
+    "MINIMUM": _pairwise(Minimum),
+    "MIRROR_PAD": convert_mirror_pad,
     "MUL": _binary(Mul, tflite.MulOptions),
+    "PACK": convert_pack,
     "PAD": _pad,
     "PADV2": _pad,
+    "PRELU": _pairwise(PRelu),
     "QUANTIZE": _unary(Quantize),
+    "REDUCE_MAX": _reduce_max,
     "RELU": _relu(Activation.RELU),
     "RELU6": _relu(Activation.RELU6),
     "RESHAPE": _unary(Reshape),
-    "RESIZE_NEAREST_NEIGHBOR": _resize_nearest,
+    "RESIZE_BILINEAR": _resize(ResizeBilinear, tflite.ResizeBilinearOptions),
+    "RESIZE_NEAREST_NEIGHBOR": _resize(ResizeNearestNeighbor, tflite.ResizeNearestNeighborOptions),
+    "REVERSE_V2": convert_reverse,
+    "SLICE": convert_slice,
     "SOFTMAX": _softmax,
+    "SPACE_TO_DEPTH": convert_space_to_depth,
     "SPLIT": _split(axis_position=0, value_position=1),
     "SPLIT_V": _split(axis_position=2, value_position=0),
     "SQUEEZE": _unary(Reshape),
     "STRIDED_SLICE": convert_strided_slice,
     "SUB": _binary(Sub, tflite.SubOptions),
+    "SUM": _reduction(Sum),
     "TANH": _unary(Tanh),
     "TRANSPOSE": _transpose,
+    "TRANSPOSE_CONV": transpose_conv,
+    "UNPACK": convert_unpack,
 }

@@ -120,6 +120,16 @@ class Mul(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Maximum(Node):
+    """Element-wise larger one of two inputs of one quantization, with numpy broadcasting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minimum(Node):
+    """Element-wise smaller one of two inputs of one quantization, with numpy broadcasting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AveragePool2D(Node):
     """Average over windows; padding does not count towards the divisor."""
 
@@ -142,6 +152,13 @@ class MaxPool2D(Node):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mean(Node):
     """Mean over `axes` (non-negative, sorted); the output shape tells whether dimensions are kept."""
+
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum(Node):
+    """Sum over `axes` (non-negative, sorted); the output shape tells whether dimensions are kept."""
 
     axes: tuple[int, ...]
 
@@ -194,6 +211,26 @@ class LeakyRelu(Node):
     """x where x >= 0, else alpha * x."""
 
     alpha: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PRelu(Node):
+    """x where x >= 0, else alpha * x: inputs are data and a constant alpha that broadcasts (one a channel)."""
+
+    @property
+    def alpha(self) -> TensorId:
+        """The slopes of negative values."""
+        return self.inputs[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table(Node):
+    """Any function of one int8 element: the second input holds the 256 results, that of -128 first."""
+
+    @property
+    def table(self) -> TensorId:
+        """The int8 constant [256] of results."""
+        return self.inputs[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +303,14 @@ class RnnPool(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeBilinear(Node):
+    """Bilinear resize of H and W to the output's shape."""
+
+    align_corners: bool = False
+    half_pixel_centers: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quantize(Node):
     """Float to integer, or integer to integer of another scale or type (requantization)."""
 
@@ -284,9 +329,12 @@ Op = Union[  # noqa: UP007 - one operator a line reads as the list it is
     Add,
     Sub,
     Mul,
+    Maximum,
+    Minimum,
     AveragePool2D,
     MaxPool2D,
     Mean,
+    Sum,
     Pad,
     Reshape,
     Softmax,
@@ -295,12 +343,15 @@ Op = Union[  # noqa: UP007 - one operator a line reads as the list it is
     HardSwish,
     Relu,
     LeakyRelu,
+    PRelu,
+    Table,
     Concatenation,
     StridedSlice,
     Split,
     Transpose,
     ResizeNearestNeighbor,
     RnnPool,
+    ResizeBilinear,
     Quantize,
     Dequantize,
 ]

@@ -26,6 +26,8 @@ PARAMS_BYTES = {
     "tf_fully_connected_s8_params": 36,
     "tf_add_s8_params": 92,
     "tf_mul_s8_params": 80,
+    "tf_extremum_s8_params": 68,
+    "tf_prelu_s8_params": 84,
     "tf_pool2d_s8_params": 36,
     "tf_mean_s8_params": 84,
     "tf_softmax_s8_params": 12,
@@ -34,6 +36,7 @@ PARAMS_BYTES = {
     "tf_fill_s8_params": 12,
     "tf_resize_nearest_s8_params": 20,
     "tf_rnn_pool_s8_params": 104,
+    "tf_resize_bilinear_s8_params": 28,
     "tf_quantize_params": 28,
     "tf_limit_params": 12,
 }

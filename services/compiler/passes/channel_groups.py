@@ -29,9 +29,11 @@ from services.compiler.ir.ops import (
     Quantize,
     Relu,
     Reshape,
+    ResizeBilinear,
     ResizeNearestNeighbor,
     Split,
     Sub,
+    Table,
     Tanh,
     Transpose,
 )
@@ -41,7 +43,17 @@ Channel = tuple[TensorId, int]
 Group = tuple[Channel, ...]
 
 _SAME_CHANNELS = (
-    AveragePool2D | MaxPool2D | ResizeNearestNeighbor | Relu | LeakyRelu | Logistic | Tanh | HardSwish | Quantize
+    AveragePool2D
+    | MaxPool2D
+    | ResizeNearestNeighbor
+    | ResizeBilinear
+    | Relu
+    | LeakyRelu
+    | Logistic
+    | Tanh
+    | HardSwish
+    | Table
+    | Quantize
 )
 
 

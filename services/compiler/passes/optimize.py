@@ -12,6 +12,7 @@ from services.compiler.passes.drop_identities import drop_identities
 from services.compiler.passes.fold_constants import fold_constants
 from services.compiler.passes.fuse_activation import fuse_activation
 from services.compiler.passes.fuse_pad import fuse_pad
+from services.compiler.passes.fuse_tables import fuse_tables
 from services.compiler.passes.hoist_quantize import hoist_quantize
 from services.compiler.passes.merge_pads import merge_pads
 from services.compiler.passes.merge_transposes import merge_transposes
@@ -31,6 +32,7 @@ _PASSES: tuple[Pass, ...] = (
     drop_identities,
     fuse_pad,
     fuse_activation,
+    fuse_tables,
     convolve_one_channel,
     zero_constant_filters,
     remove_constant_channels,

@@ -23,18 +23,23 @@ from services.compiler.ir.ops import (
     HardSwish,
     LeakyRelu,
     Logistic,
+    Maximum,
     MaxPool2D,
     Mean,
+    Minimum,
     Mul,
     Op,
     Pad,
     Quantize,
     Relu,
     Reshape,
+    ResizeBilinear,
     ResizeNearestNeighbor,
     Split,
     StridedSlice,
     Sub,
+    Sum,
+    Table,
     Tanh,
     Transpose,
     WeightedNode,
@@ -53,9 +58,20 @@ _INT32_MAX = (1 << 31) - 1
 _NARROW = (DType.INT8, DType.UINT8)
 
 _GROWING = (
-    AveragePool2D | MaxPool2D | Pad | Reshape | Concatenation | StridedSlice | Split | Transpose | ResizeNearestNeighbor
+    AveragePool2D
+    | MaxPool2D
+    | Maximum
+    | Minimum
+    | Pad
+    | Reshape
+    | Concatenation
+    | StridedSlice
+    | Split
+    | Transpose
+    | ResizeNearestNeighbor
+    | ResizeBilinear
 )
-_TABLE = Relu | LeakyRelu | Logistic | Tanh | HardSwish | Quantize
+_TABLE = Relu | LeakyRelu | Logistic | Tanh | HardSwish | Quantize | Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +129,7 @@ def _ranges_of(graph: Graph, op: Op, ranges: Mapping[TensorId, Range]) -> Mappin
             return _run(graph, op, [left, Range(right.high, right.low)])
         case Mul() if mul_multiplier(graph, op).shift <= 0:
             return _product(graph, op, *(ranges[t] for t in op.inputs))
-        case Mean() if mean_params(graph, op).multiplier.shift <= 0:
+        case Mean() | Sum() if mean_params(graph, op).multiplier.shift <= 0:
             return _run(graph, op, [ranges[op.input]])
         case _ if isinstance(op, _GROWING):
             return _run(graph, op, [ranges[t] for t in op.inputs])

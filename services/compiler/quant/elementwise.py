@@ -1,4 +1,4 @@
-"""Reference of Add, Sub and Mul on int8, with numpy broadcasting."""
+"""Reference of Add, Sub, Mul, Maximum, Minimum and PRelu on int8, with numpy broadcasting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Add, Mul, Sub
+from services.compiler.ir.ops import Activation, Add, Maximum, Minimum, Mul, PRelu, Sub
 from services.compiler.quant.convolution import clamp
 from services.compiler.quant.fixed_point import Int64s
 from services.compiler.quant.requantize import Multiplier, quantize_multiplier, requantize
@@ -62,5 +62,34 @@ def mul(graph: Graph, op: Mul, a: Array, b: Array) -> Array:
     return clamp(graph, op.output, op.activation, result + output_zero_point(graph, op))
 
 
-def _centered(graph: Graph, op: Add | Sub | Mul, index: int, values: Array) -> Int64s:
+def extremum(op: Maximum | Minimum, a: Array, b: Array) -> Array:
+    """Return the larger (Maximum) or smaller (Minimum) of a and b, which share a quantization."""
+    return np.asarray(np.maximum(a, b) if isinstance(op, Maximum) else np.minimum(a, b))
+
+
+@dataclass(frozen=True, slots=True)
+class PReluParams:
+    """Input scale over output scale, and the same times alpha's scale for values below zero."""
+
+    identity: Multiplier
+    alpha: Multiplier
+
+
+def prelu_params(graph: Graph, op: PRelu) -> PReluParams:
+    """Return the two multipliers."""
+    source, alpha, result = (quant_of(graph, t).scale[0] for t in (op.input, op.alpha, op.output))
+    return PReluParams(quantize_multiplier(source / result), quantize_multiplier(source * alpha / result))
+
+
+def prelu(graph: Graph, op: PRelu, x: Array, alpha: Array) -> Array:
+    """Return x where it is not below zero, else alpha * x."""
+    params = prelu_params(graph, op)
+    centered = _centered(graph, op, 0, x)
+    positive = requantize(centered, params.identity.value, params.identity.shift)
+    negative = requantize(centered * _centered(graph, op, 1, alpha), params.alpha.value, params.alpha.shift)
+    scaled = np.where(centered >= 0, positive, negative) + output_zero_point(graph, op)
+    return clamp(graph, op.output, Activation.NONE, scaled)
+
+
+def _centered(graph: Graph, op: Add | Sub | Mul | PRelu, index: int, values: Array) -> Int64s:
     return values.astype(np.int64) - quant_of(graph, op.inputs[index]).zero_point[0]

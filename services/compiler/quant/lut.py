@@ -10,20 +10,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, HardSwish, LeakyRelu, Logistic, Quantize, Relu, Tanh
+from services.compiler.ir.ops import Activation, HardSwish, LeakyRelu, Logistic, Quantize, Relu, Table, Tanh
 from services.compiler.quant.convolution import clamp
 from services.compiler.quant.fixed_point import Int64s, logistic, rounding_divide_by_pot, tanh
+from services.compiler.quant.folding import constant_data
 from services.compiler.quant.requantize import Multiplier, quantize_multiplier, requantize
 from services.compiler.quant.softmax import input_radius
 from services.compiler.quant.values import Array, output_zero_point, quant_of
 
-TableOp = Logistic | Tanh | HardSwish | Relu | LeakyRelu | Quantize
+TableOp = Logistic | Tanh | HardSwish | Relu | LeakyRelu | Quantize | Table
 
 _INPUT_INTEGER_BITS = 4
 
 
 def lookup_table(graph: Graph, op: TableOp) -> Array:
     """Return the 256 outputs, in the output's type, of an operator whose input is int8 or uint8."""
+    if isinstance(op, Table):
+        return constant_data(graph, op.table).astype(np.int8)
     low, high = graph.tensors[op.input].dtype.value_range
     values = np.arange(low, high + 1, dtype=np.int64)
     centered = values - quant_of(graph, op.input).zero_point[0]

@@ -1,4 +1,4 @@
-"""Reference of AveragePool2D, MaxPool2D and Mean on int8."""
+"""Reference of AveragePool2D, MaxPool2D, Mean and Sum on int8."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, AveragePool2D, MaxPool2D, Mean
+from services.compiler.ir.ops import Activation, AveragePool2D, MaxPool2D, Mean, Sum
 from services.compiler.quant.convolution import clamp
 from services.compiler.quant.fixed_point import Int64s, wrap_int32
 from services.compiler.quant.requantize import Multiplier, quantize_multiplier, requantize
@@ -57,25 +57,27 @@ def _divide_half_away(sums: Int64s, counts: Int64s) -> Int64s:
 
 @dataclass(frozen=True, slots=True)
 class MeanParams:
-    """The mean of `count` elements is requantize(sum - count * input_zero_point, multiplier) + output zero point."""
+    """Mean or sum of `count` elements: requantize(sum - count * input_zero_point, multiplier) + output zero point."""
 
     count: int
     input_zero_point: int
     multiplier: Multiplier
 
 
-def mean_params(graph: Graph, op: Mean) -> MeanParams:
-    """Return the parameters of a mean; TFLM folds the division by the count into the multiplier."""
+def mean_params(graph: Graph, op: Mean | Sum) -> MeanParams:
+    """Return the parameters of a mean or sum; TFLM folds a mean's division by the count into the multiplier."""
     source, result = quant_of(graph, op.input), quant_of(graph, op.output)
     count = int(np.prod([graph.tensors[op.input].shape[a] for a in op.axes], dtype=np.int64))
     scale = quantize_multiplier(source.scale[0] / result.scale[0])
+    if isinstance(op, Sum):
+        return MeanParams(count, source.zero_point[0], scale)
     shift = min(count.bit_length() - 1, 32, 31 + scale.shift)
     folded = Multiplier((scale.value << shift) // count, scale.shift - shift)
     return MeanParams(count, source.zero_point[0], folded)
 
 
-def mean(graph: Graph, op: Mean, x: Array) -> Array:
-    """Return the mean over the op's axes in the output tensor's shape."""
+def mean(graph: Graph, op: Mean | Sum, x: Array) -> Array:
+    """Return the mean or sum over the op's axes in the output tensor's shape."""
     params = mean_params(graph, op)
     total = x.astype(np.int64).sum(axis=op.axes) - params.count * params.input_zero_point
     scaled = requantize(wrap_int32(total), params.multiplier.value, params.multiplier.shift)

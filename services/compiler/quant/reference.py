@@ -19,29 +19,35 @@ from services.compiler.ir.ops import (
     HardSwish,
     LeakyRelu,
     Logistic,
+    Maximum,
     MaxPool2D,
     Mean,
+    Minimum,
     Mul,
     Op,
     Pad,
+    PRelu,
     Quantize,
     Relu,
     Reshape,
+    ResizeBilinear,
     ResizeNearestNeighbor,
     RnnPool,
     Softmax,
     Split,
     StridedSlice,
     Sub,
+    Sum,
+    Table,
     Tanh,
     Transpose,
 )
 from services.compiler.ir.tensor import TensorId, quoted
 from services.compiler.quant.affine import dequantize, quantize
 from services.compiler.quant.convolution import conv2d, depthwise_conv2d, fully_connected
-from services.compiler.quant.elementwise import add, mul
+from services.compiler.quant.elementwise import add, extremum, mul, prelu
 from services.compiler.quant.lut import apply_table
-from services.compiler.quant.movement import concatenate, pad, resize_nearest, split, strided_slice
+from services.compiler.quant.movement import concatenate, pad, resize_bilinear, resize_nearest, split, strided_slice
 from services.compiler.quant.pooling import average_pool, max_pool, mean
 from services.compiler.quant.rnn_pool import rnn_pool
 from services.compiler.quant.softmax import softmax
@@ -106,15 +112,19 @@ def _run_single(graph: Graph, op: Op, arguments: Sequence[Array]) -> Array:
             return add(graph, op, x, arguments[1])
         case Mul():
             return mul(graph, op, x, arguments[1])
+        case Maximum() | Minimum():
+            return extremum(op, x, arguments[1])
+        case PRelu():
+            return prelu(graph, op, x, arguments[1])
         case AveragePool2D():
             return average_pool(graph, op, x)
         case MaxPool2D():
             return max_pool(graph, op, x)
-        case Mean():
+        case Mean() | Sum():
             return mean(graph, op, x)
         case Softmax():
             return softmax(graph, op, x)
-        case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu():
+        case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu() | Table():
             return apply_table(graph, op, x)
         case Quantize():
             return _quantize(graph, op, x)
@@ -136,6 +146,8 @@ def _run_single(graph: Graph, op: Op, arguments: Sequence[Array]) -> Array:
             return resize_nearest(graph, op, x)
         case RnnPool():
             return rnn_pool(graph, op, arguments)
+        case ResizeBilinear():
+            return resize_bilinear(graph, op, x)
         case _:
             assert_never(op)
 

@@ -26,26 +26,32 @@ from services.compiler.ir.ops import (
     HardSwish,
     LeakyRelu,
     Logistic,
+    Maximum,
     MaxPool2D,
     Mean,
+    Minimum,
     Mul,
     Op,
     Pad,
+    PRelu,
     Quantize,
     Relu,
     Reshape,
+    ResizeBilinear,
     ResizeNearestNeighbor,
     RnnPool,
     Softmax,
     Split,
     StridedSlice,
     Sub,
+    Sum,
+    Table,
     Tanh,
     Transpose,
 )
 from services.compiler.ir.tensor import TensorId
 from services.compiler.kernels.kernel_set import KernelSet
-from services.compiler.quant.movement import nearest_indices
+from services.compiler.quant.movement import bilinear_blend, nearest_indices
 from services.compiler.schedule import core_kernels
 
 Ints = npt.NDArray[np.int64]
@@ -73,13 +79,13 @@ def overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> tu
             return (found,) if found else ()
         case AveragePool2D() | MaxPool2D():
             return _single(op, _windowed_by_channel(graph, op)) if _one_image(graph, op) else ()
-        case Mean():
+        case Mean() | Sum():
             return _single(op, _mean(graph, op))
-        case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu() | Quantize() | Softmax():
+        case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu() | Table() | Quantize() | Softmax():
             return _single(op, 0)
         case Dequantize():
             return _single(op, 3 * (graph.tensors[op.input].elements - 1))
-        case Add() | Sub() | Mul():
+        case Add() | Sub() | Mul() | Maximum() | Minimum() | PRelu():
             shape = graph.tensors[op.output].shape
             return tuple(Overlap(t, op.output, 0) for t in op.inputs if graph.tensors[t].shape == shape)
         case Concatenation():
@@ -90,7 +96,7 @@ def overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> tu
             return _single(op, _slice(graph, op))
         case Transpose():
             return _single(op, _transpose(graph, op))
-        case ResizeNearestNeighbor():
+        case ResizeNearestNeighbor() | ResizeBilinear():
             return _single(op, _resize(graph, op)) if _one_image(graph, op) else ()
         case RnnPool():
             return _single(op, _patches(graph, op)) if _one_image(graph, op) else ()
@@ -201,7 +207,7 @@ def _fully_connected(graph: Graph, op: FullyConnected, *, expanded: bool) -> int
     return _distance(written, columns * in_features, graph.tensors[op.input].size_bytes)
 
 
-def _mean(graph: Graph, op: Mean) -> int:
+def _mean(graph: Graph, op: Mean | Sum) -> int:
     """Output by output in order, each from elements that lie no lower than the first of its sum."""
     shape = nhwc(graph.tensors[op.input].shape)
     axes = {a + 4 - len(graph.tensors[op.input].shape) for a in op.axes}
@@ -218,12 +224,15 @@ def _patches(graph: Graph, op: RnnPool) -> int:
     return _distance(written, _first_bytes(graph, op), graph.tensors[op.input].size_bytes)
 
 
-def _resize(graph: Graph, op: ResizeNearestNeighbor) -> int:
-    """Pixel by pixel, copied upwards."""
+def _resize(graph: Graph, op: ResizeNearestNeighbor | ResizeBilinear) -> int:
+    """Pixel by pixel, channel by channel, from the same channel of pixels that lie no lower than the first of them."""
     _, in_h, in_w, channels = graph.tensors[op.input].shape
     _, out_h, out_w, _ = graph.tensors[op.output].shape
-    rows = np.array(nearest_indices(op, in_h, out_h), dtype=np.int64)
-    columns = np.array(nearest_indices(op, in_w, out_w), dtype=np.int64)
+    if isinstance(op, ResizeBilinear):
+        rows, columns = bilinear_blend(op, in_h, out_h).low, bilinear_blend(op, in_w, out_w).low
+    else:
+        rows = np.array(nearest_indices(op, in_h, out_h), dtype=np.int64)
+        columns = np.array(nearest_indices(op, in_w, out_w), dtype=np.int64)
     return int((_pixels(graph, op) - (rows[:, None] * in_w + columns)).max()) * channels
 
 

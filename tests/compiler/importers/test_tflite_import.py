@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
+from services.compiler.errors import UnsupportedModelError
 from services.compiler.importers.tflite import import_tflite
 from services.compiler.ir.text import print_graph
+from services.compiler.quant.reference import run_graph
 from tests.compiler import tflite_models as m
 from tests.compiler.tflite_builder import SAME, ModelBuilder
 
@@ -93,3 +98,29 @@ def test_computed_shape_of_a_reshape_is_not_looked_at() -> None:
     assert text(model.build([x], [y])) == (
         "inputs %0 : int8[1,2,3] s=0.5 z=0\n%2 = Reshape(%0) : int8[1,6] s=0.5 z=0\noutputs %2"
     )
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_convolution_between_batches_of_blocks_is_a_dilated_one(depthwise: bool) -> None:
+    """The padding of the blocks is real zero, so the zero point of the input must count."""
+    quants = {"source": m.Quant(0.05, -9), "result": m.Quant(0.1, 3)}
+    image, kernel = (1, 9, 10, 3), (3, 2)
+    by_batches = import_tflite(m.dilated_by_batches(image, 3, kernel, 2, depthwise=depthwise, **quants), "batches")
+    options = {"dilation_hw": (2, 2), "padding": SAME, "activation": "relu", **quants}
+    make = m.depthwise_conv2d(image, 1, kernel, **options) if depthwise else m.conv2d(image, 3, kernel, **options)
+    dilated = import_tflite(make, "dilated")
+    assert [op.kind for op in by_batches.ops] == [op.kind for op in dilated.ops]
+    weights = {op.inputs[1]: dilated.tensors[dilated.ops[0].inputs[1]] for op in by_batches.ops}
+    biases = {op.inputs[2]: dilated.tensors[dilated.ops[0].inputs[2]] for op in by_batches.ops}
+    same = by_batches.with_tensors({**weights, **biases})
+    x = np.random.default_rng(1).integers(-128, 128, image).astype(np.int8)
+    np.testing.assert_array_equal(run_graph(same, [x])[0], run_graph(dilated, [x])[0])
+
+
+def test_batches_of_blocks_around_anything_else_are_refused() -> None:
+    model = ModelBuilder()
+    x, y = model.activation((4, 2, 2, 3), 0.5), model.activation((1, 4, 4, 3), 0.5)
+    constants = [model.constant(np.array(v, np.int32)) for v in ([2, 2], [[0, 0], [0, 0]])]
+    model.operator("BATCH_TO_SPACE_ND", [x, *constants], [y], "BatchToSpaceNDOptions")
+    with pytest.raises(UnsupportedModelError, match="ends no dilated convolution"):
+        import_tflite(model.build([x], [y]), "model")

@@ -41,6 +41,16 @@ def with_constant(kind: str, shape: tuple[int, ...], constant: tuple[int, ...], 
     return make
 
 
+def alike(kind: str, left: tuple[int, ...], right: tuple[int, ...]) -> Case:
+    """Two inputs of one quantization."""
+
+    def make(m: GraphMaker) -> Graph:
+        quant = m.quant()
+        return m.build(m.binary(kind, m.input(*left, quant=quant), m.input(*right, quant=quant)))
+
+    return make
+
+
 def twice(m: GraphMaker) -> Graph:
     x = m.input(1, 4, 4, 3)
     return m.build(m.binary("add", x, x))
@@ -166,6 +176,10 @@ CASES: dict[str, Case] = {
     "mul by channel gates": two("mul", (1, 5, 4, 3), (1, 1, 1, 3)),
     "mul by a mask": two("mul", (1, 5, 4, 3), (1, 5, 4, 1)),
     "mul by a constant scalar": with_constant("mul", (1, 5, 4, 3), (1,)),
+    "maximum": alike("maximum", (1, 5, 4, 3), (1, 5, 4, 3)),
+    "minimum of a vector": alike("minimum", (1, 5, 4, 3), (3,)),
+    "prelu a slope a channel": one(lambda m, x: m.prelu(x, (3,)), 1, 5, 4, 3),
+    "prelu a slope an element": one(lambda m, x: m.prelu(x, (5, 4, 3)), 1, 5, 4, 3),
     "average pool": one(lambda m, x: m.pool("average", x, (2, 2), (2, 2)), 1, 8, 8, 5),
     "average pool with padding": one(lambda m, x: m.pool("average", x, (3, 3), (2, 2)), 1, 7, 8, 5),
     "average pool of everything": one(lambda m, x: m.pool("average", x, (25, 5), padding=NO_PADDING), 1, 25, 5, 6),
@@ -178,6 +192,8 @@ CASES: dict[str, Case] = {
     "mean over channels": one(lambda m, x: m.mean(x, (3,)), 1, 5, 4, 6),
     "mean over rows": one(lambda m, x: m.mean(x, (1,), keep=False), 1, 5, 4, 6),
     "mean of rank 2": one(lambda m, x: m.mean(x, (1,)), 4, 9),
+    "sum over the image": one(lambda m, x: m.sum(x, (1, 2), keep=False), 1, 5, 4, 6),
+    "sum over channels": one(lambda m, x: m.sum(x, (3,)), 1, 5, 4, 6),
     "pad": one(lambda m, x: m.pad(x, (0, 1, 2, 0), (0, 3, 0, 1)), 1, 4, 5, 3),
     "pad rows only": one(lambda m, x: m.pad(x, (0, 2, 0, 0), (0, 1, 0, 0)), 1, 4, 5, 3),
     "pad rank 2": one(lambda m, x: m.pad(x, (1, 2), (0, 3)), 4, 5),
@@ -193,6 +209,7 @@ CASES: dict[str, Case] = {
     "relu": one(lambda m, x: m.unary("relu", x), 1, 4, 4, 16),
     "relu6": one(lambda m, x: m.unary("relu", x, activation=Activation.RELU6), 256),
     "leaky relu": one(lambda m, x: m.unary("leaky_relu", x, alpha=0.3), 1, 4, 4, 16),
+    "table": one(lambda m, x: m.table(x), 1, 4, 4, 16),
     "float edges": float_in_and_out,
     "uint8 edges": uint8_in_and_out,
     "float to uint8": float_to_uint8,
@@ -223,6 +240,10 @@ CASES: dict[str, Case] = {
     "rnn pool of overlapping patches": one(lambda m, x: m.rnn_pool(x, 4, 6, (6, 5), (3, 2)), 1, 13, 11, 2),
     "rnn pool with padding": one(lambda m, x: m.rnn_pool(x, 6, 4, (3, 4), (2, 3), Padding(1, 2, 3, 1)), 1, 7, 9, 5),
     "rnn pool of gaps": one(lambda m, x: m.rnn_pool(x, 1, 1, (2, 1), (3, 3)), 1, 8, 8, 1),
+    "bilinear": one(lambda m, x: m.resize(x, 8, 10, bilinear=True), 1, 4, 5, 3),
+    "bilinear down": one(lambda m, x: m.resize(x, 3, 2, bilinear=True), 1, 7, 5, 3),
+    "bilinear corners": one(lambda m, x: m.resize(x, 7, 9, bilinear=True, corners=True), 1, 4, 5, 3),
+    "bilinear half pixel": one(lambda m, x: m.resize(x, 9, 7, bilinear=True, half=True), 1, 4, 5, 3),
     "reshape": one(lambda m, x: m.dense(m.reshape(m.pool("max", x, (2, 2), (2, 2)), 1, 16), 3), 1, 4, 8, 2),
 }  # fmt: skip
 

@@ -72,12 +72,22 @@ def pool(m: GraphMaker) -> int:
 
 def mean(m: GraphMaker) -> int:
     axes = ((1,), (2,), (3,), (1, 2), (2, 3), (1, 3))
-    return m.mean(image(m), axes[int(m.random.integers(len(axes)))])
+    return (m.sum if m.random.integers(2) else m.mean)(image(m), axes[int(m.random.integers(len(axes)))])
 
 
 def resize(m: GraphMaker) -> int:
     h, w = (int(n) for n in m.random.integers(1, 13, 2))
     return m.resize(image(m), h, w, half=bool(m.random.integers(2)))
+
+
+def bilinear(m: GraphMaker) -> int:
+    h, w = (int(n) for n in m.random.integers(1, 13, 2))
+    return m.resize(image(m), h, w, half=bool(m.random.integers(2)), bilinear=True)
+
+
+def prelu(m: GraphMaker) -> int:
+    x = image(m)
+    return m.prelu(x, m.shape(x)[3:])
 
 
 def concatenate(m: GraphMaker) -> int:
@@ -129,12 +139,15 @@ FAMILIES: dict[str, Callable[[GraphMaker], int | tuple[int, ...]]] = {
     "pool": pool,
     "mean": mean,
     "resize": resize,
+    "bilinear": bilinear,
     "concatenate": concatenate,
     "split": split,
     "slice": cut,
     "transpose": transpose,
     "add": add,
     "rnn pool": rnn_pool,
+    "prelu": prelu,
+    "maximum": lambda m: m.binary("maximum", x := image(m), m.input(*m.shape(x), quant=m.same_quant(x))),
     "softmax": lambda m: m.unary("softmax", image(m)),
     "table": lambda m: m.unary("logistic", image(m)),
     "dense": lambda m: m.dense(m.input(*m.random.integers(1, 9, 2).tolist()), int(m.random.integers(1, 12))),

@@ -16,25 +16,29 @@ from services.compiler.ir.ops import (
     HardSwish,
     LeakyRelu,
     Logistic,
+    Maximum,
     Mean,
+    Minimum,
     Mul,
     Op,
+    PRelu,
     Quantize,
     Relu,
     Softmax,
     Sub,
+    Sum,
     Tanh,
 )
 from services.compiler.ir.tensor import quoted
 from services.compiler.quant.convolution import op_multipliers
-from services.compiler.quant.elementwise import add_params, mul_multiplier
+from services.compiler.quant.elementwise import add_params, mul_multiplier, prelu_params
 from services.compiler.quant.lut import hard_swish_params, leaky_relu_params, rescale_multiplier
 from services.compiler.quant.pooling import mean_params
 from services.compiler.quant.requantize import Multiplier
 from services.compiler.quant.softmax import softmax_params
 from services.compiler.quant.values import quant_of
 
-Requantizing = Conv2D | DepthwiseConv2D | FullyConnected | Mul | Mean | Relu | LeakyRelu | Quantize
+Requantizing = Conv2D | DepthwiseConv2D | FullyConnected | Mul | Mean | Sum | Relu | LeakyRelu | PRelu | Quantize
 
 
 def multipliers_fit(graph: Graph, op: Requantizing) -> str | None:
@@ -50,11 +54,14 @@ def _multipliers(graph: Graph, op: Requantizing) -> tuple[Multiplier, ...]:
             return op_multipliers(graph, op)
         case Mul():
             return (mul_multiplier(graph, op),)
-        case Mean():
+        case Mean() | Sum():
             return (mean_params(graph, op).multiplier,)
         case LeakyRelu():
             params = leaky_relu_params(graph, op)
             return params.identity, params.alpha
+        case PRelu():
+            slopes = prelu_params(graph, op)
+            return slopes.identity, slopes.alpha
         case Relu() | Quantize():
             return (rescale_multiplier(graph, op),)
 
@@ -72,13 +79,18 @@ def sum_scales(graph: Graph, op: Add | Sub) -> str | None:
     return None
 
 
-def same_quantization(graph: Graph, op: Concatenation) -> str | None:
-    """All inputs have the output's scale and zero point, and no activation is fused: bytes are copied."""
+def same_quantization(graph: Graph, op: Concatenation | Maximum | Minimum) -> str | None:
+    """All inputs have the output's scale and zero point: bytes are copied."""
     result = quant_of(graph, op.output)
     for t in op.inputs:
         quant = quant_of(graph, t)
         if quant.zero_point != result.zero_point or not isclose(quant.scale[0], result.scale[0], rel_tol=1e-5):
             return f"input {quoted(graph.tensors[t].name)} is quantized unlike the output: put a QUANTIZE before it"
+    return None
+
+
+def no_activation(graph: Graph, op: Concatenation) -> str | None:
+    """No activation is fused."""
     if op.activation is not Activation.NONE:
         return f"activation {op.activation.value} is fused: must be a separate operator"
     return None

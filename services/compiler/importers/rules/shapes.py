@@ -15,14 +15,18 @@ from services.compiler.ir.ops import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    Maximum,
     MaxPool2D,
     Mean,
+    Minimum,
     Mul,
     Op,
     Pad,
+    PRelu,
     Split,
     StridedSlice,
     Sub,
+    Sum,
     Transpose,
 )
 from services.compiler.ir.tensor import quoted
@@ -135,7 +139,7 @@ def dense_shapes(graph: Graph, op: FullyConnected) -> str | None:
     return None
 
 
-def broadcast_shapes(graph: Graph, op: Add | Sub | Mul) -> str | None:
+def broadcast_shapes(graph: Graph, op: Add | Sub | Mul | Maximum | Minimum | PRelu) -> str | None:
     """The two inputs broadcast to the output's shape, as in numpy."""
     left, right = (_shape(graph, t) for t in op.inputs)
     try:
@@ -145,13 +149,13 @@ def broadcast_shapes(graph: Graph, op: Add | Sub | Mul) -> str | None:
     return _expect(graph, op, expected)
 
 
-def mean_shapes(graph: Graph, op: Mean) -> str | None:
-    """There is an axis to average over; the output keeps or drops those dimensions."""
+def mean_shapes(graph: Graph, op: Mean | Sum) -> str | None:
+    """There is an axis to reduce; the output keeps or drops those dimensions."""
     shape = _shape(graph, op.input)
     kept = tuple(1 if i in op.axes else d for i, d in enumerate(shape))
     dropped = tuple(d for i, d in enumerate(shape) if i not in op.axes)
     if not op.axes:
-        return "there is no axis to average over: must have 1 or more"
+        return "there is no axis to reduce: must have 1 or more"
     found = _shape(graph, op.output)
     return None if found in (kept, dropped) else f"output has shape {found}: must be {kept} or {dropped}"
 

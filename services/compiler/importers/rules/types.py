@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op, RnnPool
+from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op, PRelu, RnnPool, Table
 from services.compiler.ir.tensor import DType, Tensor, quoted
 
 Weighted = Conv2D | DepthwiseConv2D | FullyConnected
@@ -13,8 +13,8 @@ _SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-28, 2.0**28
 
 
 def activations(graph: Graph, op: Op) -> tuple[Tensor, ...]:
-    """Return the tensors that flow through an operator: all but weights and bias."""
-    data = op.inputs[:1] if isinstance(op, Weighted | RnnPool) else op.inputs
+    """Return the tensors that flow through an operator: all but weights, bias and tables."""
+    data = op.inputs[:1] if isinstance(op, Weighted | RnnPool | Table) else op.inputs
     return tuple(graph.tensors[t] for t in (*data, *op.outputs))
 
 
@@ -121,4 +121,18 @@ def constant_bias(graph: Graph, op: Weighted) -> str | None:
         return (
             f"bias {quoted(bias.name)} is {bias.dtype.value}{list(bias.shape)}: must be int32 with {channels} elements"
         )
+    return None
+
+
+def constant_alpha(graph: Graph, op: PRelu) -> str | None:
+    """The slopes are a constant in the file."""
+    alpha = graph.tensors[op.alpha]
+    return None if alpha.is_constant else f"alpha {quoted(alpha.name)} is computed: must be a constant in the file"
+
+
+def table_of_256(graph: Graph, op: Table) -> str | None:
+    """The table is an int8 constant of 256 entries."""
+    table = graph.tensors[op.table]
+    if not table.is_constant or table.dtype is not DType.INT8 or table.shape != (256,):
+        return f"table {quoted(table.name)} is {table.dtype.value}{list(table.shape)}: must be a constant int8[256]"
     return None

@@ -126,6 +126,23 @@ void tf_mul_s8(const tf_mul_s8_params *p, const tf_region *region, const int8_t 
                int8_t *output);
 
 typedef struct {
+    tf_broadcast shape;
+    int32_t sign; /* 1: the larger; -1: the smaller */
+} tf_extremum_s8_params;
+void tf_extremum_s8(const tf_extremum_s8_params *p, const tf_region *region, const int8_t *in1, const int8_t *in2,
+                    int8_t *output);
+
+typedef struct {
+    tf_broadcast shape; /* in2 is alpha */
+    int32_t multiplier, alpha_multiplier;
+    int16_t in_zero_point, alpha_zero_point;
+    int8_t shift, alpha_shift;
+    tf_output out;
+} tf_prelu_s8_params;
+void tf_prelu_s8(const tf_prelu_s8_params *p, const tf_region *region, const int8_t *input, const int8_t *alpha,
+                 int8_t *output);
+
+typedef struct {
     int32_t in_row_stride, out_row_stride;
     uint16_t channels;
     tf_window window;
@@ -204,6 +221,15 @@ typedef struct {
  * 6 * the larger hidden size + 2 * ((kernel_h + kernel_w) * sweep.hidden + summary.hidden). */
 void tf_rnn_pool_s8(const tf_rnn_pool_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output,
                     int32_t *scratch);
+
+typedef struct {
+    const uint16_t *rows, *cols;         /* two input rows (columns) of each output row (column) */
+    const int16_t *row_parts, *col_parts; /* how far it lies from the first to the second, in 1/1024 */
+    int32_t in_row_stride, out_row_stride;
+    int32_t channels;
+} tf_resize_bilinear_s8_params;
+void tf_resize_bilinear_s8(const tf_resize_bilinear_s8_params *p, const tf_region *region, const int8_t *input,
+                           int8_t *output);
 
 typedef struct {
     float scale;
