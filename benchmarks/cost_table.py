@@ -123,6 +123,10 @@ def random_layers(seed: int) -> Graph:
         m.dequantize(x),
         m.quantize(m.dequantize(x)),
         m.rnn_pool(x, pick(2, 4, 8), pick(2, 5), pick((3, 3), (4, 5), (5, 2)), pick((2, 2), (4, 3))),
+        m.binary(pick("maximum", "minimum"), x, m.pool("max", x, (1, 1))),
+        m.prelu(x, (c,)),
+        m.prelu(x, (h, w, c)),
+        m.resize(x, pick(h * 2, h // 2, h + 3), pick(w * 2, w // 2), bilinear=True),
     ]
     return m.build(*outputs)
 
@@ -222,6 +226,8 @@ def kernel_networks() -> Iterator[tuple[str, Graph]]:
         "tf_fully_connected_s4": lambda m: m.dense(m.input(1, 8), 4, weights=DType.INT4),
         "tf_add_s8": lambda m: m.binary("add", m.input(1, 4), m.input(1, 4)),
         "tf_mul_s8": lambda m: m.binary("mul", m.input(1, 4), m.input(1, 4)),
+        "tf_extremum_s8": lambda m: m.binary("maximum", x := m.input(1, 4), m.input(1, 4, quant=m.same_quant(x))),
+        "tf_prelu_s8": lambda m: m.prelu(m.input(1, 4), (4,)),
         "tf_average_pool2d_s8": lambda m: m.pool("average", m.input(1, 4, 4, 2), (2, 2)),
         "tf_max_pool2d_s8": lambda m: m.pool("max", m.input(1, 4, 4, 2), (2, 2)),
         "tf_mean_s8": lambda m: m.mean(m.input(1, 4, 4, 2), (1, 2)),
@@ -231,6 +237,7 @@ def kernel_networks() -> Iterator[tuple[str, Graph]]:
         "tf_fill_s8": lambda m: m.pad(m.input(4, 5), (1, 0), (0, 0)),
         "tf_resize_nearest_s8": lambda m: m.resize(m.input(1, 2, 2, 3), 4, 4),
         "tf_rnn_pool_s8": lambda m: m.rnn_pool(m.input(1, 4, 4, 2), 2, 2),
+        "tf_resize_bilinear_s8": lambda m: m.resize(m.input(1, 2, 2, 3), 4, 4, bilinear=True),
         "tf_quantize_f32": lambda m: m.quantize(m.input(1, 4, dtype=DType.FLOAT32)),
         "tf_dequantize_f32": lambda m: m.dequantize(m.input(1, 4)),
     }
