@@ -6,19 +6,14 @@ from collections.abc import Callable
 
 from services.compiler.importers.onnx.edges import lower_input, lower_output
 from services.compiler.importers.onnx.fold import FOLDABLE, evaluate, fold_constants
-from services.compiler.importers.onnx.lower_activation import (
-    lower_clamp,
-    lower_hard_sigmoid,
-    lower_hard_swish,
-    lower_leaky_relu,
-    lower_sigmoid,
-    lower_softmax,
-    lower_tanh,
-)
+from services.compiler.importers.onnx.lower_activation import lower_clamp, lower_softmax
 from services.compiler.importers.onnx.lower_batch_normalization import lower_batch_normalization
 from services.compiler.importers.onnx.lower_conv import lower_conv
+from services.compiler.importers.onnx.lower_conv_transpose import lower_conv_transpose
 from services.compiler.importers.onnx.lower_dense import lower_gemm, lower_matmul
-from services.compiler.importers.onnx.lower_elementwise import lower_binary
+from services.compiler.importers.onnx.lower_elementwise import lower_binary, lower_pow
+from services.compiler.importers.onnx.lower_extremum import lower_extremum, lower_prelu
+from services.compiler.importers.onnx.lower_function import FUNCTIONS, lower_function
 from services.compiler.importers.onnx.lower_movement import (
     lower_concat,
     lower_gather,
@@ -26,7 +21,12 @@ from services.compiler.importers.onnx.lower_movement import (
     lower_slice,
     lower_split,
 )
-from services.compiler.importers.onnx.lower_pool import lower_global_average_pool, lower_pool, lower_reduce_mean
+from services.compiler.importers.onnx.lower_pool import (
+    lower_global_average_pool,
+    lower_global_max_pool,
+    lower_pool,
+    lower_reduction,
+)
 from services.compiler.importers.onnx.lower_qdq import lower_dequantize, lower_quantize
 from services.compiler.importers.onnx.lower_resize import lower_resize
 from services.compiler.importers.onnx.lower_rnn_pool import lower_rnn_pool
@@ -48,12 +48,14 @@ from services.compiler.ir.graph import Graph
 from services.compiler.ir.verify import verify
 
 _LOWERINGS: dict[str, Callable[[Lowering, Node], None]] = {
+    **dict.fromkeys(FUNCTIONS, lower_function),
     "Add": lower_binary,
     "AveragePool": lower_pool,
     "BatchNormalization": lower_batch_normalization,
     "Clip": lower_clamp,
     "Concat": lower_concat,
     "Conv": lower_conv,
+    "ConvTranspose": lower_conv_transpose,
     "DepthToSpace": lower_space_depth,
     "DequantizeLinear": lower_dequantize,
     "Div": lower_binary,
@@ -62,22 +64,25 @@ _LOWERINGS: dict[str, Callable[[Lowering, Node], None]] = {
     "Gather": lower_gather,
     "Gemm": lower_gemm,
     "GlobalAveragePool": lower_global_average_pool,
-    "HardSigmoid": lower_hard_sigmoid,
-    "HardSwish": lower_hard_swish,
+    "GlobalMaxPool": lower_global_max_pool,
     "Identity": lower_identity,
-    "LeakyRelu": lower_leaky_relu,
     "MatMul": lower_matmul,
+    "Max": lower_extremum,
     "MaxPool": lower_pool,
+    "Min": lower_extremum,
     "Mul": lower_binary,
+    "PRelu": lower_prelu,
     "Pad": lower_pad,
+    "Pow": lower_pow,
     "QuantizeLinear": lower_quantize,
-    "ReduceMean": lower_reduce_mean,
+    "ReduceMax": lower_global_max_pool,
+    "ReduceMean": lower_reduction,
+    "ReduceSum": lower_reduction,
     "Relu": lower_clamp,
     "Reshape": lower_shape_op,
     "Resize": lower_resize,
     "RnnPool": lower_rnn_pool,
     "Shape": lower_shape_of,
-    "Sigmoid": lower_sigmoid,
     "Size": lower_shape_of,
     "Slice": lower_slice,
     "Softmax": lower_softmax,
@@ -85,10 +90,20 @@ _LOWERINGS: dict[str, Callable[[Lowering, Node], None]] = {
     "Split": lower_split,
     "Squeeze": lower_shape_op,
     "Sub": lower_binary,
-    "Tanh": lower_tanh,
     "Transpose": lower_shape_op,
     "Unsqueeze": lower_shape_op,
     "Upsample": lower_resize,
+}
+
+_AT_RUN_TIME = ("it quantizes at run time", "use static quantization (tinyfarm quantize)")
+_INDEX = ("its output is an index", "leave it out: the scores become the output")
+_REASONS = {
+    "ArgMax": _INDEX,
+    "ArgMin": _INDEX,
+    "ConvInteger": _AT_RUN_TIME,
+    "DynamicQuantizeLinear": _AT_RUN_TIME,
+    "MatMulInteger": _AT_RUN_TIME,
+    "TopK": _INDEX,
 }
 
 SUPPORTED_OPS = tuple(sorted(_LOWERINGS))
@@ -132,6 +147,8 @@ def _lower_node(lowering: Lowering, node: Node) -> None:
             lowering.bind(output, Constant(array))
         return
     lower = _LOWERINGS.get(node.op_type)
+    if lower is None and node.op_type in _REASONS:
+        raise unsupported(node, *_REASONS[node.op_type])
     if lower is None:
         raise unsupported(node, "the operator is not supported", f"use one of {', '.join(SUPPORTED_OPS)}")
     lower(lowering, node)

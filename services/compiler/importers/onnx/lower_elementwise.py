@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import Any
 
 import numpy as np
 
 from services.compiler.importers.onnx.layout import Layout
+from services.compiler.importers.onnx.lower_function import write_table
 from services.compiler.importers.onnx.lowering import Lowering, Value
 from services.compiler.importers.onnx.model import Node
 from services.compiler.importers.onnx.quantization import Constant, quantize_constant
 from services.compiler.importers.onnx.refusals import invalid, unsupported
 from services.compiler.importers.onnx.target import Target
-from services.compiler.importers.onnx.view import View
+from services.compiler.importers.onnx.view import View, reshaped
 from services.compiler.ir.ops import Add, Mul, Sub
 from services.compiler.ir.tensor import TensorId
 
@@ -20,6 +23,8 @@ from services.compiler.ir.tensor import TensorId
 def lower_binary(lowering: Lowering, node: Node) -> None:
     """Emit the operator on stored tensors where both operands are in the same order, else in the cheapest layout."""
     shape = _broadcast(lowering, node)
+    if _with_number(lowering, node, shape):
+        return
     operands = [lowering.operand(node, i, shape) for i in (0, 1)]
     if node.op_type == "Div":
         operands[1] = _reciprocal(node, operands[1])
@@ -34,6 +39,37 @@ def lower_binary(lowering: Lowering, node: Node) -> None:
     layout = lowering.builder.cheapest_layout([v for v in views if v.shape == shape] or views, len(shape))
     inputs = [_in_layout(lowering, node, i, operand, layout) for i, operand in enumerate(operands)]
     lowering.write(target.value, shape, layout, type_, lambda out: _op(node, inputs, out, target))
+
+
+def _with_number(lowering: Lowering, node: Node, shape: tuple[int, ...]) -> bool:
+    """Emit the table of an operator with one number beside an activation; say whether it was one."""
+    values = [lowering.value(node, i) for i in (0, 1)]
+    numbers = [v for v in values if isinstance(v, Constant) and v.data.size == 1]
+    if len(numbers) != 1 or not any(isinstance(v, View) for v in values):
+        return False
+    number, index = float(numbers[0].real().reshape(-1)[0]), values.index(numbers[0])
+    if not isfinite(number) or (node.op_type == "Div" and index == 1 and number == 0):
+        raise invalid(f"the number of {node.op_type} {node.name!r}", number, "must be finite, a divisor not 0")
+    view = lowering.view(node, 1 - index)
+    wide = reshaped(view, (1,) * (len(shape) - len(view.shape)) + view.shape)
+    function = _NUMERIC[node.op_type]
+    write_table(lowering, node, wide, (lambda x: function(x, number)) if index else lambda x: function(number, x))
+    return True
+
+
+_NUMERIC: dict[str, Callable[[Any, Any], Any]] = {
+    "Add": np.add,
+    "Div": np.divide,
+    "Mul": np.multiply,
+    "Pow": np.power,
+    "Sub": np.subtract,
+}
+
+
+def lower_pow(lowering: Lowering, node: Node) -> None:
+    """Emit Pow with a number as base or exponent."""
+    if not _with_number(lowering, node, _broadcast(lowering, node)):
+        raise unsupported(node, "neither base nor exponent is one number", "use a constant exponent")
 
 
 def _broadcast(lowering: Lowering, node: Node) -> tuple[int, ...]:

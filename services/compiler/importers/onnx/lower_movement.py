@@ -14,6 +14,9 @@ from services.compiler.importers.onnx.view import View, reshaped
 from services.compiler.ir.ops import Concatenation, Pad, Split, StridedSlice
 from services.compiler.ir.tensor import TensorId
 
+# Edge padding copies a row or column as often as it repeats it.
+_MOST_COPIES = 8
+
 
 def lower_concat(lowering: Lowering, node: Node) -> None:
     """Emit Concat; inputs of another type than the output's are requantized first."""
@@ -43,7 +46,7 @@ def lower_concat(lowering: Lowering, node: Node) -> None:
 
 
 def lower_slice(lowering: Lowering, node: Node) -> None:
-    """Emit Slice with constant bounds and steps above 0."""
+    """Emit Slice with constant bounds; negative steps run backwards."""
     view = lowering.view(node)
     rank = len(view.shape)
     starts, ends = lowering.integers(node, 1, "starts"), lowering.integers(node, 2, "ends")
@@ -55,8 +58,8 @@ def lower_slice(lowering: Lowering, node: Node) -> None:
         raise invalid(
             f"the bounds of Slice {node.name!r}", f"{len(starts)} starts", "must be one for each axis and step"
         )
-    if min(steps, default=1) < 1:
-        raise unsupported(node, f"its steps are {steps}", "use steps above 0")
+    if 0 in steps:
+        raise invalid(f"the steps of Slice {node.name!r}", steps, "must not be 0")
     cuts = [range(size) for size in view.shape]
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         cuts[axis] = range(view.shape[axis])[start:end:step]
@@ -95,7 +98,7 @@ def _emit_slice(lowering: Lowering, node: Node, view: View, cuts: Sequence[range
     layout = lowering.builder.cheapest_layout([view], len(shape))
     source = lowering.builder.in_layout(view, layout)
     begin = layout.spread([cut.start for cut in cuts], 0)
-    end = layout.spread([cut[-1] + 1 for cut in cuts], 1)
+    end = layout.spread([cut[-1] + (1 if cut.step > 0 else -1) for cut in cuts], 1)
     strides = layout.spread([cut.step for cut in cuts], 1)
 
     def make(output: TensorId) -> StridedSlice:
@@ -137,8 +140,7 @@ def lower_pad(lowering: Lowering, node: Node) -> None:
     """Emit Pad with a constant; real values are brought into the input's quantization."""
     view = lowering.view(node)
     rank = len(view.shape)
-    if (mode := node.text("mode", "constant")) != "constant":
-        raise unsupported(node, f"its mode is {mode}", "pad with a constant")
+    mode = node.text("mode", "constant")
     pads = lowering.integers(node, 1, "pads") or ()
     axes = lowering.axes(node, lowering.integers(node, 3, "axes") or tuple(range(rank)), rank)
     if len(pads) != 2 * len(axes) or any(not 0 <= p < 1 << 16 for p in pads):
@@ -148,6 +150,9 @@ def lower_pad(lowering: Lowering, node: Node) -> None:
         before[axis], after[axis] = pads[i], pads[i + len(axes)]
     if not any(pads):
         lowering.bind(node.output, view)
+        return
+    if mode != "constant":
+        _lower_border(lowering, node, view, (before, after))
         return
     layout = lowering.builder.cheapest_layout([view], rank)
     source = lowering.builder.in_layout(view, layout)
@@ -159,6 +164,56 @@ def lower_pad(lowering: Lowering, node: Node) -> None:
         return Pad(name=node.name, inputs=(source,), outputs=(output,), before=first, after=last, value=value)
 
     lowering.write(node.output, shape, layout, lowering.type_of(view), make)
+
+
+def _lower_border(lowering: Lowering, node: Node, view: View, widths: tuple[Sequence[int], Sequence[int]]) -> None:
+    """Emit a padding that repeats pixels, axis by axis: slices of the image, joined around it."""
+    layout = lowering.builder.cheapest_layout([view], len(view.shape))
+    shape = list(view.shape)
+    source = lowering.builder.in_layout(view, layout)
+    for axis, (before, after) in enumerate(zip(*widths, strict=True)):
+        if before or after:
+            ends = _border(node, shape[axis], before, after)
+            shape[axis] += before + after
+            source = _joined(lowering, node, source, layout.axis(axis), ends)
+    lowering.bind(node.output, layout.restore(source, shape))
+
+
+def _border(node: Node, size: int, before: int, after: int) -> tuple[list[range], list[range]]:
+    """Return which pixels stand before and after an axis, as slices."""
+    mode = node.text("mode", "constant")
+    match mode:
+        case "reflect" if max(before, after) < size:
+            first, last = range(before, 0, -1), range(size - 2, size - 2 - after, -1)
+            return [first] if before else [], [last] if after else []
+        case "edge" if max(before, after) <= _MOST_COPIES:
+            return [range(1)] * before, [range(size - 1, size)] * after
+        case _:
+            raise unsupported(node, f"its mode is {mode} by {(before, after)} of {size}", "pad with a constant")
+
+
+def _joined(
+    lowering: Lowering, node: Node, source: TensorId, axis: int, ends: tuple[list[range], list[range]]
+) -> TensorId:
+    tensor = lowering.builder.tensors[source]
+
+    def sized(count: int) -> TensorId:
+        shape = (*tensor.shape[:axis], count, *tensor.shape[axis + 1 :])
+        return lowering.builder.add(f"{node.output}/border", shape, tensor.dtype, tensor.quant)
+
+    def cut(end: range) -> TensorId:
+        cuts = [range(d) if a != axis else end for a, d in enumerate(tensor.shape)]
+        part = sized(len(end))
+        begin, stop, step = (tuple(getattr(c, name) for c in cuts) for name in ("start", "stop", "step"))
+        lowering.builder.emit(
+            StridedSlice(name=node.name, inputs=(source,), outputs=(part,), begin=begin, end=stop, strides=step)
+        )
+        return part
+
+    parts = (*map(cut, ends[0]), source, *map(cut, ends[1]))
+    output = sized(tensor.shape[axis] + sum(len(end) for side in ends for end in side))
+    lowering.builder.emit(Concatenation(name=node.name, inputs=parts, outputs=(output,), axis=axis))
+    return output
 
 
 def _pad_value(lowering: Lowering, node: Node, view: View) -> int:

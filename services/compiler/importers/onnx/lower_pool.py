@@ -10,7 +10,7 @@ from services.compiler.importers.onnx.model import Node
 from services.compiler.importers.onnx.refusals import unsupported
 from services.compiler.importers.onnx.view import View, reshaped
 from services.compiler.importers.onnx.windows import Windows, read_windows
-from services.compiler.ir.ops import AveragePool2D, MaxPool2D, Mean, Pad, Padding
+from services.compiler.ir.ops import AveragePool2D, MaxPool2D, Mean, Pad, Padding, Sum
 from services.compiler.ir.tensor import TensorId
 
 
@@ -69,14 +69,38 @@ def _pad_first(lowering: Lowering, node: Node, source: TensorId, windows: Window
     return padded, replace(windows, padding=Padding())
 
 
+def lower_global_max_pool(lowering: Lowering, node: Node) -> None:
+    """Emit GlobalMaxPool, or ReduceMax over the image, as a MaxPool2D with a window of the image's size."""
+    view = lowering.view(node)
+    layout, rank = _image(node, view), len(view.shape)
+    spatial = tuple(range(2, rank))
+    keep = True
+    if node.op_type == "ReduceMax":
+        axes = lowering.axes(node, lowering.integers(node, 1, "axes") or tuple(range(rank)), rank)
+        keep = bool(node.integer("keepdims", 1))
+        if tuple(sorted(axes)) != spatial:
+            raise unsupported(node, f"it reduces axes {axes}", f"reduce the image's axes {spatial}")
+    source = lowering.builder.in_layout(view, layout)
+    _, height, width, _ = lowering.builder.tensors[source].shape
+
+    def make(output: TensorId) -> MaxPool2D:
+        return MaxPool2D(name=node.name, inputs=(source,), outputs=(output,), kernel_hw=(height, width))
+
+    lowering.write(node.output, (*view.shape[:2], *(1,) * len(spatial)), layout, lowering.type_of(view), make)
+    if not keep:
+        result = lowering.values[node.output]
+        assert isinstance(result, View)  # just written
+        lowering.bind(node.output, reshaped(result, view.shape[:2]))
+
+
 def lower_global_average_pool(lowering: Lowering, node: Node) -> None:
     """Emit GlobalAveragePool as a Mean over the image axes."""
     view = lowering.view(node)
     _emit_mean(lowering, node, view, tuple(range(2, len(view.shape))), keep=True)
 
 
-def lower_reduce_mean(lowering: Lowering, node: Node) -> None:
-    """Emit ReduceMean over constant axes (all of them where none are given)."""
+def lower_reduction(lowering: Lowering, node: Node) -> None:
+    """Emit ReduceMean or ReduceSum over constant axes (all of them where none are given)."""
     view = lowering.view(node)
     rank = len(view.shape)
     given = lowering.integers(node, 1, "axes")
@@ -93,13 +117,14 @@ def _emit_mean(lowering: Lowering, node: Node, view: View, axes: tuple[int, ...]
     source = lowering.builder.in_layout(view, layout)
     type_ = lowering.lookahead.type_of(node.output) or lowering.type_of(view)
     stored_axes = tuple(sorted(_with_units(layout, axes, rank)))
+    kind = Sum if node.op_type == "ReduceSum" else Mean
     kept = tuple(1 if a in axes else size for a, size in enumerate(view.shape))
     lowering.write(
         node.output,
         kept,
         layout,
         type_,
-        lambda out: Mean(name=node.name, inputs=(source,), outputs=(out,), axes=stored_axes),
+        lambda out: kind(name=node.name, inputs=(source,), outputs=(out,), axes=stored_axes),
     )
     if not keep:
         result = lowering.values[node.output]

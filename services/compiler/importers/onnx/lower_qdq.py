@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.compiler.importers.onnx.lower_activation import PROBABILITY
+from services.compiler.importers.onnx.lower_function import PROBABILITY
 from services.compiler.importers.onnx.lowering import Lowering
 from services.compiler.importers.onnx.model import Node
 from services.compiler.importers.onnx.quantization import (

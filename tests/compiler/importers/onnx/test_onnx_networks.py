@@ -89,7 +89,7 @@ NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, ...], float, str]] = {
         lambda: nn.Sequential(_conv(3, 8, 3, 2, act=nn.Hardswish), _inverted(8, 16, 3, nn.Hardswish), *_head(8)),
         (3, 16, 16),
         3,
-        "Conv2D HardSwish Conv2D HardSwish DepthwiseConv2D HardSwish Conv2D Add Mean FullyConnected",
+        "Conv2D Table Conv2D Table DepthwiseConv2D Table Conv2D Add Mean FullyConnected",
     ),
     "DS-CNN": (
         lambda: nn.Sequential(
@@ -110,7 +110,7 @@ NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, ...], float, str]] = {
         lambda: nn.Sequential(_conv(3, 8, 3, act=nn.ReLU), SqueezeExcite(8), _conv(8, 8, 3, 2), *_head(8)),
         (3, 12, 12),
         3,
-        "Conv2D Mean Conv2D Conv2D Logistic Mul Conv2D Mean FullyConnected",
+        "Conv2D Mean Conv2D Conv2D Table Mul Conv2D Mean FullyConnected",
     ),
     "flattened image": (
         lambda: nn.Sequential(_conv(1, 6, 3, act=nn.ReLU), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(6 * 36, 10)),
@@ -156,7 +156,7 @@ NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, ...], float, str]] = {
         ),
         (2, 9, 9),
         3,
-        "Conv2D LeakyRelu Conv2D Tanh Mean FullyConnected",
+        "Conv2D Table Conv2D Table Mean FullyConnected",
     ),
 }
 

@@ -126,6 +126,52 @@ def _channel_shuffle(b: QdqBuilder) -> str:
     return b.qdq(b.node("Reshape", [moved, _ints(b, 1, 6, 9, 8)]), 0.05, 3)
 
 
+def _transposed(
+    weights: tuple[int, ...], shape: tuple[int, ...] = (1, 6, 5, 4), bias: bool = True, **attributes: object
+) -> Build:
+    def build(b: QdqBuilder) -> str:
+        inputs = [b.input(shape), b.weights(weights, axis=1)] + ([b.bias(weights[1])] if bias else [])
+        return b.qdq(b.node("ConvTranspose", inputs, **attributes), 0.08, -5)
+
+    return build
+
+
+def _prelu(slopes: tuple[int, ...]) -> Build:
+    return lambda b: b.qdq(
+        b.node("PRelu", [b.input(IMAGE), b.initializer(b.rng.uniform(-0.2, 0.5, slopes).astype(np.float32))]), 0.05, -20
+    )
+
+
+def _reduction(op_type: str, *axes: int, scale: float = 0.05, zero: int = 3, **attributes: int) -> Build:
+    """Axes as an attribute, as opset 17 has them, or for ReduceSum as an input."""
+
+    def build(b: QdqBuilder) -> str:
+        x = b.input(IMAGE, 0.05, 3)
+        if op_type == "ReduceSum":
+            return b.qdq(b.node(op_type, [x, _ints(b, *axes)], **attributes), scale, zero)
+        return b.qdq(b.node(op_type, [x], axes=list(axes), **attributes), scale, zero)
+
+    return build
+
+
+def _mirrored(mode: str) -> Build:
+    return lambda b: b.qdq(
+        b.node("Pad", [b.input(IMAGE, 0.05, 3), _ints(b, 0, 0, 1, 2, 0, 0, 3, 0)], mode=mode), 0.05, 3
+    )
+
+
+def _backwards(b: QdqBuilder) -> str:
+    bounds = [_ints(b, 8, -1), _ints(b, 1, -9), _ints(b, 2, 3), _ints(b, -2, -1)]
+    return b.qdq(b.node("Slice", [b.input(IMAGE, 0.05, 3), *bounds]), 0.05, 3)
+
+
+def _sequence_resize(b: QdqBuilder) -> str:
+    x = b.input((1, 3, 7), 0.05, 3)
+    scales = b.initializer(np.array([1, 1, 2], np.float32))
+    return b.qdq(b.node("Resize", [x, "", scales], mode="linear"), 0.05, 3)
+
+
+LINEAR = {"mode": "linear"}
 CASES: dict[str, Build] = {
     "conv 1x1": lambda b: _conv(b, (5, 6, 1, 1)),
     "conv 3x3 padded": lambda b: _conv(b, (5, 6, 3, 3), pads=[1, 1, 1, 1]),
@@ -199,6 +245,64 @@ CASES: dict[str, Build] = {
     ),
     "resize nearest by size, half pixel": _resize(True, 3.0, coordinate_transformation_mode="half_pixel"),
     "resize nearest down": _resize(False, 0.5, coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+    "resize bilinear, half pixel": _resize(False, 2.0, **LINEAR),
+    "resize bilinear down": _resize(False, 0.5, **LINEAR),
+    "resize bilinear, asymmetric": _resize(True, 3.0, **LINEAR, coordinate_transformation_mode="asymmetric"),
+    "resize bilinear, align corners": _resize(True, 2.0, **LINEAR, coordinate_transformation_mode="align_corners"),
+    "resize bilinear of a sequence": _sequence_resize,
+    "transposed conv 2x2 stride 2": _transposed((6, 5, 2, 2), strides=[2, 2]),
+    "transposed conv 3x3 stride 2": _transposed((6, 5, 3, 3), strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]),
+    "transposed conv 4x4 stride 2": _transposed((6, 5, 4, 4), strides=[2, 2], pads=[1, 1, 1, 1], bias=False),
+    "transposed conv uneven": _transposed((6, 5, 5, 3), strides=[3, 2], pads=[1, 0, 2, 1]),
+    "transposed conv stride 1": _transposed((6, 5, 3, 3), pads=[1, 1, 1, 1]),
+    "transposed conv dilated": _transposed((6, 5, 3, 2), strides=[2, 2], dilations=[2, 3]),
+    "transposed conv of a shape": _transposed((6, 5, 3, 3), strides=[2, 2], output_shape=[10, 8]),
+    "transposed conv SAME_UPPER": _transposed((6, 5, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER"),
+    "transposed conv 1-D": _transposed((6, 5, 4), (1, 6, 9), strides=[2], pads=[1, 1]),
+    "max of two": _binary("Max"),
+    "min with a vector": _binary("Min", (1, 6, 1, 1)),
+    "max with a number": _with_constant("Max", _float_scalar(-0.7), 0.05),
+    "min with a number": _with_constant("Min", _float_scalar(1.1), 0.05),
+    "prelu a slope a channel": _prelu((6, 1, 1)),
+    "prelu one slope": _prelu((1,)),
+    "global max pool": _unary("GlobalMaxPool", 0.05, 3),
+    "reduce max over the image": _reduction("ReduceMax", 2, 3, keepdims=0),
+    "reduce sum over the image": _reduction("ReduceSum", 2, 3, scale=0.5, keepdims=0),
+    "reduce sum over channels": _reduction("ReduceSum", 1, scale=0.3),
+    "pad reflecting": _mirrored("reflect"),
+    "pad repeating the edge": _mirrored("edge"),
+    "slice backwards": _backwards,
+    "number minus x": lambda b: b.qdq(b.node("Sub", [_float_scalar(1.0)(b), b.input(IMAGE)]), 0.05, 3),
+    "number over x": lambda b: b.qdq(b.node("Div", [_float_scalar(0.3)(b), b.input(IMAGE)]), 0.05, 3),
+    "square": _with_constant("Pow", _float_scalar(2.0), 0.4),
+    "clip -0.4 to 2.5": lambda b: b.qdq(
+        b.node(
+            "Clip",
+            [b.input(IMAGE), b.initializer(np.array(-0.4, np.float32)), b.initializer(np.array(2.5, np.float32))],
+        ),
+        0.03,
+        -20,
+    ),
+    "abs": _unary("Abs", 0.05, -100),
+    "neg": _unary("Neg", 0.05, 4),
+    "exp": _unary("Exp", 0.3, -128),
+    "log": _unary("Log", 0.03, 20),
+    "sqrt": _unary("Sqrt", 0.02, -128),
+    "reciprocal": _unary("Reciprocal", 0.1, 3),
+    "elu": _unary("Elu", 0.05, -90, alpha=0.8),
+    "selu": _unary("Selu", 0.05, -90),
+    "celu": _unary("Celu", 0.05, -90, alpha=1.5),
+    "softplus": _unary("Softplus", 0.03, -128),
+    "softsign": _unary("Softsign", 1 / 128, 0),
+    "thresholded relu": _unary("ThresholdedRelu", 0.05, -100, alpha=0.7),
+    "shrink": _unary("Shrink", 0.05, 0, lambd=0.4, bias=0.1),
+    "erf": _unary("Erf", 1 / 128, 0),
+    "sine": _unary("Sin", 1 / 128, 0),
+    "sign": _unary("Sign", 0.01, 0),
+    "floor": _unary("Floor", 0.05, 0),
+    "round": _unary("Round", 0.05, 0),
+    "sigmoid in 255ths": _unary("Sigmoid", 1 / 255, -128),
+    "hard sigmoid of another slope": _unary("HardSigmoid", 0.006, -120, alpha=0.3, beta=0.4),
     "depth to space": lambda b: b.qdq(b.node("DepthToSpace", [b.input((1, 8, 3, 5), 0.05, 3)], blocksize=2), 0.05, 3),
     "space to depth": lambda b: b.qdq(b.node("SpaceToDepth", [b.input((1, 2, 6, 4), 0.05, 3)], blocksize=2), 0.05, 3),
     "channel shuffle": _channel_shuffle,
@@ -217,3 +321,30 @@ def test_operator_is_within_1_lsb_of_onnxruntime(case: str, activations: str) ->
     builder = QdqBuilder(seed=len(case), activations=activations)
     agreement = compare(builder.build(CASES[case](builder)))
     assert agreement.worst_lsb <= 1.001, print_graph(agreement.graph)
+
+
+FUNCTIONS_OF_LATER_OPSETS: dict[str, tuple[str, int, dict[str, object]]] = {
+    "gelu": ("Gelu", 20, {}),
+    "gelu by tanh": ("Gelu", 20, {"approximate": "tanh"}),
+    "mish": ("Mish", 18, {}),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS_OF_LATER_OPSETS)
+def test_function_of_a_later_opset_agrees(name: str) -> None:
+    op_type, opset, attributes = FUNCTIONS_OF_LATER_OPSETS[name]
+    b = QdqBuilder(opset=opset)
+    agreement = compare(b.build(b.qdq(b.node(op_type, [b.input(IMAGE)], **attributes), 0.05, -100)))
+    assert agreement.worst_lsb <= 1.001
+
+
+EXACT = [
+    name for name in CASES if name in ("abs", "exp", "sigmoid in 255ths", "elu", "hard swish", "leaky relu", "erf")
+]
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_function_equals_onnxruntime(name: str) -> None:
+    """A table holds what the float operator between its quantizers comes to, so nothing differs."""
+    b = QdqBuilder()
+    assert compare(b.build(CASES[name](b))).worst_lsb == 0

@@ -95,9 +95,12 @@ def _float_weights(b: QdqBuilder) -> str:
     return b.qdq(b.node("Conv", [b.input((1, 3, 4, 4)), weights]))
 
 
-def _clip_to_odd_bounds(b: QdqBuilder) -> str:
-    bounds = [b.initializer(np.array(v, np.float32)) for v in (-0.7, 2.0)]
-    return b.qdq(b.node("Clip", [b.input((1, 3, 4, 4)), *bounds]), 0.05, 0)
+def _resized(mode: str, scale: float = 2.0) -> Callable[[QdqBuilder], str]:
+    def build(b: QdqBuilder) -> str:
+        scales = b.initializer(np.array([1, 1, scale, scale], np.float32))
+        return b.qdq(b.node("Resize", [b.input((1, 3, 4, 4)), "", scales], mode=mode))
+
+    return build
 
 
 def _huge_constant(b: QdqBuilder) -> str:
@@ -143,7 +146,7 @@ REFUSALS: dict[str, tuple[Callable[[], bytes], type[FarmError], str]] = {
     "unknown operator": (
         _with(_rename_op("GlobalAveragePool", "LpNormalization")),
         UnsupportedModelError,
-        "LpNormalization 'globalaveragepool_8' cannot be compiled: the operator is not supported; use one of Add,",
+        "LpNormalization 'globalaveragepool_8' cannot be compiled: the operator is not supported; use one of Abs, Add,",
     ),
     "float model": (
         _ending(lambda b: b.node("Relu", [b.float_input((1, 3))])),
@@ -161,31 +164,51 @@ REFUSALS: dict[str, tuple[Callable[[], bytes], type[FarmError], str]] = {
         "zero point 9 and do not fit int8 without it; quantize weights symmetrically",
     ),
     "float weights": (_ending(_float_weights), UnsupportedModelError, "are float; quantize the model first"),
-    "clip to odd bounds": (_ending(_clip_to_odd_bounds), UnsupportedModelError, "it clamps to -0.7..2"),
-    "transposed convolution": (
-        _ending(lambda b: b.qdq(b.node("ConvTranspose", [b.input((1, 3, 4, 4)), b.weights((3, 4, 2, 2))]))),
+    "grouped transposed convolution": (
+        _ending(lambda b: b.qdq(b.node("ConvTranspose", [b.input((1, 4, 4, 4)), b.weights((4, 1, 2, 2), 1)], group=4))),
         UnsupportedModelError,
-        "ConvTranspose 'convtranspose_3' cannot be compiled: the operator is not supported",
+        "ConvTranspose 'convtranspose_3' cannot be compiled: it has 4 groups or no image; use one group and an image",
     ),
-    "linear resize": (
+    "cubic resize": (_ending(_resized("cubic")), UnsupportedModelError, "its mode is cubic; use nearest or linear"),
+    "fractional bilinear resize": (_ending(_resized("linear", 1.3)), UnsupportedModelError, "use sizes, without"),
+    "wrapping pad": (
         _ending(
-            lambda b: b.qdq(
-                b.node(
-                    "Resize",
-                    [b.input((1, 3, 4, 4)), "", b.initializer(np.array([1, 1, 2, 2], np.float32))],
-                    mode="linear",
-                )
-            )
+            lambda b: b.qdq(b.node("Pad", [b.input((1, 3, 4, 4)), b.initializer(np.ones(8, np.int64))], mode="wrap"))
         ),
         UnsupportedModelError,
-        "its mode is linear; use nearest",
+        "its mode is wrap by (1, 1) of 1; pad with a constant",
     ),
-    "reflecting pad": (
+    "reflecting pad beyond the image": (
         _ending(
             lambda b: b.qdq(b.node("Pad", [b.input((1, 3, 4, 4)), b.initializer(np.ones(8, np.int64))], mode="reflect"))
         ),
         UnsupportedModelError,
-        "its mode is reflect; pad with a constant",
+        "its mode is reflect by (1, 1) of 1; pad with a constant",
+    ),
+    "maximum of three": (
+        _ending(lambda b: b.qdq(b.node("Max", [b.input((1, 3), name=n) for n in "abc"]))),
+        UnsupportedModelError,
+        "it has 3 computed inputs of 3; use two, or one and a number",
+    ),
+    "power of two tensors": (
+        _ending(lambda b: b.qdq(b.node("Pow", [b.input((1, 3), name=n) for n in "ab"]))),
+        UnsupportedModelError,
+        "neither base nor exponent is one number",
+    ),
+    "division by nothing": (
+        _ending(lambda b: b.qdq(b.node("Div", [b.input((1, 3)), b.initializer(np.array(0, np.float32))]))),
+        InvalidModelError,
+        "the number of Div 'div_2' is 0.0: must be finite, a divisor not 0",
+    ),
+    "index of the largest": (
+        _ending(lambda b: b.node("ArgMax", [b.input((1, 3))])),
+        UnsupportedModelError,
+        "ArgMax 'argmax_2' cannot be compiled: its output is an index; leave it out: the scores become the output",
+    ),
+    "dynamic quantization": (
+        _ending(lambda b: b.node("DynamicQuantizeLinear", [b.float_input((1, 3))], outputs=3)),
+        UnsupportedModelError,
+        "DynamicQuantizeLinear 'dynamicquantizelinear_0' cannot be compiled: it quantizes at run time; use static",
     ),
     "constant larger than memory": (_ending(_huge_constant), InvalidModelError, "must be at most 67108864"),
 }
