@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from services.compiler.importers.onnx.layout import image_layout
-from services.compiler.importers.onnx.lower_activation import SYMMETRIC_UNIT
+from services.compiler.importers.onnx.lower_function import SYMMETRIC_UNIT
 from services.compiler.importers.onnx.lowering import Lowering
 from services.compiler.importers.onnx.model import Node
 from services.compiler.importers.onnx.quantization import Constant, quantize_constant
