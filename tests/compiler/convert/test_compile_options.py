@@ -34,8 +34,8 @@ def test_kernels_of_a_message(asked: compile_pb2.Kernels.ValueType, kernels: Ker
         ("nucleo-l4r5zi", PORTABLE, PORTABLE),
         ("stm32f746", CORE, CORE),
         ("nucleo-u575zi", CORE, CORE),
-        ("rp2040", CORE, PORTABLE),
-        ("rp2040", compile_pb2.KERNELS_UNSPECIFIED, PORTABLE),
+        ("rp2040", CORE, CORE),
+        ("rp2040", compile_pb2.KERNELS_UNSPECIFIED, CORE),
     ],
 )
 def test_result_tells_the_kernels_that_the_code_has(
