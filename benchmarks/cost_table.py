@@ -29,7 +29,7 @@ from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
-from services.compiler.options import CompileOptions, Core, Interface, Kernels, kernel_set
+from services.compiler.options import CompileOptions, Core, Interface, Kernels, issue_of, kernel_set
 from services.compiler.pipeline import compile_graph, compile_model
 from services.compiler.planned import Planned, plan_network
 from services.compiler.thumb2_counts import source_bytes
@@ -375,11 +375,11 @@ def network_pairs(core: Core, measured: list[Measured]) -> Iterator[tuple[str, l
 
 def seeded(subject: Subject, cache: Path, *, held_out: bool) -> list[Measured]:
     """Return seeded networks that ran: those to fit, or those to tell the error by."""
-    if subject.kernel_set is KernelSet.PORTABLE:
-        makers = random_layers, random_int4_layers
-        return [run(make(seed), subject, cache) for seed in (HELD_OUT if held_out else TRAINING) for make in makers]
-    seeds = CORE_HELD_OUT if held_out else CORE_TRAINING
-    graphs = [*map(random_core_layers, seeds), *map(depthwise_chain, seeds[:2])]
+    portable = subject.kernel_set is KernelSet.PORTABLE
+    training, others = (TRAINING, HELD_OUT) if portable else (CORE_TRAINING, CORE_HELD_OUT)
+    makers = (random_layers, random_int4_layers) if portable else (random_core_layers,)
+    seeds = others if held_out else training
+    graphs = [*(make(seed) for seed in seeds for make in makers), *map(depthwise_chain, seeds[:2])]
     return [run(graph, subject, cache) for graph in graphs]
 
 
@@ -396,7 +396,7 @@ def make_table(subject: Subject, cache: Path) -> cost_model.CostTable:
     glue_values = []
     for one in training:
         used = {name for kernel in ("", *one.planned.program.functions()) for name in needs[kernel]}
-        generated = sum(source_bytes(source) for source in one.planned.program.sources())
+        generated = sum(source_bytes(source, issue_of(subject.core)) for source in one.planned.program.sources())
         glue_values.append(one.code_bytes - sum(function_bytes[name] for name in used) - generated)
     return cost_model.CostTable(
         source="python -m benchmarks.cost_table: zig 0.17.1 -O2, counted in Unicorn; cycles by the core's model",

@@ -78,3 +78,14 @@ PEERS: dict[str, dict[str, tuple[Peer, ...]]] = {
         "ad01_int8": _published(64, bosch=40.9),
     },
 }
+
+
+# Instructions a multiply-accumulate (an output element for Add) of mcunet_vww1's layers by kind, counted as above.
+KERNEL_PEERS: dict[str, dict[str, float]] = {
+    "conv 1x1": {"TinyEngine float": 2.21, "TinyEngine int": 2.82, "CMSIS-NN": 2.81},
+    "depthwise 3x3": {"TinyEngine float": 7.03, "TinyEngine int": 9.35, "CMSIS-NN": 7.97},
+    "depthwise 5x5": {"TinyEngine float": 4.95, "TinyEngine int": 5.42, "CMSIS-NN": 8.87},
+    "depthwise 7x7": {"TinyEngine float": 4.24, "TinyEngine int": 4.42, "CMSIS-NN": 7.73},
+    "first conv 3x3": {"TinyEngine float": 1.98, "TinyEngine int": 2.82, "CMSIS-NN": 4.77},
+    "Add": {"TinyEngine and CMSIS-NN, at least": 75},
+}

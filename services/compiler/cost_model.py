@@ -31,7 +31,7 @@ from services.compiler.ir.ops import (
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.thumb1.files import NEEDS as THUMB1_KERNELS
 from services.compiler.kernels.thumb2.files import NEEDS as THUMB2_KERNELS
-from services.compiler.options import Core
+from services.compiler.options import Core, issue_of
 from services.compiler.planned import Planned
 from services.compiler.thumb1_counts import thumb1_counts
 from services.compiler.thumb2_counts import source_bytes, thumb2_counts
@@ -85,7 +85,7 @@ def code_bytes(planned: Planned, core: Core) -> int:
     table = load_cost_table(core, planned.kernels)
     functions = {name for kernel in ("", *planned.program.functions()) for name in table.needs[kernel]}
     glue = _priced(table.glue_bytes, glue_counts(planned.program))
-    generated = sum(source_bytes(source) for source in planned.program.sources())
+    generated = sum(source_bytes(source, issue_of(core)) for source in planned.program.sources())
     return sum(table.function_bytes[name] for name in functions) + generated + round(glue)
 
 

@@ -7,6 +7,7 @@ from enum import Enum
 
 from services.common.errors import InvalidArgumentError, UnsupportedError
 from services.compiler.kernels.kernel_set import KernelSet
+from services.compiler.kernels.thumb2.issue import Issue
 
 
 class Interface(Enum):
@@ -71,6 +72,11 @@ class CompileOptions:
 def kernel_set(options: CompileOptions) -> KernelSet:
     """Return the kernels that the options come to."""
     return _CORE_KERNELS[options.core] if options.kernels is Kernels.CORE else KernelSet.PORTABLE
+
+
+def issue_of(core: Core) -> Issue:
+    """Return how many instructions the core starts in a cycle."""
+    return Issue.DUAL if core is Core.CORTEX_M7 else Issue.SINGLE
 
 
 def parse_core(name: str) -> Core:

@@ -15,8 +15,9 @@ from services.compiler.importers.tflite import import_tflite
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.verify import verify
 from services.compiler.kernels.kernel_set import KernelSet
+from services.compiler.kernels.thumb2.issue import Issue
 from services.compiler.library import LibraryManifest, pack_library
-from services.compiler.options import CompileOptions, Interface, kernel_set
+from services.compiler.options import CompileOptions, Interface, issue_of, kernel_set
 from services.compiler.passes.optimize import optimize
 from services.compiler.passes.strip_edge_transpose import EdgeAxes, edge_axes, strip_edge_transpose
 from services.compiler.planned import Planned, plan_network
@@ -61,7 +62,7 @@ def compile_graph(graph: Graph, model: Graph, options: CompileOptions, axes: Edg
     planned = _written(plan_network(verify(graph), kernel_set(options)))
     twin = None if planned.kernels is KernelSet.PORTABLE else _written(plan_network(graph))
     manifest = describe(planned, model, options, axes or edge_axes(graph, graph), twin)
-    files = c_files(planned, manifest.name, manifest.memory.arena, _facts(manifest))
+    files = c_files(planned, manifest.name, manifest.memory.arena, _facts(manifest), issue_of(options.core))
     if twin is not None and manifest.twin is not None:
         facts = (f"{manifest.model_name} by tinyfarm {manifest.tool_version}: portable twin of {manifest.name}",)
         files = {**c_files(twin, manifest.twin.name, twin.memory.split.arena, facts), **files}
@@ -72,7 +73,9 @@ def _written(planned: Planned) -> Planned:
     return replace(planned, program=share_weights(planned.program))
 
 
-def c_files(planned: Planned, name: str, arena_bytes: int, facts: tuple[str, ...]) -> dict[str, str]:
+def c_files(
+    planned: Planned, name: str, arena_bytes: int, facts: tuple[str, ...], issue: Issue = Issue.SINGLE
+) -> dict[str, str]:
     """Return every C file of a library by name."""
     network = NetworkText(
         name=name,
@@ -86,7 +89,7 @@ def c_files(planned: Planned, name: str, arena_bytes: int, facts: tuple[str, ...
         f"{name}.h": header_text(network),
         f"{name}.c": source_text(network, planned.program, planned.graph),
         f"{name}_weights.c": weights_text(network, planned.program),
-        **kernel_texts(planned.program, planned.kernels),
+        **kernel_texts(planned.program, planned.kernels, issue),
     }
 
 

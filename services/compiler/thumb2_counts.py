@@ -17,7 +17,9 @@ from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.depthwise import UNPACK_LOOP
 from services.compiler.kernels.thumb2.encoding import code_bytes
 from services.compiler.kernels.thumb2.gemm import TAIL_STORES
+from services.compiler.kernels.thumb2.issue import Issue
 from services.compiler.kernels.thumb2.pack import padded_depth
+from services.compiler.kernels.thumb2.scheduling import separated
 from services.compiler.schedule.thumb2 import weight_bits
 
 Mix = Counter[str]
@@ -51,9 +53,11 @@ def thumb2_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str,
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def source_bytes(source: KernelSource) -> int:
+def source_bytes(source: KernelSource, issue: Issue) -> int:
     """Return the bytes of a generated file's routines, each from a multiple of four."""
-    return sum(-(-code_bytes(routine) // 4) * 4 for routine in source.routines())
+    made = source.make(issue)
+    sized = made if issue is Issue.SINGLE else map(separated, made)
+    return sum(-(-code_bytes(routine) // 4) * 4 for routine in sized)
 
 
 def _routine(call: KernelCall, field: str) -> str:

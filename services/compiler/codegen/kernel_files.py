@@ -6,6 +6,7 @@ from services.compiler.codegen.program import Program
 from services.compiler.kernels import portable_set
 from services.compiler.kernels.core_files import core_files
 from services.compiler.kernels.kernel_set import KernelSet
+from services.compiler.kernels.thumb2.issue import Issue
 
 
 def kernel_headers(kernels: KernelSet) -> tuple[str, ...]:
@@ -19,7 +20,7 @@ def kernel_sources(program: Program, kernels: KernelSet) -> tuple[str, ...]:
     return tuple(name for name in sorted(kernel_texts(program, kernels)) if name.endswith(".c"))
 
 
-def kernel_texts(program: Program, kernels: KernelSet) -> dict[str, str]:
+def kernel_texts(program: Program, kernels: KernelSet, issue: Issue = Issue.SINGLE) -> dict[str, str]:
     """Return every kernel file and header by name."""
     own = core_files(kernels)
     needs = {} if own is None else own.needs
@@ -29,5 +30,5 @@ def kernel_texts(program: Program, kernels: KernelSet) -> dict[str, str]:
     texts = {name: portable_set.kernel_text(name) for name in names}
     if own is not None:
         texts |= {name: own.source_text(name) for name in (own.header, *(f"{f}.c" for f in special))}
-        texts |= {source.file: source.text() for source in program.sources()}
+        texts |= {source.file: source.text(issue) for source in program.sources()}
     return texts

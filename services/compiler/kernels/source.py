@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from services.compiler.kernels.thumb2.assembly import Routine, c_file
+from services.compiler.kernels.thumb2.issue import Issue
+from services.compiler.kernels.thumb2.scheduling import scheduled
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +17,14 @@ class KernelSource:
     file: str
     declarations: tuple[str, ...]
     comment: str
-    routines: Callable[[], tuple[Routine, ...]] = field(compare=False, repr=False)
+    make: Callable[[Issue], tuple[Routine, ...]] = field(compare=False, repr=False)
     header: str = "tinyfarm_thumb2.h"
 
-    def text(self) -> str:
+    def routines(self, issue: Issue = Issue.SINGLE) -> tuple[Routine, ...]:
+        """Return the routines for a core that issues so many instructions a cycle."""
+        made = self.make(issue)
+        return made if issue is Issue.SINGLE else tuple(scheduled(routine) for routine in made)
+
+    def text(self, issue: Issue = Issue.SINGLE) -> str:
         """Return the file's text."""
-        return c_file(self.comment, self.header, self.routines())
+        return c_file(self.comment, self.header, self.routines(issue))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.evaluator.cores.decode import Instruction, Unit
+from services.evaluator.cores.decode import Instruction
+from services.evaluator.cores.unit import Unit
 
 
 def block_cycles(instructions: tuple[Instruction, ...]) -> float:

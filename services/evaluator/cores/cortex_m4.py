@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.evaluator.cores.decode import Instruction, Unit
+from services.evaluator.cores.decode import Instruction
+from services.evaluator.cores.unit import Unit
 
 # The divider stops early: 2 to 12 cycles by operands, which a block count does not know.
 _DIVIDE_CYCLES = 7.0

@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any
 
 import capstone
 from capstone import arm_const
 
+from services.common.cortex_m7 import Operation
+from services.evaluator.cores.operation import operation
+from services.evaluator.cores.unit import Unit
 from services.evaluator.errors import BoardError
-
-
-class Unit(Enum):
-    """What an instruction keeps busy."""
-
-    ALU = auto()
-    SHIFT = auto()
-    MULTIPLY = auto()
-    LONG_MULTIPLY = auto()
-    DIVIDE = auto()
-    LOAD = auto()
-    LOAD_MANY = auto()
-    STORE = auto()
-    STORE_MANY = auto()
-    BRANCH = auto()
-    CALL = auto()
-    FLOAT = auto()
-    FLOAT_MAC = auto()
-    FLOAT_DIVIDE = auto()
-    IT = auto()
-    BARRIER = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One instruction: its unit, transfers of registers, and the registers it reads and writes."""
+    """One instruction: its unit, transfers of registers, the registers it reads and writes, how a Cortex-M7 sees it."""
 
     unit: Unit
     transfers: int
     reads: frozenset[int]
     writes: frozenset[int]
+    operation: Operation
     text: str
 
 
@@ -108,9 +90,9 @@ def _classify(instruction: Any) -> Instruction:
         based = mnemonic.startswith(("ldm", "stm", "vldm", "vstm"))
         words = sum(2 if instruction.reg_name(o.reg).startswith("d") else 1 for o in registers[int(based) :])
         transfers = 2 if mnemonic in ("ldrd", "strd") else max(1, words)
-    return Instruction(
-        unit, transfers, frozenset(reads), frozenset(writes), f"{instruction.mnemonic} {instruction.op_str}".strip()
-    )
+    text = f"{instruction.mnemonic} {instruction.op_str}".strip()
+    seen = operation(instruction, unit, transfers)
+    return Instruction(unit, transfers, frozenset(reads), frozenset(writes), seen, text)
 
 
 def _unit(instruction: Any, mnemonic: str) -> Unit:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.evaluator.boards.profile import BlockCount, Profile
 from services.evaluator.cores.decode import Instruction, decode
-from services.evaluator.cores.model import cycle_model
+from services.evaluator.cores.model import CycleModel, cycle_model
 from services.evaluator.errors import BoardError
 from services.evaluator.image import Image
 
@@ -36,11 +36,11 @@ class Timing:
 
 
 class Counter:
-    """Turns profiles of one image into work; every block is decoded once."""
+    """Turns profiles of one image into work, by the core's own model unless told another; a block is decoded once."""
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, image: Image, model: CycleModel | None = None) -> None:
         self._image = image
-        self._model = cycle_model(image.target.core)
+        self._model = model or cycle_model(image.target.core)
         self._costs: dict[tuple[int, int], tuple[int, float]] = {}
 
     def timing(self, profile: Profile) -> Timing:
@@ -50,7 +50,9 @@ class Counter:
         for block in profile.blocks:
             length, cost = self._cost(block)
             instructions[block.layer] += block.count * length
+            seldom = min(block.taken, block.count - block.taken)
             cycles[block.layer] += block.count * cost + block.taken * self._model.taken_cycles
+            cycles[block.layer] += seldom * self._model.mispredicted_cycles
         waits = self._waits(profile, count)
         works = tuple(Work(*work) for work in zip(instructions, cycles, waits, strict=True))
         return Timing(Work(sum(instructions), sum(cycles), sum(waits)), works[0], works[1:])

@@ -41,13 +41,13 @@ def gemm_file(relu: bool) -> KernelSource:
     """Return the matrix routine for four pixels."""
     name = gemm_name(relu)
     return KernelSource(
-        f"{name}.c", (f"tf_matrix {name};",), "Four pixels times a packed filter.", lambda: (gemm(relu),), HEADER
+        f"{name}.c", (f"tf_matrix {name};",), "Four pixels times a packed filter.", lambda _: (gemm(relu),), HEADER
     )
 
 
 def expand_file() -> KernelSource:
     """Return the routine that widens four pixels."""
-    return KernelSource("tf_expand_four_s8.c", (), "Four pixels to words of two.", lambda: (expand(),), HEADER)
+    return KernelSource("tf_expand_four_s8.c", (), "Four pixels to words of two.", lambda _: (expand(),), HEADER)
 
 
 def depthwise_file(row: DepthwiseRow) -> KernelSource:
@@ -55,7 +55,7 @@ def depthwise_file(row: DepthwiseRow) -> KernelSource:
     kernel_h, kernel_w = row.kernel_hw
     comment = f"Depthwise {kernel_h}x{kernel_w} of one channel, {row.tile} outputs at once."
     return KernelSource(
-        f"{row.name}.c", (f"tf_depthwise_rows {row.name};",), comment, lambda: (depthwise(row),), HEADER
+        f"{row.name}.c", (f"tf_depthwise_rows {row.name};",), comment, lambda _: (depthwise(row),), HEADER
     )
 
 
@@ -63,5 +63,5 @@ def dot_file(relu: bool, tail: int) -> KernelSource:
     """Return the routine for one vector; `tail` is the number of outputs modulo 4."""
     name = dot_name(relu, tail)
     return KernelSource(
-        f"{name}.c", (f"tf_vector {name};",), "One vector times a packed filter.", lambda: (dot(relu, tail),), HEADER
+        f"{name}.c", (f"tf_vector {name};",), "One vector times a packed filter.", lambda _: (dot(relu, tail),), HEADER
     )

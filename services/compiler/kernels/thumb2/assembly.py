@@ -16,7 +16,8 @@ class Routine:
     """A function in assembly: `name(prototype)`; `body` lines lie between saving and restoring r4-r11 and lr.
 
     `frame_bytes` of stack lie at `sp` while the body runs. `enter` and `leave` save and restore `SAVED_BYTES`. Every
-    instruction of a `narrow` routine has two bytes.
+    instruction of a `narrow` routine has two bytes. `disjoint` tells that no run of instructions between labels and
+    jumps loads what it stores through a pointer.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Routine:
     enter: tuple[str, ...] = _ENTER
     leave: tuple[str, ...] = _LEAVE
     narrow: bool = False
+    disjoint: bool = False
 
     def lines(self) -> tuple[str, ...]:
         """Return the routine as assembler lines."""

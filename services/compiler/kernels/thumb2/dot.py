@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.gemm import TAIL_STORES
+from services.compiler.kernels.thumb2.issue import Issue
 from services.compiler.kernels.thumb2.requantize import Requantize
+from services.compiler.kernels.thumb2.scheduling import split
 from services.compiler.kernels.thumb2.staging import LOW_NIBBLES
 
 # steps (of 4 k each) in the unrolled loop
@@ -67,10 +69,10 @@ def dot_name(relu: bool, tail: int, bits: int) -> str:
 
 def dot_entry(depth: int, bits: int) -> int:
     """Return the byte offset into the unrolled loop at which `depth` (a multiple of 4) values are started."""
-    return (-(depth // 4) % STEPS) * 4 * len(_STEP if bits == 8 else _PACKED_STEP)
+    return (-(depth // 4) % STEPS) * 4 * len(_step(bits))
 
 
-def dot(relu: bool, tail: int, bits: int = 8) -> Routine:
+def dot(relu: bool, tail: int, bits: int = 8, issue: Issue = Issue.SINGLE) -> Routine:
     """Return `name(x, weights, out, shape)`: x [depth] int16 in packed order, output [channels] int8."""
     name, requantize = dot_name(relu, tail, bits), Requantize(relu)
     prototype = f"void {name}(const int16_t *x, const uint32_t *weights, int8_t *out, const tf_gemm_shape *shape)"
@@ -79,6 +81,7 @@ def dot(relu: bool, tail: int, bits: int = 8) -> Routine:
         f"str r8, [sp, #{_OFFSET}]",
         *((f"str r2, [sp, #{_OUT}]",) if bits == 4 else ()),
         "mov r10, r2",
+        *(_entry_lines(bits) if issue is Issue.DUAL else ()),
         "add r11, r0, r5",
         "add r2, r2, r7",
         "adr r5, 2f",
@@ -94,7 +97,22 @@ def dot(relu: bool, tail: int, bits: int = 8) -> Routine:
         "9:",
         *_tail(requantize, TAIL_STORES[tail], bits),
     )
-    return Routine(name, prototype, body, _FRAME)
+    return Routine(name, prototype, body, _FRAME, disjoint=True)
+
+
+def _entry_lines(bits: int) -> tuple[str, ...]:
+    """Return the code that makes of r5, the bytes of x, the entry of a loop whose loads are split, in r6."""
+    return (
+        "lsr r6, r5, #3",
+        "rsb r6, r6, #0",
+        f"and r6, r6, #{STEPS - 1}",
+        f"mov r8, #{4 * sum(len(split(line)) for line in _step(bits))}",
+        "mul r6, r6, r8",
+    )
+
+
+def _step(bits: int) -> tuple[str, ...]:
+    return _STEP if bits == 8 else _PACKED_STEP
 
 
 def _sum_eights() -> tuple[str, ...]:
@@ -126,7 +144,7 @@ def _quad(requantize: Requantize, bits: int) -> tuple[str, ...]:
         f"ldr pc, [sp, #{_ENTRY}]",
         ".balign 4",
         "2:",
-        *((_STEP if bits == 8 else _PACKED_STEP) * STEPS),
+        *(line for step in range(STEPS) for line in ((f"2{step}:",) if step else ()) + _step(bits)),
         "cmp r12, r11",
         "bne 2b",
         *_split(4, 5),

@@ -12,6 +12,7 @@ from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, depthwise
 from services.compiler.kernels.thumb2.dot import dot, dot_name
 from services.compiler.kernels.thumb2.expand import expand, expand_pair
 from services.compiler.kernels.thumb2.gemm import gemm, gemm_name
+from services.compiler.kernels.thumb2.issue import Issue
 
 HEADER = "tinyfarm_thumb2.h"
 _FOLDER = Path(__file__).parent / "sources"
@@ -47,7 +48,7 @@ def gemm_file(relu: bool, tail: int, bits: int) -> KernelSource:
         f"{name}.c",
         (f"tf_gemm {name};",),
         "Two pixels times four packed channels.",
-        lambda: (gemm(relu, tail, bits),),
+        lambda issue: (gemm(relu, tail, bits, issue),),
     )
 
 
@@ -55,18 +56,21 @@ def dot_file(relu: bool, tail: int, bits: int) -> KernelSource:
     """Return the matrix routine for one vector."""
     name = dot_name(relu, tail, bits)
     return KernelSource(
-        f"{name}.c", (f"tf_dot {name};",), "One vector times four packed channels.", lambda: (dot(relu, tail, bits),)
+        f"{name}.c",
+        (f"tf_dot {name};",),
+        "One vector times four packed channels.",
+        lambda issue: (dot(relu, tail, bits, issue),),
     )
 
 
 def expand_pair_file() -> KernelSource:
     """Return the routine that widens two pixels."""
-    return KernelSource("tf_expand_pair_s8.c", (), "Two pixels to int16.", lambda: (expand_pair(),))
+    return KernelSource("tf_expand_pair_s8.c", (), "Two pixels to int16.", lambda _: (expand_pair(),))
 
 
 def expand_file() -> KernelSource:
     """Return the routine that widens one vector."""
-    return KernelSource("tf_expand_s8.c", (), "A vector to int16.", lambda: (expand(),))
+    return KernelSource("tf_expand_s8.c", (), "A vector to int16.", lambda _: (expand(),))
 
 
 def depthwise_file(shape: DepthwiseShape, gather_w: int) -> tuple[str, str, KernelSource]:
@@ -79,7 +83,7 @@ def depthwise_file(shape: DepthwiseShape, gather_w: int) -> tuple[str, str, Kern
     )
     channel, loader = f"tf_depthwise_{tag}", f"tf_gather_{tag}"
 
-    def routines() -> tuple[Routine, ...]:
+    def routines(_: Issue) -> tuple[Routine, ...]:
         gap_bytes = 2 * (shape.plane_w - gather_w)
         return depthwise(channel, shape), gather(loader, gather_w, shape.channels, gap_bytes)
 
@@ -91,4 +95,4 @@ def depthwise_file(shape: DepthwiseShape, gather_w: int) -> tuple[str, str, Kern
 def add_file(shifted: bool) -> KernelSource:
     """Return the routine of additions."""
     name = add_name(shifted)
-    return KernelSource(f"{name}.c", (f"tf_add_row {name};",), "Sums, a word at a time.", lambda: (add(shifted),))
+    return KernelSource(f"{name}.c", (f"tf_add_row {name};",), "Sums, a word at a time.", lambda _: (add(shifted),))

@@ -13,6 +13,8 @@ Weights of four bits are unpacked on the way (see `staging.py`).
 from __future__ import annotations
 
 from services.compiler.kernels.thumb2.assembly import SAVED_BYTES, Routine
+from services.compiler.kernels.thumb2.issue import Issue
+from services.compiler.kernels.thumb2.pipelined import entry_lines, loop_lines
 from services.compiler.kernels.thumb2.requantize import Requantize
 from services.compiler.kernels.thumb2.staging import copy_group, unpack_group
 
@@ -65,7 +67,7 @@ def gemm_entry(depth: int) -> int:
     return (-(depth // 2) % STEPS) * STEP_BYTES
 
 
-def gemm(relu: bool, tail: int, bits: int = 8) -> Routine:
+def gemm(relu: bool, tail: int, bits: int = 8, issue: Issue = Issue.SINGLE) -> Routine:
     """Return `name(x, weights, out0, out1, shape, pairs)`; x [pairs][depth/2][2 pixels][2] int16.
 
     Outputs are [channels] int8 at out0 and out1, then at the same two advanced by shape's `out_step` for every
@@ -88,6 +90,7 @@ def gemm(relu: bool, tail: int, bits: int = 8) -> Routine:
         f"str r0, [sp, #{_X_START}]",
         "mla r9, r9, r4, r0",
         f"str r9, [sp, #{_X_END}]",
+        *(entry_lines(STEPS) if issue is Issue.DUAL else ()),
         "adr r7, 3f",
         "add r5, r5, r7",
         "orr r5, r5, #1",
@@ -104,13 +107,7 @@ def gemm(relu: bool, tail: int, bits: int = 8) -> Routine:
         "mov r9, r5",
         "mov r10, r6",
         "mov r11, r7",
-        f"ldr pc, [sp, #{_ENTRY}]",
-        ".balign 4",
-        "3:",
-        *(_STEP * STEPS),
-        f"ldr r0, [sp, #{_WEIGHTS_END}]",
-        "cmp lr, r0",
-        "bne 3b",
+        *_steps(issue),
         f"str r12, [sp, #{_X}]",
         *(line for low, high in ((4, 5), (6, 7), (8, 9), (10, 11)) for line in _split(low, high)),
         *_stores(requantize, 4),
@@ -122,7 +119,22 @@ def gemm(relu: bool, tail: int, bits: int = 8) -> Routine:
         "9:",
         *_tail(requantize, TAIL_STORES[tail], bits),
     )
-    return Routine(name, prototype, body, _FRAME)
+    return Routine(name, prototype, body, _FRAME, disjoint=True)
+
+
+def _steps(issue: Issue) -> tuple[str, ...]:
+    """Return the loop over the depth, entered where the steps left are as many as it asks for."""
+    if issue is Issue.DUAL:
+        return loop_lines("3", STEPS, _ENTRY, _WEIGHTS_END)
+    return (
+        f"ldr pc, [sp, #{_ENTRY}]",
+        ".balign 4",
+        "3:",
+        *(_STEP * STEPS),
+        f"ldr r0, [sp, #{_WEIGHTS_END}]",
+        "cmp lr, r0",
+        "bne 3b",
+    )
 
 
 def _tail(requantize: Requantize, stores: tuple[int, ...], bits: int) -> tuple[str, ...]:
