@@ -8,13 +8,14 @@ family of layers (MicroNets, MLSys 2021).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from services.compiler.codegen.program import ArenaRef, KernelCall, Program
+from services.compiler.codegen.program import ArenaRef, KernelCall, Layer, Program
 from services.compiler.codegen.shapes import nhwc
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
@@ -28,11 +29,13 @@ from services.compiler.ir.ops import (
     RnnPool,
     Sum,
 )
+from services.compiler.ir.tensor import Tensor
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.thumb1.files import NEEDS as THUMB1_KERNELS
 from services.compiler.kernels.thumb2.files import NEEDS as THUMB2_KERNELS
 from services.compiler.options import Core, issue_of
 from services.compiler.planned import Planned
+from services.compiler.schedule.rows import window
 from services.compiler.thumb1_counts import thumb1_counts
 from services.compiler.thumb2_counts import source_bytes, thumb2_counts
 
@@ -124,12 +127,72 @@ def layer_counts(graph: Graph, op: Op, calls: tuple[KernelCall, ...]) -> Counts:
     return counts
 
 
+def layer_instructions(graph: Graph, layer: Layer, kernels: KernelSet, core: Core) -> float:
+    """Return the instructions of a layer that runs at once."""
+    prices = load_cost_table(core, kernels).instructions
+    return _priced(prices, layer_counts(graph, graph.ops[layer.op_index], layer.calls))
+
+
+def turn_instructions(graph: Graph, layer: Layer, rows: int, kernels: KernelSet, core: Core) -> float:
+    """Return the instructions of a layer that runs in turns of so many rows."""
+    return _in_turns(graph, layer, _even_turns(graph, layer, rows), load_cost_table(core, kernels).instructions)
+
+
+def _even_turns(graph: Graph, layer: Layer, rows: int) -> Iterator[tuple[int, int]]:
+    height = graph.tensors[graph.ops[layer.op_index].output].shape[1]
+    yield from ((at, min(at + rows, height)) for at in range(0, height, rows))
+
+
+def _in_turns(graph: Graph, layer: Layer, turns: Iterable[tuple[int, int]], prices: Mapping[str, float]) -> float:
+    """Return the price of turns: each as a layer of its own whose image is the rows that it reads."""
+    kinds = Counter(_turn_kind(graph, layer, *turn) for turn in turns)
+    return sum(times * _priced(prices, _turn_counts(graph, layer, kind)) for kind, times in kinds.items())
+
+
+@dataclass(frozen=True, slots=True)
+class _TurnKind:
+    """Rows read of the operator's first input and rows written, and rows of padding above."""
+
+    in_h: int
+    out_h: int
+    top: int
+
+
+def _turn_kind(graph: Graph, layer: Layer, start: int, stop: int) -> _TurnKind:
+    op = graph.ops[layer.op_index]
+    slid = window(graph, op, op.input)
+    low, high = slid.needed(start, stop)
+    return _TurnKind(high - low, stop - start, max(0, -start * slid.stride - slid.offset))
+
+
+def _turn_counts(graph: Graph, layer: Layer, kind: _TurnKind) -> Counts:
+    op = graph.ops[layer.op_index]
+    part = {t: _with_rows(graph.tensors[t], kind.in_h) for t in op.inputs if not graph.tensors[t].is_constant}
+    part |= {t: _with_rows(graph.tensors[t], kind.out_h) for t in op.outputs}
+    if isinstance(op, Conv2D | DepthwiseConv2D):
+        op = replace(op, padding=replace(op.padding, top=kind.top))
+    calls = (replace(call, region=replace(call.region, rows=(0, kind.out_h))) for call in layer.calls)
+    return layer_counts(graph.with_tensors(part), op, tuple(calls))
+
+
+def _with_rows(tensor: Tensor, rows: int) -> Tensor:
+    n, _, w, c = tensor.shape
+    return replace(tensor, shape=(n, rows, w, c))
+
+
 def _total(planned: Planned, core: Core, quantity: Quantity) -> float:
     table = load_cost_table(core, planned.kernels)
     prices = table.instructions if quantity == "instructions" else table.cycles
     graph = planned.graph
+    turns: dict[int, list[tuple[int, int]]] = {}
+    for stage in planned.program.stages:
+        for turn in stage.turns:
+            turns.setdefault(turn.layer, []).append(turn.rows)
     return sum(
-        _priced(prices, layer_counts(graph, graph.ops[layer.op_index], layer.calls)) for layer in planned.program.layers
+        _in_turns(graph, layer, turns[layer.index], prices)
+        if layer.in_turns
+        else _priced(prices, layer_counts(graph, graph.ops[layer.op_index], layer.calls))
+        for layer in planned.program.layers
     )
 
 

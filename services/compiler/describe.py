@@ -26,9 +26,12 @@ from tinyfarm import __version__
 
 
 def describe(
-    planned: Planned, model: Graph, options: CompileOptions, axes: EdgeAxes, twin: Planned | None = None
+    planned: Planned, model: Graph, options: CompileOptions, axes: EdgeAxes, twin: Planned | None = None, *, reason: str
 ) -> LibraryManifest:
-    """Return the manifest; `model` is the graph as imported, whose inputs and outputs are as the file declares them."""
+    """Return the manifest; `model` is the graph as imported, whose inputs and outputs are as the file declares them.
+
+    `reason` tells why this schedule was chosen.
+    """
     graph, name = planned.graph, c_identifier(model.name)
     split = planned.memory.split
     return LibraryManifest(
@@ -39,7 +42,8 @@ def describe(
         core=options.core.value,
         kernels=planned.kernels.value,
         interface=options.interface.value,
-        schedule="per-layer",
+        schedule=planned.kind.value,
+        schedule_reason=reason,
         macs=graph_macs(graph),
         header=f"{name}.h",
         sources=(f"{name}.c", f"{name}_weights.c", *kernel_sources(planned.program, planned.kernels)),

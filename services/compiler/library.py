@@ -109,6 +109,7 @@ class LibraryManifest:
     kernels: str
     interface: str
     schedule: str
+    schedule_reason: str
     macs: int
     header: str
     sources: tuple[str, ...]

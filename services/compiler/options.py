@@ -41,31 +41,40 @@ _CORE_KERNELS = {
 }
 
 
+_SCHEDULES = ("auto", "per-layer", "streaming")
+
+
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
-    """Target (a chip's name, told in the library), its core, the schedule asked for, the interface, the kernels."""
+    """Target (a chip's name, told in the library), its core, the schedule asked for, the interface, the kernels.
+
+    `sram_bytes` is the chip's SRAM, `sram_budget_bytes` what of it the library may need in all; None is no limit.
+    """
 
     target: str
     core: Core
     schedule: str = "auto"
     interface: Interface = Interface.INT8
     kernels: Kernels = Kernels.CORE
+    sram_bytes: int | None = None
+    sram_budget_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        if self.schedule == "streaming" or self.schedule.split(":")[0] == "patch":
+        if self.schedule.split(":")[0] == "patch":
             raise UnsupportedError(
-                f"schedule {self.schedule!r} cannot be compiled by this version: use 'auto' or 'per-layer'",
+                f"schedule {self.schedule!r} cannot be compiled by this version: "
+                "use 'auto', 'per-layer' or 'streaming'",
                 reason="UNSUPPORTED_SCHEDULE",
                 subject="schedule",
                 value=self.schedule,
-                allowed="auto, per-layer",
+                allowed=", ".join(_SCHEDULES),
             )
-        if self.schedule not in ("auto", "per-layer"):
+        if self.schedule not in _SCHEDULES:
             raise InvalidArgumentError(
-                f"schedule is {self.schedule!r}: must be 'auto' or 'per-layer'",
+                f"schedule is {self.schedule!r}: must be one of {', '.join(_SCHEDULES)}",
                 subject="schedule",
                 value=self.schedule,
-                allowed="auto, per-layer",
+                allowed=", ".join(_SCHEDULES),
             )
 
 

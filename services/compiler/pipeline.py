@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, replace
 
+from services.compiler.choose import Choice, choose
 from services.compiler.codegen.kernel_files import kernel_headers, kernel_texts
 from services.compiler.codegen.network import NetworkText, header_text, source_text, weights_text
 from services.compiler.codegen.share_weights import share_weights
@@ -17,7 +19,7 @@ from services.compiler.ir.verify import verify
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.thumb2.issue import Issue
 from services.compiler.library import LibraryManifest, pack_library
-from services.compiler.options import CompileOptions, Interface, issue_of, kernel_set
+from services.compiler.options import CompileOptions, Interface, issue_of
 from services.compiler.passes.optimize import optimize
 from services.compiler.passes.strip_edge_transpose import EdgeAxes, edge_axes, strip_edge_transpose
 from services.compiler.planned import Planned, plan_network
@@ -59,9 +61,16 @@ def compile_graph(graph: Graph, model: Graph, options: CompileOptions, axes: Edg
 
     `axes` say in which order the host has to bring the axes of inputs and outputs; without, in none.
     """
-    planned = _written(plan_network(verify(graph), kernel_set(options)))
+    return compile_choice(choose(verify(graph), options), graph, model, options, axes)
+
+
+def compile_choice(
+    choice: Choice, graph: Graph, model: Graph, options: CompileOptions, axes: EdgeAxes | None = None
+) -> Compiled:
+    """Return the C library of a planned graph, with the twin's if the kernels are not portable: per layer, always."""
+    planned = _written(choice.planned)
     twin = None if planned.kernels is KernelSet.PORTABLE else _written(plan_network(graph))
-    manifest = describe(planned, model, options, axes or edge_axes(graph, graph), twin)
+    manifest = describe(planned, model, options, axes or edge_axes(graph, graph), twin, reason=choice.reason)
     files = c_files(planned, manifest.name, manifest.memory.arena, _facts(manifest), issue_of(options.core))
     if twin is not None and manifest.twin is not None:
         facts = (f"{manifest.model_name} by tinyfarm {manifest.tool_version}: portable twin of {manifest.name}",)
@@ -93,11 +102,15 @@ def c_files(
     }
 
 
+_FACT_WIDTH = 110
+
+
 def _facts(manifest: LibraryManifest) -> tuple[str, ...]:
     memory = manifest.memory
     return (
         f"{manifest.model_name} compiled by tinyfarm {manifest.tool_version} for {manifest.target} ({manifest.core})",
         f"{manifest.schedule} schedule, {manifest.kernels} kernels, {manifest.interface} interface",
+        *textwrap.wrap(manifest.schedule_reason, _FACT_WIDTH, subsequent_indent="  "),
         f"arena {memory.arena} bytes at layer {manifest.peak_layer} = input {memory.input} + activations "
         f"{memory.activations}",
         f"  + line buffers {memory.line_buffers} + scratch {memory.scratch}",

@@ -13,13 +13,17 @@ from services.compiler.kernels.core_files import core_files
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.portable_set import PARAMS_BYTES
 from services.compiler.memory.arena import ArenaPlan, plan_arena
+from services.compiler.memory.bound import step_needs
 from services.compiler.memory.live_range import LiveRange, live_ranges
-from services.compiler.memory.overlap import overlap_rules
+from services.compiler.memory.overlap import OverlapRules, overlap_rules
+from services.compiler.memory.problem import BUFFER_ALIGN, Problem
 from services.compiler.memory.report import MemoryReport, memory_report
 from services.compiler.memory.scratch import affordable_planes, enlarge_scratch, grow_scratch
 from services.compiler.schedule.execution_order import order_operators
 from services.compiler.schedule.per_layer import per_layer_schedule
-from services.compiler.schedule.schedule import Schedule
+from services.compiler.schedule.schedule import Schedule, StageKind
+from services.compiler.schedule.staged import staged_schedule
+from services.compiler.schedule.streaming import Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +39,26 @@ class Planned:
     kernels: KernelSet
 
     @property
+    def kind(self) -> StageKind:
+        """The kind of the schedule: that of its stages that are not per-layer, if any is."""
+        kinds = [kind for kind in self.schedule.kinds if kind is not StageKind.PER_LAYER]
+        return kinds[0] if kinds else StageKind.PER_LAYER
+
+    @property
     def weights_bytes(self) -> int:
         """Bytes of weights and biases in flash; what layers share counts once."""
         return sum(a.size_bytes for a in self.program.arrays(Section.WEIGHTS))
 
     @property
     def tables_bytes(self) -> int:
-        """Bytes of multipliers, look-up tables, parameters and regions in flash, on a 32-bit core."""
+        """Bytes of multipliers, look-up tables, parameters, regions and turns in flash, on a 32-bit core."""
         arrays = sum(a.size_bytes for a in self.program.arrays(Section.TABLE))
         params = sum(
             _params_bytes(call.params_type, self.kernels) for layer in self.program.layers for call in layer.calls
         )
-        return arrays + params + PARAMS_BYTES["tf_region"] * len(self.program.regions())
+        regions = PARAMS_BYTES["tf_region"] * len(self.program.regions())
+        turns = PARAMS_BYTES["tf_turn"] * sum(len(stage.turns) for stage in self.program.stages)
+        return arrays + params + regions + turns
 
 
 def plan_network(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE, *, exact: bool = True) -> Planned:
@@ -55,19 +67,51 @@ def plan_network(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE, *, exact
 
     Without `exact` the solver that closes what gaps the heuristics leave is not asked: faster, for searches.
     """
-    schedule, ranges, plan = _placed(graph, kernels, exact)
+    placed = _placed(graph, kernels, exact)
     if (ordered := order_operators(graph, kernels)) is not graph:
         other = _placed(ordered, kernels, exact)
-        if other[2].arena_bytes < plan.arena_bytes:
-            graph, (schedule, ranges, plan) = ordered, other
+        if other[2].arena_bytes < placed[2].arena_bytes:
+            graph, placed = ordered, other
+    return _lowered(graph, kernels, *placed)
+
+
+class StreamPlanner:
+    """Plans one network with several choices of streamed stages; what they have in common is worked out once."""
+
+    def __init__(self, graph: Graph, kernels: KernelSet) -> None:
+        self.graph, self.kernels = graph, kernels
+        self._per_layer = per_layer_schedule(graph, kernels)
+        self._rules = OverlapRules(graph, kernels)
+
+    def place(self, streams: Sequence[Stream], *, exact: bool) -> Placed:
+        """Return the schedule in which these stages are streamed, with offsets of its buffers at their least."""
+        schedule = staged_schedule(self.graph, self.kernels, self._per_layer, streams)
+        ranges = live_ranges(schedule)
+        return schedule, ranges, plan_arena(ranges, self._rules.of(schedule), exact=exact)
+
+    def needs(self) -> list[int]:
+        """Return the bytes that every operator needs where none is streamed."""
+        ranges = live_ranges(self._per_layer)
+        return [n * BUFFER_ALIGN for n in step_needs(Problem.of(ranges, self._rules.of(self._per_layer)))]
+
+    def plan(self, streams: Sequence[Stream], *, exact: bool = True) -> Planned:
+        """Return the plan in which these stages are streamed, scratch grown."""
+        schedule, ranges, plan = self.place(streams, exact=exact)
+        schedule, plan = grow_scratch(self.graph, schedule, ranges, plan, self.kernels)
+        return _lowered(self.graph, self.kernels, schedule, live_ranges(schedule), plan)
+
+
+def _lowered(
+    graph: Graph, kernels: KernelSet, schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPlan
+) -> Planned:
     program = lower(graph, schedule, plan, kernels)
     return Planned(graph, schedule, ranges, plan, memory_report(schedule, ranges, plan), program, kernels)
 
 
-_Placed = tuple[Schedule, Sequence[LiveRange], ArenaPlan]
+Placed = tuple[Schedule, Sequence[LiveRange], ArenaPlan]
 
 
-def _placed(graph: Graph, kernels: KernelSet, exact: bool) -> _Placed:
+def _placed(graph: Graph, kernels: KernelSet, exact: bool) -> Placed:
     """Return the smallest plan found, then what makes it faster and no or little larger: planes and more scratch."""
     schedule, ranges, plan = _least(graph, kernels, per_layer_schedule(graph, kernels), exact)
     match kernels:
@@ -87,7 +131,7 @@ def _placed(graph: Graph, kernels: KernelSet, exact: bool) -> _Placed:
     return schedule, live_ranges(schedule), plan
 
 
-def _least(graph: Graph, kernels: KernelSet, schedule: Schedule, exact: bool) -> _Placed:
+def _least(graph: Graph, kernels: KernelSet, schedule: Schedule, exact: bool) -> Placed:
     ranges = live_ranges(schedule)
     return schedule, ranges, plan_arena(ranges, overlap_rules(graph, schedule, kernels), exact=exact)
 

@@ -119,6 +119,11 @@ class PackedBoard:
         self._board.close()
 
 
+def _whole_layers(manifest: Manifest) -> list[str]:
+    """The functions that run a layer at once; those of a network that is streamed take turns, and are not called."""
+    return [layer.symbol for layer in manifest.layers] if manifest.schedule == "per-layer" else []
+
+
 # what a layer reads and writes
 Span = tuple[int, int, str]
 
@@ -191,8 +196,7 @@ def _dispatcher(manifests: Sequence[Manifest], together: Sequence[str]) -> str:
         for number, m in enumerate(manifests)
     )
     tables = "".join(
-        f"static packed_layer *const {m.name}_layers[] = {{{', '.join(layer.symbol for layer in m.layers) or '0'}}};\n"
-        for m in manifests
+        f"static packed_layer *const {m.name}_layers[] = {{{', '.join(_whole_layers(m)) or '0'}}};\n" for m in manifests
     )
     return (
         "".join(f'#include "{name}"\n' for name in together)

@@ -26,7 +26,7 @@ from services.compiler.codegen.movement import (
     transpose_calls,
 )
 from services.compiler.codegen.operands import Operands
-from services.compiler.codegen.program import KernelCall, Layer, Program
+from services.compiler.codegen.program import KernelCall, Layer, LayerTurn, Program, Turns
 from services.compiler.codegen.rnn_pool import rnn_pool_call
 from services.compiler.codegen.thumb1 import thumb1_calls
 from services.compiler.codegen.thumb2 import thumb2_calls
@@ -68,6 +68,7 @@ from services.compiler.ir.ops import (
 )
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan
+from services.compiler.schedule.core_kernels import takes_columns
 from services.compiler.schedule.per_layer import alias_roots
 from services.compiler.schedule.schedule import Schedule
 
@@ -76,11 +77,18 @@ def lower(graph: Graph, schedule: Schedule, plan: ArenaPlan, kernels: KernelSet 
     """Return the calls of a planned schedule, one layer a step."""
     buffers = {b.id: b for b in schedule.buffers}
     roots = alias_roots(graph)
-    layers = []
-    for index, step in enumerate(schedule.steps()):
-        operands = Operands(graph, step, f"{index:03}", buffers, plan, roots)
-        layers.append(Layer(index, step.op_index, _calls(graph, graph.ops[step.op_index], operands, kernels)))
-    return Program(tuple(layers))
+    layers: list[Layer] = []
+    stages: list[Turns] = []
+    for stage in schedule.stages:
+        start = len(layers)
+        for index, step in enumerate(stage.steps, start):
+            operands = Operands(graph, step, f"{index:03}", buffers, plan, roots)
+            calls = _calls(graph, graph.ops[step.op_index], operands, kernels)
+            layers.append(Layer(index, step.op_index, calls, bool(stage.turns)))
+        if stage.turns:
+            turns = (LayerTurn(start + t.step, (t.region.row_start, t.region.row_stop)) for t in stage.turns)
+            stages.append(Turns(start, len(layers), tuple(turns)))
+    return Program(tuple(layers), tuple(stages))
 
 
 def _calls(graph: Graph, op: Op, operands: Operands, kernels: KernelSet) -> tuple[KernelCall, ...]:
@@ -89,6 +97,8 @@ def _calls(graph: Graph, op: Op, operands: Operands, kernels: KernelSet) -> tupl
 
 def _own_calls(graph: Graph, op: Op, operands: Operands, kernels: KernelSet) -> tuple[KernelCall, ...] | None:
     """Return the calls of the core's own kernels, or None where the operator needs the portable one."""
+    if not takes_columns(graph, op, operands.step.extent):
+        return None
     match kernels:
         case KernelSet.PORTABLE:
             return None

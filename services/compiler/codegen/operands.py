@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.compiler.codegen.program import ArenaRef, ArrayRef, ConstArray, CType, Section
+from services.compiler.codegen.program import ArenaRef, ArrayRef, ConstArray, CType, Ring, Section
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.tensor import TensorId
 from services.compiler.memory.arena import ArenaPlan
 from services.compiler.quant.folding import constant_data
+from services.compiler.schedule.rows import Window, window
 from services.compiler.schedule.schedule import Buffer, BufferId, Step
 
 
@@ -45,14 +46,27 @@ class Operands:
             raise AssertionError(f"step of operator {self.step.op_index} has no scratch")
         return ArenaRef(self.plan.offsets[self.step.scratch], ctype)
 
+    def rows(self) -> int | None:
+        """Return the output rows that a call computes at most; None is all."""
+        return None if self.step.extent is None else self.step.extent[0]
+
     def scratch_bytes(self) -> int:
         """Return the size of the step's scratch; 0 where it has none."""
         return 0 if self.step.scratch is None else self.buffers[self.step.scratch].size_bytes
 
     def _arena(self, tensor: TensorId, among: tuple[BufferId, ...]) -> ArenaRef:
-        buffer = next(b for b in among if tensor in self.buffers[b].tensors)
+        buffer = self.buffers[next(b for b in among if tensor in self.buffers[b].tensors)]
         is_float = self.graph.tensors[tensor].dtype.is_float
-        return ArenaRef(self.plan.offsets[buffer], CType.FLOAT32 if is_float else CType.INT8)
+        ctype = CType.FLOAT32 if is_float else CType.INT8
+        return ArenaRef(self.plan.offsets[buffer.id], ctype, self._ring(tensor, buffer))
+
+    def _ring(self, tensor: TensorId, buffer: Buffer) -> Ring | None:
+        if buffer.rows is None:
+            return None
+        op = self.graph.ops[self.step.op_index]
+        own = Window(1, 0, 1, self.graph.tensors[tensor].shape[1])
+        slid = own if tensor in op.outputs else window(self.graph, op, tensor)
+        return Ring(buffer.rows, buffer.size_bytes // buffer.rows, slid)
 
     def _constant(self, tensor: TensorId) -> ConstArray:
         graph = self.graph

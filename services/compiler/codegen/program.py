@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.compiler.kernels.source import KernelSource
+from services.compiler.schedule.rows import Window
 
 Values = npt.NDArray[np.generic]
 
@@ -64,11 +65,26 @@ class ArrayRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Ring:
+    """A ring of rows: how many it holds, the bytes of one, and which of them a turn touches first and how."""
+
+    rows: int
+    row_bytes: int
+    window: Window
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all rows."""
+        return self.rows * self.row_bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ArenaRef:
-    """A pointer into the arena."""
+    """A pointer into the arena, to a whole tensor or a ring of its rows."""
 
     offset_bytes: int
     ctype: CType = CType.INT8
+    ring: Ring | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +124,12 @@ class KernelCall:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One operator as emitted: a function of its own."""
+    """One operator as emitted: a function of its own; `in_turns` if it computes the rows that it is asked for."""
 
     index: int
     op_index: int
     calls: tuple[KernelCall, ...]
+    in_turns: bool = False
 
     def arrays(self) -> tuple[ConstArray, ...]:
         """Every constant array of the layer once, in order of use."""
@@ -122,10 +139,28 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerTurn:
+    """A layer computes some rows of its output."""
+
+    layer: int
+    rows: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The layers [start, stop) run in these turns."""
+
+    start: int
+    stop: int
+    turns: tuple[LayerTurn, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
-    """Every layer in execution order."""
+    """Every layer in execution order, and the turns of those that take any."""
 
     layers: tuple[Layer, ...]
+    stages: tuple[Turns, ...] = ()
 
     def functions(self) -> tuple[str, ...]:
         """The kernels used, sorted."""
@@ -142,5 +177,6 @@ class Program:
         return tuple(found.values())
 
     def regions(self) -> tuple[RegionArg, ...]:
-        """Every region once, in order of first use."""
-        return tuple(dict.fromkeys(call.region for layer in self.layers for call in layer.calls))
+        """Every region that is known before it runs once, in order of first use."""
+        whole = (layer for layer in self.layers if not layer.in_turns)
+        return tuple(dict.fromkeys(call.region for layer in whole for call in layer.calls))

@@ -29,7 +29,7 @@ def share_weights(program: Program) -> Program:
     if not (shared := _duplicates(program)):
         return program
     layers = (replace(layer, calls=tuple(_call(call, shared) for call in layer.calls)) for layer in program.layers)
-    return Program(tuple(layers))
+    return replace(program, layers=tuple(layers))
 
 
 def _duplicates(program: Program) -> _Shared:

@@ -14,7 +14,7 @@ from services.compiler.codegen.program import (
     Symbol,
     Values,
 )
-from services.compiler.codegen.shapes import row_stride, whole
+from services.compiler.codegen.shapes import nhwc, row_stride, whole
 from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
@@ -67,7 +67,7 @@ def _conv2d_call(graph: Graph, op: Conv2D, operands: Operands) -> KernelCall:
     routine = gemm_name(relu, channels % 4, bits)
 
     def fields() -> Fields:
-        block = pixel_blocks(graph, op).block(operands.scratch_bytes())
+        block = pixel_blocks(graph, op, operands.rows()).block(operands.scratch_bytes())
         stage = block.pairs * 4 * depth if block.staged else 0
         return (
             ("weights", ArrayRef(array)),
@@ -189,10 +189,10 @@ def limit_calls(graph: Graph, op: Weighted | Add, operands: Operands) -> tuple[K
     low, high = activation_range(op.activation, quant_of(graph, op.output), tensor.dtype)
     if (low, high) == tensor.dtype.value_range:
         return ()
-    region = RegionArg((0, 1), (0, tensor.elements))
+    region, channels = whole(tensor), nhwc(tensor.shape)[3]
 
     def fields() -> Fields:
-        return ("row_stride", tensor.elements), ("col_elements", 1), ("min", low), ("max", high)
+        return ("row_stride", row_stride(graph, op.output)), ("col_elements", channels), ("min", low), ("max", high)
 
     return (KernelCall("tf_limit_s8", "tf_limit_params", fields, (), (operands.write(op.output),), region),)
 

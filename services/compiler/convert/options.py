@@ -20,12 +20,15 @@ _KERNELS = {
 
 def options_from_proto(target: str, options: compile_pb2.CompileOptions) -> CompileOptions:
     """Return the options; raises the error tree for an unknown target or schedule."""
+    chip = load_target(target)
     return CompileOptions(
         target=target,
-        core=parse_core(load_target(target).core),
+        core=parse_core(chip.core),
         schedule=schedule_name(options.schedule),
         interface=_INTERFACES[options.interface],
         kernels=_KERNELS[options.kernels],
+        sram_bytes=chip.sram.size_bytes,
+        sram_budget_bytes=options.budgets.sram_bytes if options.budgets.HasField("sram_bytes") else None,
     )
 
 

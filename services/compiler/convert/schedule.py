@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from services.compiler.schedule.schedule import BufferKind, Schedule, StageKind
+from services.compiler.schedule.schedule import BufferKind, Region, Schedule, Stage, StageKind, Step
 from tinyfarm.v1 import schedule_pb2
 
 SCHEMA_VERSION = 1
@@ -30,27 +30,27 @@ def schedule_to_proto(schedule: Schedule, offsets: Mapping[int, int]) -> schedul
         stages=[
             schedule_pb2.Stage(
                 kind=_STAGE_KINDS[stage.kind],
-                steps=[
-                    schedule_pb2.Step(
-                        op_index=s.op_index,
-                        reads=s.reads,
-                        writes=s.writes,
-                        scratch=s.scratch,
-                        region=schedule_pb2.Region(
-                            row_start=s.region.row_start,
-                            row_stop=s.region.row_stop,
-                            col_start=s.region.col_start,
-                            col_stop=s.region.col_stop,
-                        )
-                        if s.region
-                        else None,
-                    )
-                    for s in stage.steps
-                ],
+                steps=[_step(step, region) for step, region in _in_order(stage)],
             )
             for stage in schedule.stages
         ],
     )
+
+
+def _in_order(stage: Stage) -> Iterator[tuple[Step, Region | None]]:
+    """Yield a stage's steps as they run, in turns or once each."""
+    if stage.turns:
+        yield from ((stage.steps[turn.step], turn.region) for turn in stage.turns)
+    else:
+        yield from ((step, None) for step in stage.steps)
+
+
+def _step(step: Step, region: Region | None) -> schedule_pb2.Step:
+    message = schedule_pb2.Step(op_index=step.op_index, reads=step.reads, writes=step.writes, scratch=step.scratch)
+    if region is not None:
+        message.region.row_start, message.region.row_stop = region.row_start, region.row_stop
+        message.region.col_start, message.region.col_stop = region.col_start, region.col_stop
+    return message
 
 
 _BUFFER_KINDS = {

@@ -21,6 +21,7 @@ _NEEDS = {
 # bytes of each parameter struct on a 32-bit core; a test compares them with what the C compiler says
 PARAMS_BYTES = {
     "tf_region": 24,
+    "tf_turn": 4,
     "tf_conv2d_s8_params": 56,
     "tf_depthwise_conv2d_s8_params": 56,
     "tf_fully_connected_s8_params": 36,

@@ -7,7 +7,12 @@ from services.compiler.schedule.schedule import BufferId
 
 
 def step_bound(problem: Problem) -> int:
-    """Return the units that the fullest step needs: what lives there, less the most that shifts let it share.
+    """Return the units that the fullest step needs."""
+    return max(step_needs(problem))
+
+
+def step_needs(problem: Problem) -> list[int]:
+    """Return the units that every step needs: what lives there, less the most that shifts let it share.
 
     A target shares no more than its own size with all its sources together, and so does a source with its targets.
     """
@@ -17,10 +22,11 @@ def step_bound(problem: Problem) -> int:
             live[step] += problem.sizes[buffer]
     by_step: dict[int, list[Pair]] = {}
     for pair in problem.shifts:
-        by_step.setdefault(problem.ranges[pair[1]].first, []).append(pair)
+        for step in range(problem.ranges[pair[1]].first, problem.ranges[pair[0]].last + 1):
+            by_step.setdefault(step, []).append(pair)
     for step, pairs in by_step.items():
         live[step] -= min(_shared(problem, pairs, side) for side in (0, 1))
-    return max(live)
+    return live
 
 
 def _shared(problem: Problem, pairs: list[Pair], side: int) -> int:

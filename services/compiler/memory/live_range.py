@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.compiler.schedule.schedule import BufferId, Schedule
+from services.compiler.schedule.schedule import BufferId, Schedule, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ def live_ranges(schedule: Schedule) -> tuple[LiveRange, ...]:
     """Return the live range of every buffer of the schedule.
 
     The network's outputs are read after the last step, so they live one step longer than all others. Its inputs,
-    and every buffer that is read before any step writes it, live from step 0.
+    and every buffer that is read before any step writes it, live from step 0. In a stage of turns, steps stand for
+    operators, and a buffer that is used there lives through all of them unless the stage says otherwise.
     """
     steps = list(schedule.steps())
     first: dict[BufferId, int] = {}
@@ -39,8 +40,25 @@ def live_ranges(schedule: Schedule) -> tuple[LiveRange, ...]:
             first.setdefault(buffer, index)
             last[buffer] = max(index, last.get(buffer, index))
     after_end = len(steps)
+    start = 0
+    for stage in schedule.stages:
+        if stage.turns:
+            _keep_through(stage, start, first, last)
+        start += len(stage.steps)
     kept = set(schedule.outputs)
     return tuple(
         LiveRange(b.id, b.size_bytes, first.get(b.id, 0), after_end if b.id in kept else last.get(b.id, 0))
         for b in schedule.buffers
     )
+
+
+def _keep_through(stage: Stage, start: int, first: dict[BufferId, int], last: dict[BufferId, int]) -> None:
+    """Widen the ranges of what lives through a stage of turns, set those of what the stage names."""
+    named = {life.buffer: life for life in stage.lives}
+    stop = start + len(stage.steps) - 1
+    for buffer in {b for step in stage.steps for b in (*step.reads, *step.writes)}:
+        life = named.get(buffer)
+        if life is not None:
+            first[buffer], last[buffer] = start + life.first, start + life.last
+        else:
+            first[buffer], last[buffer] = min(first[buffer], start), max(last[buffer], stop)

@@ -14,7 +14,7 @@ from services.compiler.schedule.schedule import Buffer, BufferId, Schedule, Step
 
 @dataclass(frozen=True, slots=True)
 class OverlapRule:
-    """`target`, born at the step where `source` dies, may share its bytes if it starts low enough.
+    """`target`, born `lasting` steps before the one where `source` dies, may share its bytes if it starts low enough.
 
     Allowed: source.offset - target.offset is at least `distance_bytes` and a multiple of `multiple_bytes`. Then the
     kernel never overwrites an input byte that it still has to read.
@@ -24,6 +24,7 @@ class OverlapRule:
     target: BufferId
     distance_bytes: int
     multiple_bytes: int = 1
+    lasting: int = 0
 
     def allows(self, source_offset: int, target_offset: int) -> bool:
         """Whether the two may share bytes when placed at these offsets."""
@@ -33,13 +34,35 @@ class OverlapRule:
 
 def overlap_rules(graph: Graph, schedule: Schedule, kernels: KernelSet = KernelSet.PORTABLE) -> tuple[OverlapRule, ...]:
     """Return every permitted overlap of the schedule; whether a source dies there is the planner's to check."""
-    buffers = {b.id: b for b in schedule.buffers}
-    return tuple(
-        rule
-        for step in schedule.steps()
-        if step.region is None
-        for rule in _step_rules(graph, graph.ops[step.op_index], step, buffers, kernels)
-    )
+    return OverlapRules(graph, kernels).of(schedule)
+
+
+class OverlapRules:
+    """Finds the permitted overlaps of several schedules of a network; remembers those of steps that they share."""
+
+    def __init__(self, graph: Graph, kernels: KernelSet) -> None:
+        self._graph, self._kernels = graph, kernels
+        self._of_steps: dict[tuple[Step, tuple[Buffer, ...]], tuple[OverlapRule, ...]] = {}
+
+    def of(self, schedule: Schedule) -> tuple[OverlapRule, ...]:
+        """Return every permitted overlap; whether a source dies there is the planner's to check."""
+        buffers = {b.id: b for b in schedule.buffers}
+        found = [rule for step in schedule.steps() if step.extent is None for rule in self._of_step(step, buffers)]
+        found += [
+            OverlapRule(chase.source, chase.target, chase.behind_bytes, lasting=len(stage.steps) - 1)
+            for stage in schedule.stages
+            for chase in stage.chases
+            if chase.behind_bytes < buffers[chase.target].size_bytes
+        ]
+        return tuple(found)
+
+    def _of_step(self, step: Step, buffers: dict[BufferId, Buffer]) -> tuple[OverlapRule, ...]:
+        used = (*step.reads, *step.writes, *(() if step.scratch is None else (step.scratch,)))
+        key = step, tuple(buffers[b] for b in used)
+        if key not in self._of_steps:
+            op = self._graph.ops[step.op_index]
+            self._of_steps[key] = tuple(_step_rules(self._graph, op, step, buffers, self._kernels))
+        return self._of_steps[key]
 
 
 def _step_rules(

@@ -39,10 +39,10 @@ class Problem:
 
     @classmethod
     def of(cls, ranges: Sequence[LiveRange], rules: Sequence[OverlapRule]) -> Problem:
-        """Return the problem; rules whose source lives on when the target is born do not hold."""
+        """Return the problem; rules whose source lives on when it should have died do not hold."""
         by_buffer = {r.buffer: r for r in ranges}
         conflicts = {r.buffer: tuple(o.buffer for o in ranges if o is not r and r.overlaps(o)) for r in ranges}
-        usable = (r for r in rules if by_buffer[r.source].last == by_buffer[r.target].first)
+        usable = (r for r in rules if by_buffer[r.source].last == by_buffer[r.target].first + r.lasting)
         sizes = {r.buffer: units(r.size_bytes) for r in ranges}
         return cls(by_buffer, sizes, conflicts, {(r.source, r.target): _shift(r) for r in usable})
 

@@ -47,7 +47,7 @@ def grow_scratch(
     sizes = {b.id: b.size_bytes for b in schedule.buffers}
     offsets = dict(plan.offsets)
     for index, step in enumerate(schedule.steps()):
-        useful = scratch_sizes(graph, graph.ops[step.op_index], kernels)
+        useful = scratch_sizes(graph, graph.ops[step.op_index], kernels, step.extent)
         if step.scratch is None or sizes[step.scratch] not in useful:
             continue
         start, room = _largest_hole(ranges, step, index, offsets, plan.arena_bytes)
@@ -65,7 +65,7 @@ def affordable_planes(
     found = []
     for index, step in enumerate(schedule.steps()):
         op = graph.ops[step.op_index]
-        if not isinstance(op, DepthwiseConv2D) or step.scratch is not None:
+        if not isinstance(op, DepthwiseConv2D) or step.scratch is not None or step.extent is not None:
             continue
         live = sum(aligned(r.size_bytes) for r in ranges if r.first <= index <= r.last)
         dying = [r.size_bytes for r in ranges if r.buffer in step.reads and r.last == index]

@@ -6,26 +6,37 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op
+from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.thumb1.gemm import TILE_PIXELS
 from services.compiler.schedule import thumb1, thumb2
 
 
-def scratch_sizes(graph: Graph, op: Op, kernels: KernelSet) -> tuple[int, ...]:
+def scratch_sizes(graph: Graph, op: Op, kernels: KernelSet, extent: tuple[int, int] | None = None) -> tuple[int, ...]:
     """Return the sizes of scratch that the operator's kernel can use, upwards: the first is what it needs.
 
-    Empty where it needs none, or is a portable one. More scratch is never slower.
+    Empty where it needs none, or is a portable one. More scratch is never slower. `extent` are the output rows and
+    columns that one call computes, all if None.
     """
+    if not takes_columns(graph, op, extent):
+        return ()
+    rows = None if extent is None else extent[0]
     match kernels:
         case KernelSet.PORTABLE:
             return ()
         case KernelSet.THUMB2:
-            return thumb2.scratch_sizes(graph, op)
+            return thumb2.scratch_sizes(graph, op, rows)
         case KernelSet.THUMB1:
-            return thumb1.scratch_sizes(graph, op)
+            return thumb1.scratch_sizes(graph, op, rows)
         case _:
             assert_never(kernels)
+
+
+def takes_columns(graph: Graph, op: Op, extent: tuple[int, int] | None) -> bool:
+    """Whether the cores' kernels can compute only so many columns: depthwise convolutions and sums need whole rows."""
+    if extent is None or not isinstance(op, DepthwiseConv2D | Add):
+        return True
+    return extent[1] == graph.tensors[op.output].shape[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,9 +49,13 @@ def alias_roots(graph: Graph) -> dict[TensorId, TensorId]:
     return roots
 
 
-def plane_bytes(graph: Graph, op: DepthwiseConv2D) -> int:
-    """Return the scratch of the in-place depthwise kernel: one padded input channel, and its filter if it is packed."""
-    _, out_h, out_w, _ = graph.tensors[op.output].shape
+def plane_bytes(graph: Graph, op: DepthwiseConv2D, extent: tuple[int, int] | None = None) -> int:
+    """Return the scratch of the in-place depthwise kernel: one padded input channel, and its filter if it is packed.
+
+    `extent` are the output rows and columns that one call computes, all if None.
+    """
+    _, height, width, _ = graph.tensors[op.output].shape
+    out_h, out_w = extent or (height, width)
     _, kernel_h, kernel_w, _ = graph.tensors[op.weights].shape
     height = (out_h - 1) * op.stride_hw[0] + (kernel_h - 1) * op.dilation_hw[0] + 1
     width = (out_w - 1) * op.stride_hw[1] + (kernel_w - 1) * op.dilation_hw[1] + 1

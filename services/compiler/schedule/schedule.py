@@ -51,13 +51,13 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One kernel call: operator `op_index` of the graph computes `region` of its output (None = all of it)."""
+    """Operator `op_index` of the graph: at once, or in turns of at most `extent` output rows and columns."""
 
     op_index: int
     reads: tuple[BufferId, ...]
     writes: tuple[BufferId, ...]
     scratch: BufferId | None = None
-    region: Region | None = None
+    extent: tuple[int, int] | None = None
 
 
 class StageKind(Enum):
@@ -69,16 +69,48 @@ class StageKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """Step number `step` of a stage computes a region of its output."""
+
+    step: int
+    region: Region
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A buffer of a stage holds what is still needed only beside the steps `first` to `last` of the stage."""
+
+    buffer: BufferId
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chase:
+    """A stage writes `target` while it uses `source` up: at worst `behind_bytes` more are written than are free."""
+
+    source: BufferId
+    target: BufferId
+    behind_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
-    """A run of steps of one kind."""
+    """A run of steps of one kind: one after the other, or in turns, each a part of its output.
+
+    With turns, every buffer lives through the whole stage unless `lives` names it.
+    """
 
     kind: StageKind
     steps: tuple[Step, ...]
+    turns: tuple[Turn, ...] = ()
+    lives: tuple[Life, ...] = ()
+    chases: tuple[Chase, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Every step in execution order with the buffers they use; offsets are the memory planner's.
+    """Every step in order, once, with the buffers they use; offsets are the memory planner's.
 
     `outputs` are the buffers of the network's outputs: they live to the end.
     """
@@ -95,6 +127,11 @@ class Schedule:
         for step in self.steps():
             if unknown := {*step.reads, *step.writes, *([step.scratch] if step.scratch is not None else [])} - known:
                 raise ValueError(f"step of operator {step.op_index} uses unknown buffers {sorted(unknown)}")
+
+    @property
+    def kinds(self) -> tuple[StageKind, ...]:
+        """The kinds of stages, without repetition."""
+        return tuple(dict.fromkeys(stage.kind for stage in self.stages))
 
     def steps(self) -> Iterator[Step]:
         """Yield the steps of every stage in order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from services.compiler.ir.graph import Graph
@@ -19,13 +20,16 @@ from services.compiler.schedule.plane import ChunkedPlane
 _LEAST_PLANE_BYTES = 256
 
 
-def scratch_sizes(graph: Graph, op: Op) -> tuple[int, ...]:
-    """Return the sizes of scratch that the operator's kernel can use, upwards: the first is what it needs."""
+def scratch_sizes(graph: Graph, op: Op, rows: int | None = None) -> tuple[int, ...]:
+    """Return the sizes of scratch that the operator's kernel can use, upwards: the first is what it needs.
+
+    `rows` are the output rows that one call computes, all if None.
+    """
     match op:
         case Conv2D() if convolves(graph, op):
             return (x_bytes(graph, op) + graph.tensors[op.input].shape[3],)
         case DepthwiseConv2D() if (plane := depthwise_plane(graph, op)) is not None:
-            return plane.sizes()
+            return plane.sizes() if rows is None else replace(plane, out_h=rows).sizes()
         case _:
             return ()
 

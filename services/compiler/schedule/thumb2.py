@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -24,18 +24,19 @@ _LEAST_PLANE_BYTES = 1024
 _WEIGHT_BITS = {DType.INT4: 4, DType.INT8: 8}
 
 
-def scratch_sizes(graph: Graph, op: Op) -> tuple[int, ...]:
+def scratch_sizes(graph: Graph, op: Op, rows: int | None = None) -> tuple[int, ...]:
     """Return the sizes of scratch that the operator's kernel can use, upwards: the first is what it needs.
 
-    Empty where it needs none or the set does not cover the operator. More scratch is never slower.
+    Empty where it needs none or the set does not cover the operator. More scratch is never slower. `rows` are the
+    output rows that one call computes, all if None.
     """
     match op:
         case Conv2D() if matrix_depth(graph, op) is not None:
-            return pixel_blocks(graph, op).sizes()
+            return pixel_blocks(graph, op, rows).sizes()
         case FullyConnected() if (depth := matrix_depth(graph, op)) is not None:
             return (2 * padded_depth(depth),)
         case DepthwiseConv2D() if (plan := depthwise_plan(graph, op)) is not None:
-            return plan.plane_sizes()
+            return plan.plane_sizes() if rows is None else replace(plan, out_h=rows).plane_sizes()
         case _:
             return ()
 
@@ -49,9 +50,10 @@ def wanted_scratch(graph: Graph, op: Op) -> int:
             return 0
 
 
-def pixel_blocks(graph: Graph, op: Conv2D) -> PixelBlocks:
-    """Return how a convolution can be cut; strided 1x1 kernels end a run with every row."""
-    _, out_h, out_w, channels = graph.tensors[op.output].shape
+def pixel_blocks(graph: Graph, op: Conv2D, rows: int | None = None) -> PixelBlocks:
+    """Return how a convolution of so many rows (None is all) can be cut; strided 1x1 kernels end a run with a row."""
+    _, height, out_w, channels = graph.tensors[op.output].shape
+    out_h = height if rows is None else rows
     depth = padded_depth(prod(graph.tensors[op.weights].shape[1:]))
     pointwise = is_pointwise(graph, op)
     runs, length = (out_h, out_w) if pointwise and op.stride_hw != (1, 1) else (1, out_h * out_w)

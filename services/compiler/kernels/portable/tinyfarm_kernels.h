@@ -274,6 +274,29 @@ static inline int32_t tf_requantize(int32_t x, int32_t multiplier, int32_t shift
     return (((high + (high >> 31)) >> (-shift - 1)) + 1) >> 1;
 }
 
+/* Where row 0 of a ring of rows would lie, seen from `row` on, which lies in it; and the row at which it turns. */
+static inline int8_t *tf_ring(uint8_t *ring, int32_t row, int32_t rows, int32_t row_bytes)
+{
+    return (int8_t *)ring - row / rows * (rows * row_bytes);
+}
+
+static inline int32_t tf_ring_end(int32_t row, int32_t rows)
+{
+    return (row / rows + 1) * rows;
+}
+
+/* The first input row of a window from output row `row` on. */
+static inline int32_t tf_first_row(int32_t row, int32_t stride, int32_t offset)
+{
+    return row * stride + offset < 0 ? 0 : row * stride + offset;
+}
+
+/* A turn of a stage: a layer, by its place in the stage, computes some rows of its output. */
+typedef struct {
+    uint8_t layer, rows;
+    uint16_t row_start;
+} tf_turn;
+
 /* Where row `y` of a windowed input begins. */
 static inline const int8_t *tf_row(const int8_t *input, int32_t row_stride, const tf_region *region, int32_t y)
 {

@@ -16,20 +16,22 @@ static inline void advance(position *at, const tf_region *region)
     }
 }
 
-static inline const int8_t *input_at(const tf_conv2d_thumb1_params *p, const int8_t *input, int32_t y, int32_t x)
+static inline const int8_t *input_at(const tf_conv2d_thumb1_params *p, const tf_region *region, const int8_t *input,
+                                     int32_t y, int32_t x)
 {
-    return input + y * p->in_row_stride + x * p->in_c;
+    return tf_row(input, p->in_row_stride, region, y) + x * p->in_c;
 }
 
-static inline int inside(const tf_window *k, int32_t y, int32_t x)
+/* Whether the window's rows lie one below the other: in the image, and not across the end of a ring. */
+static inline int inside(const tf_window *k, const tf_region *region, int32_t y, int32_t x)
 {
     return y >= 0 && y + k->kernel_h <= k->in_h && x >= 0 && x + k->kernel_w <= k->in_w && k->dilation_w == 1
-           && k->dilation_h == 1;
+           && k->dilation_h == 1 && tf_rows_together(region, y, k->kernel_h) == k->kernel_h;
 }
 
 /* Windows that leave the image or are dilated, tap by tap: `padding` takes the place of pixels outside. */
-static __attribute__((noinline)) void expand_taps(const tf_conv2d_thumb1_params *p, const int8_t *input,
-                                                  const position *first, uint32_t *x, const int8_t *padding)
+static __attribute__((noinline)) void expand_taps(const tf_conv2d_thumb1_params *p, const tf_region *region,
+                                                  const int8_t *input, const position *first, uint32_t *x, const int8_t *padding)
 {
     const tf_window *k = &p->window;
     int32_t ky, kx, i;
@@ -39,7 +41,7 @@ static __attribute__((noinline)) void expand_taps(const tf_conv2d_thumb1_params 
             for (i = 0; i < PIXELS; ++i) {
                 const int32_t iy = first[i].y + ky * k->dilation_h, ix = first[i].x + kx * k->dilation_w;
                 const int in_image = iy >= 0 && iy < k->in_h && ix >= 0 && ix < k->in_w;
-                pixels[i] = in_image ? input_at(p, input, iy, ix) : padding;
+                pixels[i] = in_image ? input_at(p, region, input, iy, ix) : padding;
             }
             x = tf_expand_four_s8(x, pixels, p->in_c);
         }
@@ -47,8 +49,8 @@ static __attribute__((noinline)) void expand_taps(const tf_conv2d_thumb1_params 
 }
 
 /* The windows of four pixels whose outputs are `at`. */
-static void expand_windows(const tf_conv2d_thumb1_params *p, const int8_t *input, const position *at, uint32_t *x,
-                           const int8_t *padding)
+static void expand_windows(const tf_conv2d_thumb1_params *p, const tf_region *region, const int8_t *input,
+                           const position *at, uint32_t *x, const int8_t *padding)
 {
     const tf_window *k = &p->window;
     const int8_t *rows[PIXELS];
@@ -58,11 +60,11 @@ static void expand_windows(const tf_conv2d_thumb1_params *p, const int8_t *input
     for (i = 0; i < PIXELS; ++i) {
         first[i].y = at[i].y * k->stride_h - k->pad_top;
         first[i].x = at[i].x * k->stride_w - k->pad_left;
-        all_inside &= inside(k, first[i].y, first[i].x);
-        rows[i] = input_at(p, input, first[i].y, first[i].x);
+        all_inside &= inside(k, region, first[i].y, first[i].x);
+        rows[i] = input_at(p, region, input, first[i].y, first[i].x);
     }
     if (!all_inside) {
-        expand_taps(p, input, first, x, padding);
+        expand_taps(p, region, input, first, x, padding);
         return;
     }
     for (ky = 0; ky < k->kernel_h; ++ky) {
@@ -89,7 +91,7 @@ static void run_pixels(const tf_conv2d_thumb1_params *p, const tf_region *region
                 advance(&next, region);
             }
         }
-        expand_windows(p, input, at, x, padding);
+        expand_windows(p, region, input, at, x, padding);
         p->gemm(x, p->weights, out, &p->shape, pixels);
     }
 }

@@ -27,20 +27,16 @@ static inline void gather(uint8_t *to, const int8_t *from, int32_t step, int32_t
     }
 }
 
-static inline const int8_t *input_row(const tf_depthwise_thumb1_params *p, const int8_t *input, int32_t y)
-{
-    return input + y * p->in_row_stride;
-}
-
 /* Input rows [y, y + rows) into the plane, whose columns of padding are filled: rows outside the image are padding. */
-static void load_rows(const tf_depthwise_thumb1_params *p, const int8_t *input, int32_t y, int32_t rows, uint8_t *to)
+static void load_rows(const tf_depthwise_thumb1_params *p, const tf_region *region, const int8_t *input, int32_t y,
+                      int32_t rows, uint8_t *to)
 {
     const tf_window *k = &p->window;
     for (; rows > 0; --rows, ++y, to += p->plane_w) {
         if (y < 0 || y >= k->in_h) {
             fill(to, p->in_zero_point, p->plane_w);
         } else {
-            gather(to + k->pad_left, input_row(p, input, y), p->shape.channels, k->in_w);
+            gather(to + k->pad_left, tf_row(input, p->in_row_stride, region, y), p->shape.channels, k->in_w);
         }
     }
 }
@@ -68,7 +64,8 @@ void tf_depthwise_thumb1_s8(const tf_depthwise_thumb1_params *p, const tf_region
         for (;;) {
             const int32_t left = region->row_stop - oy, rows = left < p->chunk_rows ? left : p->chunk_rows;
             const int32_t needed = (rows - 1) * k->stride_h + reach;
-            load_rows(p, input + c, oy * k->stride_h - k->pad_top + held, needed - held, plane + held * p->plane_w);
+            load_rows(p, region, input + c, oy * k->stride_h - k->pad_top + held, needed - held,
+                      plane + held * p->plane_w);
             p->channel(plane, output + oy * p->out_row_stride + c, record, &p->shape, rows);
             if (left == rows) {
                 break;

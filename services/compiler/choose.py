@@ -1,0 +1,179 @@
+"""The schedule that a network is given: which of its operators are streamed, and how many rows at a time.
+
+Pieces follow one another, so the arena is that of the neediest one and time adds up: the best cut is found piece by
+piece (dynamic programming). Two passes: the least memory that any cut needs, then the fastest cut within the limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from math import inf
+
+from services.compiler.ir.graph import Graph
+from services.compiler.options import CompileOptions, kernel_set
+from services.compiler.planned import Placed, Planned, plan_network
+from services.compiler.schedule.streaming import Stream
+from services.compiler.stages import Piece, Pieces
+
+# What a library needs beside its arena, mostly stack: the arena's part of a budget is less by so much.
+RESERVED_BYTES = 1024
+# How often a cut is replaced where its buffers do not lie as closely as they should, and by how many others tried.
+_MOST_ROUNDS = 6
+_MOST_BLAMED = 4
+_GROWTH = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A plan, and in a sentence why it was chosen."""
+
+    planned: Planned
+    reason: str
+
+
+def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choice:
+    """Return the plan that the options ask for; it never needs more memory than the operators one after the other.
+
+    Per-layer: that. Streaming: fewest instructions within the budget of SRAM, least memory without one. Auto:
+    per-layer if that fits the budget, or the chip where there is none, else streaming within it.
+    """
+    whole = plan_network(graph, kernel_set(options), exact=exact)
+    if options.schedule == "per-layer":
+        return Choice(whole, "per-layer: as asked")
+    limit = options.sram_budget_bytes
+    if options.schedule == "auto":
+        limit = options.sram_bytes if limit is None else limit
+        if limit is None:
+            return Choice(whole, "per-layer: no limit of memory was given")
+        if whole.plan.arena_bytes + RESERVED_BYTES <= limit:
+            return Choice(whole, f"per-layer: it fits in {limit} bytes")
+    room = None if limit is None else max(0, limit - RESERVED_BYTES)
+    pieces = Pieces(whole, options.core)
+    if room is not None and (found := _within(pieces, room)) is not None:
+        planned = pieces.planner.plan(found.streams, exact=exact)
+        return Choice(planned, f"{_told(planned)}: fewest instructions in {room} bytes of arena")
+    least = _closest(pieces, lambda: least_memory(pieces))
+    if least is None or least.arena_bytes >= whole.plan.arena_bytes:
+        return Choice(whole, "per-layer: streaming saves no memory")
+    planned = pieces.planner.plan(least.streams, exact=exact)
+    return Choice(planned, f"{_told(planned)}: least memory; per-layer needs {whole.plan.arena_bytes} bytes of arena")
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A cut as it was placed in memory."""
+
+    cut: tuple[Piece, ...]
+    placed: Placed
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        return tuple(piece.stream for piece in self.cut if piece.stream is not None)
+
+    @property
+    def arena_bytes(self) -> int:
+        return self.placed[2].arena_bytes
+
+    def reach(self, slots: Collection[int]) -> int:
+        """Return how far the buffers reach that live at any of these steps."""
+        _, ranges, plan = self.placed
+        used = (r for r in ranges if any(r.first <= slot <= r.last for slot in slots))
+        return max((plan.offsets[r.buffer] + r.size_bytes for r in used), default=0)
+
+
+def _within(pieces: Pieces, room_bytes: int) -> _Trial | None:
+    """Return the fastest cut found whose arena keeps to the room; None if none does."""
+    found = _closest(pieces, lambda: room_bytes)
+    return found if found is not None and found.arena_bytes <= room_bytes else None
+
+
+def _closest(pieces: Pieces, limit: Callable[[], int]) -> _Trial | None:
+    """Return the cut that is placed in least memory, the first within the limit; None if none streams.
+
+    Buffers do not always lie as closely as their sizes promise: outputs over inputs form chains. Then one piece is
+    taken to need more, that with which the next cut is placed best.
+    """
+    best = trial = _trial(pieces, limit())
+    for _ in range(_MOST_ROUNDS):
+        if trial is None or best is None or trial.arena_bytes <= limit():
+            break
+        others = [(piece, _trial_without(pieces, piece, trial, limit)) for piece in _beyond(pieces, trial, limit())]
+        found = [(piece, other) for piece, other in others if other is not None]
+        if not found:
+            break
+        blamed, other = min(found, key=lambda pair: pair[1].arena_bytes)
+        pieces.raise_need(blamed, trial.arena_bytes)
+        trial = other
+        best = min(best, trial, key=lambda t: t.arena_bytes)
+    return best
+
+
+def _trial(pieces: Pieces, limit_bytes: int) -> _Trial | None:
+    cut = fastest(pieces, limit_bytes)
+    streams = [piece.stream for piece in cut if piece.stream is not None]
+    return _Trial(cut, pieces.planner.place(streams, exact=False)) if streams else None
+
+
+def _trial_without(pieces: Pieces, piece: Piece, trial: _Trial, limit: Callable[[], int]) -> _Trial | None:
+    before = pieces.need_bytes(piece)
+    pieces.raise_need(piece, trial.arena_bytes)
+    other = _trial(pieces, limit())
+    pieces.raise_need(piece, before)
+    return other
+
+
+def _beyond(pieces: Pieces, trial: _Trial, limit_bytes: int) -> list[Piece]:
+    """Return the neediest pieces that reach beyond the limit."""
+    found = [piece for piece in trial.cut if trial.reach(pieces.slots(piece)) > limit_bytes]
+    return sorted(found, key=pieces.need_bytes, reverse=True)[:_MOST_BLAMED]
+
+
+def _told(planned: Planned) -> str:
+    """Return the stages in a few words."""
+    stages = []
+    for stage in planned.program.stages:
+        rows = max(turn.rows[1] - turn.rows[0] for turn in stage.turns)
+        stages.append(f"layers {stage.start}-{stage.stop - 1} {rows} row{'s' if rows > 1 else ''} at a time")
+    return f"streaming {', '.join(stages)}"
+
+
+def least_memory(pieces: Pieces) -> int:
+    """Return the bytes of arena that the neediest piece has in the cut where it has least."""
+    limit = 1.0 + min(pieces.need_bytes(pieces.single(op)) for op in range(len(pieces.graph.ops)))
+    while (found := _neediest(pieces, limit)) == inf:
+        limit *= _GROWTH  # long pieces need much: a low limit keeps from looking at them
+    return int(found)
+
+
+def _neediest(pieces: Pieces, limit_bytes: float) -> float:
+    """Return the least that the neediest piece of any cut has, all of them within the limit; infinite if none is."""
+    stop = len(pieces.graph.ops)
+    best = [0.0] + [inf] * stop
+    for start in range(stop):
+        if best[start] < inf:
+            for piece in (pieces.single(start), *pieces.streamed(start, limit_bytes, rows=1)):
+                if pieces.need_bytes(piece) <= limit_bytes:
+                    best[piece.stop] = min(best[piece.stop], max(best[start], pieces.need_bytes(piece)))
+    return best[stop]
+
+
+def fastest(pieces: Pieces, limit_bytes: float) -> tuple[Piece, ...]:
+    """Return the cut of fewest instructions whose pieces all keep to the limit; empty if there is none."""
+    stop = len(pieces.graph.ops)
+    best = [0.0] + [inf] * stop
+    came: list[Piece | None] = [None] * (stop + 1)
+    for start in range(stop):
+        if best[start] == inf:
+            continue
+        for piece in (pieces.single(start), *pieces.streamed(start, limit_bytes)):
+            cost = best[start] + piece.instructions
+            if pieces.need_bytes(piece) <= limit_bytes and cost < best[piece.stop]:
+                best[piece.stop], came[piece.stop] = cost, piece
+    found: list[Piece] = []
+    while stop:
+        if (last := came[stop]) is None:
+            return ()
+        found.append(last)
+        stop = last.start
+    return tuple(reversed(found))

@@ -1,0 +1,125 @@
+"""Schedules whose stages run in turns: the per-layer schedule with some runs of operators streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import DepthwiseConv2D, Op
+from services.compiler.ir.tensor import TensorId
+from services.compiler.kernels.kernel_set import KernelSet
+from services.compiler.schedule.core_kernels import scratch_sizes
+from services.compiler.schedule.per_layer import plane_bytes
+from services.compiler.schedule.rows import window
+from services.compiler.schedule.schedule import (
+    Buffer,
+    BufferId,
+    BufferKind,
+    Chase,
+    Life,
+    Region,
+    Schedule,
+    Stage,
+    StageKind,
+    Step,
+    Turn,
+)
+from services.compiler.schedule.streaming import Stream
+from services.compiler.schedule.streaming import Turn as RowTurn
+
+
+def staged_schedule(graph: Graph, kernels: KernelSet, whole: Schedule, streams: Sequence[Stream]) -> Schedule:
+    """Return the per-layer schedule with the operators of `streams`, in order and apart, streamed, all others not."""
+    buffers = {b.id: b for b in whole.buffers}
+    of_tensor = {t: b.id for b in whole.buffers for t in b.tensors}
+    steps = {step.op_index: step for step in whole.steps()}
+    stages: list[Stage] = []
+    at = 0
+    for found in streams:
+        stages += _per_layer(steps, at, found.start)
+        stages.append(_Streamed(graph, kernels, found, buffers, of_tensor).stage(steps))
+        at = found.stop
+    stages += _per_layer(steps, at, len(graph.ops))
+    used = {b for stage in stages for s in stage.steps for b in (*s.reads, *s.writes, s.scratch)}
+    kept = tuple(b for b in buffers.values() if b.id in used or b.kind is not BufferKind.SCRATCH)
+    return replace(whole, buffers=kept, stages=tuple(stages))
+
+
+def turn_scratch_bytes(graph: Graph, op: Op, kernels: KernelSet, extent: tuple[int, int]) -> int:
+    """Return the scratch that an operator needs to compute so many rows and columns at a time."""
+    if sizes := scratch_sizes(graph, op, kernels, extent):
+        return sizes[0]
+    return plane_bytes(graph, op, extent) if isinstance(op, DepthwiseConv2D) else 0
+
+
+def _per_layer(steps: Mapping[int, Step], start: int, stop: int) -> Iterator[Stage]:
+    found = tuple(steps[i] for i in range(start, stop) if i in steps)
+    if found:
+        yield Stage(StageKind.PER_LAYER, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Streamed:
+    """One streamed stage being written; rings replace whole buffers in `buffers`."""
+
+    graph: Graph
+    kernels: KernelSet
+    stream: Stream
+    buffers: dict[BufferId, Buffer]
+    of_tensor: Mapping[TensorId, BufferId]
+
+    def stage(self, steps: Mapping[int, Step]) -> Stage:
+        """Return the stage, its calls cut where a ring ends."""
+        for t, rows in self.stream.rings.items():
+            tensor, buffer = self.graph.tensors[t], self.buffers[self.of_tensor[t]]
+            size = rows * (tensor.size_bytes // tensor.shape[1])
+            self.buffers[buffer.id] = replace(buffer, kind=BufferKind.LINE_BUFFER, size_bytes=size, rows=rows)
+        turns = tuple(part for turn in self.stream.turns for part in self._cut(turn))
+        most = [0] * (self.stream.stop - self.stream.start)
+        for turn in turns:
+            most[turn.step] = max(most[turn.step], turn.region.row_stop - turn.region.row_start)
+        return Stage(
+            StageKind.STREAMING,
+            tuple(self._step(steps[self.stream.start + i], rows) for i, rows in enumerate(most)),
+            turns,
+            tuple(Life(self.of_tensor[t], *life) for t, life in self.stream.lives.items()),
+            tuple(
+                Chase(self.of_tensor[source], self.of_tensor[target], behind)
+                for (source, target), behind in self.stream.behind.items()
+            ),
+        )
+
+    def _step(self, step: Step, rows: int) -> Step:
+        op = self.graph.ops[step.op_index]
+        extent = rows, self._columns(op)
+        size = turn_scratch_bytes(self.graph, op, self.kernels, extent)
+        if not size:
+            return replace(step, scratch=None, extent=extent)
+        number = step.scratch if step.scratch is not None else max(self.buffers) + 1
+        self.buffers[number] = Buffer(number, f"scratch of {op.name}", BufferKind.SCRATCH, size)
+        return replace(step, scratch=number, extent=extent)
+
+    def _columns(self, op: Op) -> int:
+        return self.graph.tensors[op.output].shape[2]
+
+    def _cut(self, turn: RowTurn) -> Iterator[Turn]:
+        """Yield the turn in parts: no output crosses its ring's end, and no input but a sliding window's."""
+        op, at = self.graph.ops[self.stream.start + turn.op], turn.row_start
+        while at < turn.row_stop:
+            stop = min([turn.row_stop, *self._ends(op, at)])
+            yield Turn(turn.op, Region(at, stop, 0, self._columns(op)))
+            at = stop
+
+    def _ends(self, op: Op, row: int) -> Iterator[int]:
+        """Yield the output rows at which the operator's rings end, after one."""
+        rings = self.stream.rings
+        yield from (row // rings[t] * rings[t] + rings[t] for t in op.outputs if t in rings)
+        for t in dict.fromkeys(op.inputs):
+            if t not in rings:
+                continue
+            slid = window(self.graph, op, t)
+            if not slid.slides and not slid.whole:
+                first = max(0, row * slid.stride + slid.offset)
+                end = first // rings[t] * rings[t] + rings[t]
+                yield max(row + 1, -(-(end - slid.offset) // slid.stride))

@@ -1,0 +1,151 @@
+"""The pieces that a network can be cut into, operator by operator or streamed: what each needs and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from services.compiler.cost_model import layer_instructions, turn_instructions
+from services.compiler.ir.ops import Reshape
+from services.compiler.memory.live_range import LiveRange
+from services.compiler.memory.problem import BUFFER_ALIGN, aligned
+from services.compiler.options import Core
+from services.compiler.planned import Planned, StreamPlanner
+from services.compiler.schedule.rows import is_row_wise
+from services.compiler.schedule.schedule import BufferId, BufferKind
+from services.compiler.schedule.staged import turn_scratch_bytes
+from services.compiler.schedule.streaming import Stream, stream
+
+# Rows that an operator computes at a turn: more cost memory, fewer cost time.
+_ROWS = (1, 2, 3, 4, 6, 8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """Operators [start, stop), one after the other if `stream` is None; bytes of arena beside them, instructions."""
+
+    start: int
+    stop: int
+    need_bytes: int
+    instructions: float
+    stream: Stream | None = None
+
+
+class Pieces:
+    """Finds pieces of a network that was planned operator by operator; remembers what it found."""
+
+    def __init__(self, whole: Planned, core: Core) -> None:
+        graph, schedule = whole.graph, whole.schedule
+        self.graph, self.kernels, self._core = graph, whole.kernels, core
+        self._buffer = {t: b.id for b in schedule.buffers for t in b.tensors}
+        kinds = {b.id: b.kind for b in schedule.buffers}
+        self._ranges: Mapping[BufferId, LiveRange] = {
+            r.buffer: r for r in whole.ranges if kinds[r.buffer] is not BufferKind.SCRATCH
+        }
+        self._slots = {layer.op_index: layer.index for layer in whole.program.layers}
+        self.planner = StreamPlanner(graph, whole.kernels)
+        self._needs = self.planner.needs()
+        self._layers = {layer.op_index: layer for layer in whole.program.layers}
+        self._row_wise = [is_row_wise(graph, op) for op in graph.ops]
+        self._raised: dict[Piece, int] = {}
+        self._singles: dict[int, Piece] = {}
+        self._streams: dict[tuple[int, int, int], Piece] = {}
+        self._costs: dict[tuple[int, int], float] = {}
+        self._scratches: dict[tuple[int, int], int] = {}
+
+    def need_bytes(self, piece: Piece) -> int:
+        """Return the arena that the piece needs, as far as is known."""
+        return max(piece.need_bytes, self._raised.get(piece, 0))
+
+    def raise_need(self, piece: Piece, need_bytes: int) -> None:
+        """Note that a piece needed more, where its buffers were placed, than their sizes told."""
+        self._raised[piece] = need_bytes
+
+    def slots(self, piece: Piece) -> tuple[int, ...]:
+        """Return the numbers of the piece's layers."""
+        return tuple(self._slots[op] for op in range(piece.start, piece.stop) if op in self._slots)
+
+    def single(self, op: int) -> Piece:
+        """Return the piece of one operator that is not streamed."""
+        if op not in self._singles:
+            need, cost = 0, 0.0
+            if not isinstance(self.graph.ops[op], Reshape):
+                need = self._needs[self._slots[op]]
+                cost = layer_instructions(self.graph, self._layers[op], self.kernels, self._core)
+            self._singles[op] = Piece(op, op + 1, need, cost)
+        return self._singles[op]
+
+    def streamed(self, start: int, limit_bytes: float, rows: int | None = None) -> Iterator[Piece]:
+        """Yield the streamed pieces from an operator on that keep to the limit, with any rows a turn or so many."""
+        for each in _ROWS if rows is None else (rows,):
+            for stop in range(start + 1, len(self.graph.ops) + 1):
+                if not self._row_wise[stop - 1]:
+                    break
+                if stop - start < 2 or (each > 1 and each > self._most_rows(start, stop)):
+                    continue
+                piece = self._piece(start, stop, each)
+                if self.need_bytes(piece) <= limit_bytes:
+                    yield piece
+                if self._rings_bytes(piece) > limit_bytes:
+                    break
+
+    def _piece(self, start: int, stop: int, rows: int) -> Piece:
+        key = start, stop, rows
+        if key not in self._streams:
+            found = stream(self.graph, start, stop, rows)
+            cost = sum(self._cost(op, rows) for op in range(start, stop))
+            self._streams[key] = Piece(start, stop, self._need(found, rows), cost, found)
+        return self._streams[key]
+
+    def _most_rows(self, start: int, stop: int) -> int:
+        return max(self.graph.tensors[op.output].shape[1] for op in self.graph.ops[start:stop]) // 2
+
+    def _cost(self, op: int, rows: int) -> float:
+        if (op, rows) not in self._costs:
+            layer = self._layers[op]
+            self._costs[op, rows] = turn_instructions(self.graph, layer, rows, self.kernels, self._core)
+        return self._costs[op, rows]
+
+    def _rings_bytes(self, piece: Piece) -> int:
+        if piece.stream is None:
+            return 0
+        return sum(rows * self._row_bytes(t) for t, rows in piece.stream.rings.items())
+
+    def _row_bytes(self, tensor: int) -> int:
+        found = self.graph.tensors[tensor]
+        return found.size_bytes // found.shape[1]
+
+    def _need(self, found: Stream, rows: int) -> int:
+        """Return what lives beside the fullest operator of the stage: rings, scratch, and whole tensors throughout."""
+        first, last = self._slots[found.start], self._slots[found.stop - 1]
+        inside = {self._buffer[t] for t in found.rings}
+        whole = sum(
+            aligned(r.size_bytes)
+            for b, r in self._ranges.items()
+            if r.first <= last and r.last >= first and b not in inside
+        )
+        beside = [0] * (found.stop - found.start)
+        for t, (start, stop) in found.lives.items():
+            size = aligned(found.rings[t] * self._row_bytes(t))
+            for step in range(start, stop + 1):
+                beside[step] += size
+        for step, op in enumerate(self.graph.ops[found.start : found.stop]):
+            beside[step] += self._scratch(found.start + step, min(rows, self.graph.tensors[op.output].shape[1]))
+        return whole - self._shared(found, last) + max(beside)
+
+    def _scratch(self, op: int, rows: int) -> int:
+        if (op, rows) not in self._scratches:
+            extent = rows, self.graph.tensors[self.graph.ops[op].output].shape[2]
+            size = turn_scratch_bytes(self.graph, self.graph.ops[op], self.kernels, extent)
+            self._scratches[op, rows] = aligned(size)
+        return self._scratches[op, rows]
+
+    def _shared(self, found: Stream, last: int) -> int:
+        """Return the bytes that a whole output may share with an input that the stage uses up."""
+        shared = 0
+        for (source, target), behind in found.behind.items():
+            used_up = self._ranges[self._buffer[source]]
+            size = self._ranges[self._buffer[target]].size_bytes
+            if used_up.last <= last:
+                shared = max(shared, min(used_up.size_bytes, size, size - behind) // BUFFER_ALIGN * BUFFER_ALIGN)
+        return shared
