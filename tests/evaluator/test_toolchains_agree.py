@@ -23,15 +23,15 @@ pytestmark = [
 ]
 
 
-def evaluated(model: Path, toolchain: ToolchainKind, workplace: Workplace) -> Evaluation:
+def evaluated(model: Path, toolchain: ToolchainKind, cache: Path) -> Evaluation:
     board = load_farm().board(BOARD)
     library = compile_model(model.read_bytes(), model.stem, CompileOptions(board.target, Core(board.facts.core)))
-    return evaluate(Request(library.library_zip, toolchain=toolchain), board, workplace)
+    return evaluate(Request(library.library_zip, toolchain=toolchain), board, Workplace(cache))
 
 
 @pytest.mark.parametrize("name", ["kws_ref_model", "micro_speech_quantized"])
-def test_gcc_needs_as_many_instructions_as_zig_within_a_twentieth(name: str, workplace: Workplace) -> None:
-    zig, gcc = (evaluated(MODELS / f"{name}.tflite", kind, workplace) for kind in ("zig", "gcc"))  # type: ignore[arg-type]
+def test_gcc_needs_as_many_instructions_as_zig_within_a_twentieth(name: str, cache: Path) -> None:
+    zig, gcc = (evaluated(MODELS / f"{name}.tflite", kind, cache) for kind in ("zig", "gcc"))  # type: ignore[arg-type]
     assert zig.performance is not None
     assert gcc.performance is not None
     assert gcc.outputs[0][1].tobytes() == zig.outputs[0][1].tobytes()

@@ -23,6 +23,7 @@ void tf_average_pool2d_s8(const tf_pool2d_s8_params *p, const tf_region *region,
                     for (x = x0; x < x1; ++x) {
                         sum += *in;
                         in += p->channels;
+                        TF_KEEP_LOOP(in);
                     }
                 }
                 sum = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
