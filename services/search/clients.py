@@ -108,7 +108,8 @@ class QueueFarm:
     def _measure(self, candidate: Candidate) -> Measurement | Failure:
         try:
             model = self._quantized(candidate)
-            estimate = self._estimator.estimate_compiled(self._compiled(candidate, model))
+            compiled = self._compiled(candidate, model)
+            estimate = self._estimator.estimate_compiled(compiled.network)
             if isinstance(estimate, Failure):
                 return estimate
             asked = self._evaluator.call(self._evaluate.SubmitEvaluation, self._request(candidate, model))
@@ -120,7 +121,8 @@ class QueueFarm:
         self.models[job.name] = model
         if not result.fits:
             return Failure("; ".join(misfit_text(m) for m in result.misfits))
-        return measurement_from_proto(result, estimate, self._context.artifacts.get_bytes(model.name), job.name)
+        quantized = self._context.artifacts.get_bytes(model.name)
+        return measurement_from_proto(result, estimate, quantized, job.name, compiled.manifest_json)
 
     def _quantized(self, candidate: Candidate) -> artifact_pb2.Artifact:
         request = compiler_pb2.SubmitQuantizeRequest(
@@ -135,7 +137,7 @@ class QueueFarm:
         asked = self._compiler.call(self._compile.SubmitQuantize, request)
         return self._compiler.wait(asked.job).quantize_result.model
 
-    def _compiled(self, candidate: Candidate, model: artifact_pb2.Artifact) -> network_pb2.Network:
+    def _compiled(self, candidate: Candidate, model: artifact_pb2.Artifact) -> compile_pb2.CompileResult:
         """Return the network as compiled; the evaluation asks for the same work, which is done once."""
         request = compiler_pb2.SubmitCompileRequest(
             project=self._context.project,
@@ -148,7 +150,7 @@ class QueueFarm:
             ),
         )
         asked = self._compiler.call(self._compile.SubmitCompile, request)
-        return self._compiler.wait(asked.job).compile_result.network
+        return self._compiler.wait(asked.job).compile_result
 
     def _request(self, candidate: Candidate, model: artifact_pb2.Artifact) -> evaluator_pb2.SubmitEvaluationRequest:
         return evaluator_pb2.SubmitEvaluationRequest(

@@ -11,7 +11,7 @@ from services.common.errors import InvalidArgumentError, UnsupportedError
 from services.search.context import SearchSettings
 from services.search.data.dataset import Sampling
 from services.search.objective import Budgets
-from services.search.ports import Costs, Failure, Flash, LayerCost, Measurement, Sram
+from services.search.ports import Costs, Failure, Flash, Measurement, Sram
 from services.search.space import network as graph
 from services.search.space.image import SpaceChoices
 from services.search.steps.measure import Point
@@ -188,7 +188,7 @@ def misfit_text(misfit: metric_pb2.Misfit) -> str:
 
 
 def measurement_from_proto(
-    result: evaluation_pb2.EvaluationResult, estimate: Costs, model: bytes, reference: str
+    result: evaluation_pb2.EvaluationResult, estimate: Costs, model: bytes, reference: str, manifest: str
 ) -> Measurement:
     """Return what the farm measured."""
     return Measurement(
@@ -202,13 +202,11 @@ def measurement_from_proto(
         estimate=estimate,
         accuracy=result.accuracy.value,
         model=model,
-        layers=tuple(
-            LayerCost(layer.name, layer.op, layer.macs, layer.live_bytes, layer.cycles) for layer in result.layers
-        ),
         instructions=int(result.instructions.value) if result.HasField("instructions") else None,
         cycles=result.cycles.value if result.HasField("cycles") else None,
         twin_equal=result.twin_equal if result.HasField("twin_equal") else None,
         reference=reference,
+        manifest=manifest,
     )
 
 

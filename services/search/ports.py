@@ -98,34 +98,24 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerCost:
-    """One layer of a measured network. `live_bytes` is the arena in use while it runs."""
-
-    name: str
-    op: str
-    macs: int
-    live_bytes: int
-    cycles: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Measurement:
     """What the farm found for a candidate, as deployed in int8.
 
     `estimate` is what the compiler predicts for the network as compiled: quantized, without the channels that its
     weights make constant. `reference` names the farm's record of it (for instance the evaluation job) for whoever
-    wants library, firmware and the rest. `twin_equal` is None where no sample was run on the board.
+    wants library, firmware and the rest, `manifest` is the C library's (JSON, schema tinyfarm.library/1), empty where
+    there is none. `twin_equal` is None where no sample was run on the board.
     """
 
     costs: Costs
     estimate: Costs
     accuracy: float
     model: bytes
-    layers: tuple[LayerCost, ...] = ()
     instructions: int | None = None
     cycles: float | None = None
     twin_equal: bool | None = None
     reference: str = ""
+    manifest: str = ""
 
 
 class Farm(Protocol):

@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from services.search.ports import Candidate, Costs, Failure, Flash, LayerCost, Measurement, Sram
+from services.search.ports import Candidate, Costs, Failure, Flash, Measurement, Sram
 from services.search.space.network import (
     Add,
     Conv2D,
@@ -114,7 +114,6 @@ class OnnxRuntimeFarm:
             estimate,
             accuracy=float((logits.argmax(1) == candidate.eval_y).mean()),
             model=quantized,
-            layers=layers,
             cycles=macs * CYCLES_PER_MAC * 1.1,
             twin_equal=True,
         )
@@ -154,6 +153,16 @@ def run_onnx(model: bytes, x: np.ndarray) -> np.ndarray:
 def onnx_weights(model: bytes) -> list[np.ndarray]:
     weights = onnx.load_from_string(model).graph.initializer
     return [onnx.numpy_helper.to_array(w) for w in weights if w.name.endswith(".weight")]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """One layer of a float file, as if in int8."""
+
+    name: str
+    op: str
+    macs: int
+    live_bytes: int
 
 
 def onnx_layers(model: onnx.ModelProto) -> tuple[LayerCost, ...]:

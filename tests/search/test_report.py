@@ -5,8 +5,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks.networks import plan_graph
+from services.compiler.options import CompileOptions, Core, Kernels
+from services.compiler.pipeline import compile_graph
 from services.search.objective import Budgets, Excess
-from services.search.ports import Costs, Failure, Flash, LayerCost, Measurement, Sram
+from services.search.ports import Costs, Failure, Flash, Measurement, Sram
 from services.search.report.render import render_report
 from services.search.run import SearchResult
 from services.search.space.image import SpaceChoices, image_spaces
@@ -19,6 +22,15 @@ from services.search.strategy.explore import Quality
 SPACE = image_spaces((28, 28, 1), 10, SpaceChoices())[-1]
 
 
+def manifest_of_a_library() -> str:
+    graph = plan_graph(plan_of(SPACE, SPACE.smallest()), "any")
+    options = CompileOptions("nano33ble", Core.CORTEX_M4, kernels=Kernels.PORTABLE)
+    return compile_graph(graph, graph, options).manifest.to_json()
+
+
+MANIFEST = manifest_of_a_library()
+
+
 def point(name: str, accuracy: float, sram: int, *, searched: bool = True) -> Point:
     plan = plan_of(SPACE, SPACE.smallest())
     predicted = Costs(Sram(784, sram - 784), Flash(6000, 3000, 900), 123_456, 250_000.0, None)
@@ -26,10 +38,9 @@ def point(name: str, accuracy: float, sram: int, *, searched: bool = True) -> Po
         name, f"about {name}", SPACE.smallest() if searched else None, plan, network_of(plan, name), predicted,
         Quality(accuracy, 0.1), accuracy + 0.001, b"onnx",
     )  # fmt: skip
-    layers = (LayerCost("stem", "Conv2D", 1000, 3000), LayerCost("classifier", "FullyConnected", 500, sram))
     measured = Costs(Sram(784, sram - 784, stack=512), Flash(6100, 3000, 900), 123_456, 260_000.0, 321.0)
     compiled = Costs(Sram(784, sram - 784), Flash(6050, 3000, 900), 123_000, 255_000.0, 320.0)
-    return Point(trained, Measurement(measured, compiled, accuracy, b"int8", layers), on_front=searched)
+    return Point(trained, Measurement(measured, compiled, accuracy, b"int8", manifest=MANIFEST), on_front=searched)
 
 
 RESULT = SearchResult(
@@ -74,7 +85,7 @@ def test_page_is_whole_and_fetches_nothing() -> None:
     assert page.open == [] and page.fetched == []
     assert "url(http" not in html and "<script" not in html
     pictures = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
-    assert len(pictures) == 2
+    assert len(pictures) == 1 + 1 + 4  # front, comparison, and of the winner memory, arena, work, receptive field
     for picture in pictures:
         ElementTree.fromstring(picture)
 
@@ -96,9 +107,13 @@ def test_page_says_what_was_predicted_and_measured() -> None:
 
 def test_pictures_name_networks_layers_and_the_limit() -> None:
     html = render_report(RESULT, "nano33ble")
-    pareto, memory = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
+    pareto, comparison, *winner = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
     assert all(f">{name}<" in pareto for name in ("net-1", "net-2", "ds-cnn", "limit", "hand-made"))
-    assert all(f">{name}<" in memory for name in ("stem", "classifier", "arena"))
+    assert all(f">{name}<" in comparison for name in ("net-1", "net-2", "ds-cnn"))
+    assert all("net-1" in picture for picture in winner)
+    unknown = replace(RESULT.points[0].measured, manifest="")
+    without = replace(RESULT, points=(replace(RESULT.points[0], measured=unknown),), baselines=())
+    assert render_report(without, "nano33ble").count("<svg") == 1
 
 
 def test_the_same_result_gives_the_same_page() -> None:

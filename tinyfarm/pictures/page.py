@@ -25,7 +25,7 @@ _STYLE = """
   th, td { padding: .35rem .6rem; border-bottom: 1px solid #e3e6ea; text-align: right; white-space: nowrap; }
   th { color: #666; font-weight: 600; } th:first-child, td:first-child { text-align: left; white-space: normal; }
 """
-_CAPTIONS = {
+CAPTIONS = {
     "Memory over time": "Each bar is a layer, each piece a buffer that is alive while it runs; what an output shares "
     "with the input that it overwrites counts once. The fullest layer decides the arena.",
     "Arena map": "Every buffer at its bytes, from the layer that writes it to the last one that reads it. Where two "
@@ -84,7 +84,7 @@ def network_pictures(network: Facts) -> list[tuple[str, str]]:
 
 
 def _figure(name: str, picture: str) -> str:
-    caption = f"<figcaption>{plain(_CAPTIONS[name])}</figcaption>"
+    caption = f"<figcaption>{plain(CAPTIONS[name])}</figcaption>"
     return f"<h3>{plain(name)}</h3><figure>{picture}{caption}</figure>"
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from services.search.ports import LayerCost, Measurement
+from services.search.ports import Measurement
 from services.search.steps.measure import Point
 
 SEARCHED, HAND_MADE, LIMIT, GRID = "#1f6f8b", "#c8553d", "#8a8a8a", "#e4e4e4"
@@ -29,21 +29,6 @@ def pareto_plot(points: Sequence[Point], baselines: Sequence[Point], sram_limit:
         right.axvline(sram_limit / 1024, color=LIMIT, linestyle="--", linewidth=1)
         right.annotate("limit", (sram_limit / 1024, 0.02), xycoords=("data", "axes fraction"), color=LIMIT, fontsize=8)
     figure.legend(*right.get_legend_handles_labels(), frameon=False, fontsize=8, ncols=2, loc="outside upper right")
-    return _svg(figure)
-
-
-def memory_plot(layers: Sequence[LayerCost], arena_bytes: int) -> str:
-    """Return the arena bytes in use while each layer runs; the fullest layer is the darkest."""
-    figure = Figure(figsize=(9.6, 3.2), layout="constrained")
-    axes = figure.subplots()
-    peak = max(layer.live_bytes for layer in layers)
-    colors = [HAND_MADE if layer.live_bytes == peak else SEARCHED for layer in layers]
-    axes.bar(range(len(layers)), [layer.live_bytes / 1024 for layer in layers], color=colors)
-    axes.axhline(arena_bytes / 1024, color=LIMIT, linestyle="--", linewidth=1)
-    axes.annotate("arena", (len(layers) - 0.5, arena_bytes / 1024), color=LIMIT, fontsize=8, ha="right", va="bottom")
-    axes.set_xticks(range(len(layers)), [_plain(layer.name) for layer in layers], rotation=60, ha="right", fontsize=7)
-    axes.set(ylabel="bytes in use, KiB", xlim=(-0.6, len(layers) - 0.4))
-    _frame(axes)
     return _svg(figure)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
 
@@ -13,9 +14,12 @@ from markupsafe import Markup
 
 from services.search.objective import Budgets
 from services.search.ports import Costs, Measurement
-from services.search.report.plots import memory_plot, pareto_plot
+from services.search.report.plots import pareto_plot
 from services.search.run import SearchResult
 from services.search.steps.measure import Point
+from tinyfarm.pictures.compare import comparison_picture
+from tinyfarm.pictures.facts import Facts, facts_of
+from tinyfarm.pictures.page import CAPTIONS, network_pictures
 
 UNKNOWN = "–"
 Texts = tuple[str, str, str]
@@ -56,11 +60,10 @@ class Agreement:
 
 
 def render_report(result: SearchResult, board: str, title: str = "tinyfarm search") -> str:
-    """Return the page: winner, front, memory by layer of the winner, table of all networks, limits and times."""
+    """Return the page: winner, front, what the networks need, table of all networks, limits and times."""
     winner = next((p for p in result.points if p.trained.name == result.winner), None)
     with mpl.rc_context(_SVG_STYLE):
         front = Markup(pareto_plot(result.points, result.baselines, result.budgets.sram_bytes))
-        memory = _memory(winner)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text("utf-8"))
     return template.render(
@@ -71,16 +74,30 @@ def render_report(result: SearchResult, board: str, title: str = "tinyfarm searc
         rows=[_row(p, result.winner) for p in (*result.points, *result.baselines)],
         budgets=_budgets(result.budgets),
         front=front,
-        memory=memory,
+        comparison=_comparison((*result.points, *result.baselines)),
+        pictures=_pictures(winner),
         agreement=agreement_of((*result.points, *result.baselines)),
         total_seconds=sum(seconds for _, seconds in result.seconds),
     )
 
 
-def _memory(winner: Point | None) -> Markup | None:
-    if winner is None or not isinstance(winner.measured, Measurement) or not winner.measured.layers:
+def _facts(point: Point) -> Facts | None:
+    measured = point.measured
+    if not isinstance(measured, Measurement) or not measured.manifest:
         return None
-    return Markup(memory_plot(winner.measured.layers, winner.measured.costs.sram.arena))
+    return replace(facts_of(json.loads(measured.manifest)), name=point.trained.name)
+
+
+def _comparison(points: Sequence[Point]) -> Markup | None:
+    """Return weights against activations of all networks whose libraries are known."""
+    found = [facts for facts in map(_facts, points) if facts]
+    return Markup(comparison_picture(found)) if found else None
+
+
+def _pictures(winner: Point | None) -> list[tuple[str, Markup, str]]:
+    """Return title, picture and caption of everything that is drawn of the winner."""
+    facts = winner and _facts(winner)
+    return [(name, Markup(picture), CAPTIONS[name]) for name, picture in network_pictures(facts)] if facts else []
 
 
 def _row(point: Point, winner: str) -> Row:
