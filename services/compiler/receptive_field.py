@@ -16,20 +16,28 @@ from services.compiler.ir.ops import (
     HardSwish,
     LeakyRelu,
     Logistic,
+    Maximum,
     MaxPool2D,
+    Minimum,
     Mul,
     Op,
     Pad,
+    PRelu,
     Quantize,
     Relu,
+    ResizeBilinear,
     ResizeNearestNeighbor,
     RnnPool,
     Sub,
+    Table,
     Tanh,
 )
 from services.compiler.ir.tensor import TensorId
 
-_POINTWISE = Add | Sub | Mul | Concatenation | HardSwish | LeakyRelu | Logistic | Tanh | Relu | Quantize | Pad
+_POINTWISE = (
+    Add | Sub | Mul | Maximum | Minimum | Concatenation | Pad
+    | HardSwish | LeakyRelu | Logistic | PRelu | Quantize | Relu | Table | Tanh
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +79,12 @@ def _through(graph: Graph, op: Op, sights: list[Sight]) -> Sight | None:
             return _windowed(source, reach, op.stride_hw)
         case AveragePool2D() | MaxPool2D() | RnnPool():
             return _windowed(source, (op.kernel_hw[0] - 1, op.kernel_hw[1] - 1), op.stride_hw)
-        case ResizeNearestNeighbor():
+        case ResizeNearestNeighbor() | ResizeBilinear():
             sizes = [graph.tensors[t].shape for t in (op.input, op.output)]
             step_h, step_w = (source.step_hw[a] * Fraction(sizes[0][1 + a], sizes[1][1 + a]) for a in (0, 1))
-            return Sight(source.field_hw, (step_h, step_w))
+            between = 1 if isinstance(op, ResizeBilinear) else 0
+            field_h, field_w = (source.field_hw[a] + between * source.step_hw[a] for a in (0, 1))
+            return Sight((field_h, field_w), (step_h, step_w))
         case _ if isinstance(op, _POINTWISE):
             field_h, field_w = (max(s.field_hw[a] for s in sights) for a in (0, 1))
             return Sight((field_h, field_w), source.step_hw)
