@@ -18,6 +18,7 @@ from services.compiler.stages import Piece, Pieces
 
 # What a library needs beside its arena, mostly stack: the arena's part of a budget is less by so much.
 RESERVED_BYTES = 1024
+_GRIDS = ((2, 1), (2, 2), (3, 1), (3, 3), (4, 1), (4, 4))
 # How often a cut is replaced where its buffers do not lie as closely as they should, and by how many others tried.
 _MOST_ROUNDS = 6
 _MOST_BLAMED = 4
@@ -35,7 +36,8 @@ class Choice:
 def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choice:
     """Return the plan that the options ask for; it never needs more memory than the operators one after the other.
 
-    Per-layer: that. Streaming: fewest instructions within the budget of SRAM, least memory without one. Auto:
+    Per-layer: that. Streaming: fewest instructions within the budget of SRAM, least memory without one. Patch: fewest
+    MACs within the budget, least memory without one; a grid that is named is used, wherever it can be. Auto:
     per-layer if that fits the budget, or the chip where there is none, else streaming within it.
     """
     whole = plan_network(graph, kernel_set(options), exact=exact)
@@ -50,6 +52,8 @@ def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choi
             return Choice(whole, f"per-layer: it fits in {limit} bytes")
     room = None if limit is None else max(0, limit - RESERVED_BYTES)
     pieces = Pieces(whole, options.core)
+    if options.schedule.startswith("patch"):
+        return _in_patches(pieces, options, room, whole, exact=exact)
     if room is not None and (found := _within(pieces, room)) is not None:
         planned = pieces.planner.plan(found.streams, exact=exact)
         return Choice(planned, f"{_told(planned)}: fewest instructions in {room} bytes of arena")
@@ -58,6 +62,22 @@ def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choi
         return Choice(whole, "per-layer: streaming saves no memory")
     planned = pieces.planner.plan(least.streams, exact=exact)
     return Choice(planned, f"{_told(planned)}: least memory; per-layer needs {whole.plan.arena_bytes} bytes of arena")
+
+
+def _in_patches(pieces: Pieces, options: CompileOptions, room: int | None, whole: Planned, *, exact: bool) -> Choice:
+    named = options.patch_grid
+    found = sorted(pieces.patched(_GRIDS if named is None else (named,)), key=lambda p: p[:2])
+    fitting = [p for p in found if room is not None and p[0] <= room]
+    order = [p for _, _, p in sorted(fitting, key=lambda p: p[1]) or found]
+    placed = [(pieces.planner.place_patches(p, exact=False)[2].arena_bytes, p) for p in order[:_MOST_BLAMED]]
+    if not placed:
+        return Choice(whole, "per-layer: the first operators cannot be cut into patches")
+    arena, best = min(placed, key=lambda pair: pair[0])
+    if named is None and arena >= whole.plan.arena_bytes:
+        return Choice(whole, "per-layer: patches save no memory")
+    planned = pieces.planner.plan_patches(best, exact=exact)
+    told = f"layers 0-{best.stop - 1} in {best.grid[0]}x{best.grid[1]} patches"
+    return Choice(planned, f"{told}: per-layer needs {whole.plan.arena_bytes} bytes of arena")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.compiler.codegen.kernel_files import kernel_sources
-from services.compiler.codegen.names import c_identifier
-from services.compiler.codegen.network import IoSlot, layer_symbol
+from services.compiler.codegen.names import c_identifier, layer_symbol
+from services.compiler.codegen.network import IoSlot
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.tensor import Tensor, TensorId
 from services.compiler.library import (
@@ -17,7 +17,7 @@ from services.compiler.library import (
     SightFacts,
     TwinFacts,
 )
-from services.compiler.macs import graph_macs, op_macs
+from services.compiler.macs import op_macs
 from services.compiler.options import CompileOptions
 from services.compiler.passes.strip_edge_transpose import EdgeAxes, Permutation
 from services.compiler.planned import Planned
@@ -44,7 +44,7 @@ def describe(
         interface=options.interface.value,
         schedule=planned.kind.value,
         schedule_reason=reason,
-        macs=graph_macs(graph),
+        macs=planned.macs,
         header=f"{name}.h",
         sources=(f"{name}.c", f"{name}_weights.c", *kernel_sources(planned.program, planned.kernels)),
         inputs=_tensors(planned, graph.inputs, model, model.inputs, axes.inputs),

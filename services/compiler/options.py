@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
-from services.common.errors import InvalidArgumentError, UnsupportedError
+from services.common.errors import InvalidArgumentError
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.thumb2.issue import Issue
 
@@ -41,7 +42,9 @@ _CORE_KERNELS = {
 }
 
 
-_SCHEDULES = ("auto", "per-layer", "streaming")
+_SCHEDULES = ("auto", "per-layer", "patch", "streaming")
+_ALLOWED = "auto, per-layer, patch, patch:HxW, streaming"
+_GRID = re.compile(r"patch:([1-9]\d{0,3})x([1-9]\d{0,3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +63,19 @@ class CompileOptions:
     sram_budget_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        if self.schedule.split(":")[0] == "patch":
-            raise UnsupportedError(
-                f"schedule {self.schedule!r} cannot be compiled by this version: "
-                "use 'auto', 'per-layer' or 'streaming'",
-                reason="UNSUPPORTED_SCHEDULE",
-                subject="schedule",
-                value=self.schedule,
-                allowed=", ".join(_SCHEDULES),
-            )
-        if self.schedule not in _SCHEDULES:
+        if self.schedule not in _SCHEDULES and self.patch_grid is None:
             raise InvalidArgumentError(
-                f"schedule is {self.schedule!r}: must be one of {', '.join(_SCHEDULES)}",
+                f"schedule is {self.schedule!r}: must be one of {_ALLOWED}",
                 subject="schedule",
                 value=self.schedule,
-                allowed=", ".join(_SCHEDULES),
+                allowed=_ALLOWED,
             )
+
+    @property
+    def patch_grid(self) -> tuple[int, int] | None:
+        """The rows and columns of patches asked for; None where they are left to the planner."""
+        found = _GRID.fullmatch(self.schedule)
+        return (int(found[1]), int(found[2])) if found else None
 
 
 def kernel_set(options: CompileOptions) -> KernelSet:

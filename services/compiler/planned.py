@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from services.compiler.codegen.calls import lower
-from services.compiler.codegen.program import Program, Section
+from services.compiler.codegen.program import Layer, Program, Section
 from services.compiler.ir.graph import Graph
 from services.compiler.kernels.core_files import core_files
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.portable_set import PARAMS_BYTES
+from services.compiler.macs import op_macs
 from services.compiler.memory.arena import ArenaPlan, plan_arena
 from services.compiler.memory.bound import step_needs
 from services.compiler.memory.live_range import LiveRange, live_ranges
@@ -20,10 +21,13 @@ from services.compiler.memory.problem import BUFFER_ALIGN, Problem
 from services.compiler.memory.report import MemoryReport, memory_report
 from services.compiler.memory.scratch import affordable_planes, enlarge_scratch, grow_scratch
 from services.compiler.schedule.execution_order import order_operators
+from services.compiler.schedule.patches import Patches
 from services.compiler.schedule.per_layer import per_layer_schedule
 from services.compiler.schedule.schedule import Schedule, StageKind
-from services.compiler.schedule.staged import staged_schedule
+from services.compiler.schedule.staged import patched_schedule, staged_schedule
 from services.compiler.schedule.streaming import Stream
+
+_TURN_BYTES = {StageKind.STREAMING: PARAMS_BYTES["tf_turn"], StageKind.PATCH: PARAMS_BYTES["tf_box"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,24 @@ class Planned:
             _params_bytes(call.params_type, self.kernels) for layer in self.program.layers for call in layer.calls
         )
         regions = PARAMS_BYTES["tf_region"] * len(self.program.regions())
-        turns = PARAMS_BYTES["tf_turn"] * sum(len(stage.turns) for stage in self.program.stages)
+        turns = sum(_TURN_BYTES[stage.kind] * len(stage.turns) for stage in self.program.stages)
         return arrays + params + regions + turns
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates that are done: those of a patch's halo as often as it is computed."""
+        done = dict.fromkeys(range(len(self.program.layers)), 0)
+        for turn in (turn for stage in self.program.stages for turn in stage.turns):
+            done[turn.layer] += (turn.rows[1] - turn.rows[0]) * (turn.cols[1] - turn.cols[0])
+        return sum(self._layer_macs(layer, done[layer.index]) for layer in self.program.layers)
+
+    def _layer_macs(self, layer: Layer, pixels: int) -> int:
+        op = self.graph.ops[layer.op_index]
+        whole = op_macs(self.graph, op)
+        if not layer.in_turns:
+            return whole
+        _, height, width, _ = self.graph.tensors[op.output].shape
+        return whole * pixels // (height * width)
 
 
 def plan_network(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE, *, exact: bool = True) -> Planned:
@@ -93,6 +113,18 @@ class StreamPlanner:
         """Return the bytes that every operator needs where none is streamed."""
         ranges = live_ranges(self._per_layer)
         return [n * BUFFER_ALIGN for n in step_needs(Problem.of(ranges, self._rules.of(self._per_layer)))]
+
+    def place_patches(self, found: Patches, *, exact: bool) -> Placed:
+        """Return the schedule of which these patches are the beginning, with offsets of its buffers at their least."""
+        schedule = patched_schedule(self.graph, self.kernels, self._per_layer, found)
+        ranges = live_ranges(schedule)
+        return schedule, ranges, plan_arena(ranges, self._rules.of(schedule), exact=exact)
+
+    def plan_patches(self, found: Patches, *, exact: bool = True) -> Planned:
+        """Return the plan that begins with these patches, scratch grown."""
+        schedule, ranges, plan = self.place_patches(found, exact=exact)
+        schedule, plan = grow_scratch(self.graph, schedule, ranges, plan, self.kernels)
+        return _lowered(self.graph, self.kernels, schedule, live_ranges(schedule), plan)
 
     def plan(self, streams: Sequence[Stream], *, exact: bool = True) -> Planned:
         """Return the plan in which these stages are streamed, scratch grown."""

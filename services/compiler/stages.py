@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from services.compiler.cost_model import layer_instructions, turn_instructions
 from services.compiler.ir.ops import Reshape
+from services.compiler.ir.tensor import TensorId
+from services.compiler.macs import op_macs
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.problem import BUFFER_ALIGN, aligned
 from services.compiler.options import Core
 from services.compiler.planned import Planned, StreamPlanner
+from services.compiler.schedule.patches import Grid, Patches, can_patch, patches
 from services.compiler.schedule.rows import is_row_wise
 from services.compiler.schedule.schedule import BufferId, BufferKind
 from services.compiler.schedule.staged import turn_scratch_bytes
@@ -89,6 +92,44 @@ class Pieces:
                 if self._rings_bytes(piece) > limit_bytes:
                     break
 
+    def patched(self, grids: Iterable[Grid]) -> Iterator[tuple[int, int, Patches]]:
+        """Yield what patches at the beginning can be: bytes of arena that the network then needs, MACs, patches."""
+        for stop in range(2, len(self.graph.ops) + 1):
+            if not can_patch(self.graph, self.graph.ops[stop - 1]):
+                break
+            after = max((self.need_bytes(self.single(op)) for op in range(stop, len(self.graph.ops))), default=0)
+            for grid in grids:
+                if (found := patches(self.graph, stop, grid)) is not None:
+                    yield max(after, self._patches_need(found)), self._patches_macs(found), found
+
+    def _patches_macs(self, found: Patches) -> int:
+        macs = 0
+        for op in range(found.stop):
+            _, height, width, _ = self.graph.tensors[self.graph.ops[op].output].shape
+            macs += op_macs(self.graph, self.graph.ops[op]) * found.computed(op) // (height * width)
+        return macs + sum(op_macs(self.graph, op) for op in self.graph.ops[found.stop :])
+
+    def _patches_need(self, found: Patches) -> int:
+        """Return what lives beside the fullest operator of a patch: patches, scratch, and whole tensors throughout."""
+        beside = [0] * found.stop
+        for t, (rows, columns) in found.extents.items():
+            start, stop = found.life(self.graph, t)
+            for step in range(start, stop + 1):
+                beside[step] += aligned(rows * columns * self.graph.tensors[t].shape[3])
+        for op in range(found.stop):
+            size = turn_scratch_bytes(self.graph, self.graph.ops[op], self.kernels, found.extent(op))
+            beside[op] += aligned(size)
+        return self._whole(0, self._slots[found.stop - 1], found.extents) + max(beside)
+
+    def _whole(self, first: int, last: int, inside: Collection[TensorId]) -> int:
+        """Return the bytes of tensors that live at any of these steps but for those inside the stage."""
+        own = {self._buffer[t] for t in inside}
+        return sum(
+            aligned(r.size_bytes)
+            for b, r in self._ranges.items()
+            if r.first <= last and r.last >= first and b not in own
+        )
+
     def _piece(self, start: int, stop: int, rows: int) -> Piece:
         key = start, stop, rows
         if key not in self._streams:
@@ -118,12 +159,7 @@ class Pieces:
     def _need(self, found: Stream, rows: int) -> int:
         """Return what lives beside the fullest operator of the stage: rings, scratch, and whole tensors throughout."""
         first, last = self._slots[found.start], self._slots[found.stop - 1]
-        inside = {self._buffer[t] for t in found.rings}
-        whole = sum(
-            aligned(r.size_bytes)
-            for b, r in self._ranges.items()
-            if r.first <= last and r.last >= first and b not in inside
-        )
+        whole = self._whole(first, last, found.rings)
         beside = [0] * (found.stop - found.start)
         for t, (start, stop) in found.lives.items():
             size = aligned(found.rings[t] * self._row_bytes(t))

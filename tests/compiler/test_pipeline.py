@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.common.errors import FarmError, InvalidArgumentError, UnsupportedError
+from services.common.errors import FarmError, InvalidArgumentError
 from services.compiler.codegen.names import c_identifier, comment_text
 from services.compiler.errors import InvalidModelError, UnsupportedModelError
 from services.compiler.importers.supported import check_supported
@@ -180,15 +180,9 @@ def test_misaligned_or_missing_arena_is_refused(tmp_path: Path) -> None:
     assert twin.library["small_invoke"](8) == -1
 
 
-@pytest.mark.parametrize("schedule", ["patch", "patch:2x2"])
-def test_schedules_of_later_versions_are_refused_clearly(schedule: str) -> None:
-    with pytest.raises(UnsupportedError, match=f"'{schedule}' cannot be compiled by this version"):
-        CompileOptions("t", Core.CORTEX_M4, schedule)
-
-
-@pytest.mark.parametrize("schedule", ["", "fast", "per_layer"])
+@pytest.mark.parametrize("schedule", ["", "fast", "per_layer", "patch:0x2", "patch:2"])
 def test_unknown_schedule_is_an_invalid_argument(schedule: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="must be one of auto, per-layer, streaming"):
+    with pytest.raises(InvalidArgumentError, match="must be one of auto, per-layer, patch, patch:HxW, streaming"):
         CompileOptions("t", Core.CORTEX_M4, schedule)
 
 

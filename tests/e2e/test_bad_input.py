@@ -99,8 +99,6 @@ CASES = {
     "budget without unit": (check("small.tflite", "--max-latency", "100"), "100"),
     "accuracy above one": (check("small.tflite", "--min-accuracy", "90"), "90"),
     "unknown schedule": (check("small.tflite", "--schedule", "lazy"), "lazy"),
-    "patch schedule": (check("small.tflite", "--schedule", "patch:2x2"), "patch"),
-    "streaming schedule": (check("small.tflite", "--schedule", "streaming"), "streaming"),
     "empty data folder": (("search", *BOARD, "--data", "data"), "0 classes"),
     "unknown data set": (("search", *BOARD, "--data", "mnist6k"), "mnist6k"),
     "missing data": (("search", *BOARD, "--data", "./nowhere"), "nowhere"),

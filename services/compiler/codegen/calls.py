@@ -26,6 +26,7 @@ from services.compiler.codegen.movement import (
     transpose_calls,
 )
 from services.compiler.codegen.operands import Operands
+from services.compiler.codegen.patched import on_patch
 from services.compiler.codegen.program import KernelCall, Layer, LayerTurn, Program, Turns
 from services.compiler.codegen.rnn_pool import rnn_pool_call
 from services.compiler.codegen.thumb1 import thumb1_calls
@@ -70,7 +71,7 @@ from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan
 from services.compiler.schedule.core_kernels import takes_columns
 from services.compiler.schedule.per_layer import alias_roots
-from services.compiler.schedule.schedule import Schedule
+from services.compiler.schedule.schedule import Schedule, StageKind, Turn
 
 
 def lower(graph: Graph, schedule: Schedule, plan: ArenaPlan, kernels: KernelSet = KernelSet.PORTABLE) -> Program:
@@ -83,12 +84,19 @@ def lower(graph: Graph, schedule: Schedule, plan: ArenaPlan, kernels: KernelSet 
         start = len(layers)
         for index, step in enumerate(stage.steps, start):
             operands = Operands(graph, step, f"{index:03}", buffers, plan, roots)
-            calls = _calls(graph, graph.ops[step.op_index], operands, kernels)
-            layers.append(Layer(index, step.op_index, calls, bool(stage.turns)))
+            op = graph.ops[step.op_index]
+            calls = _calls(graph, op, operands, kernels)
+            if stage.kind is StageKind.PATCH:
+                calls = tuple(on_patch(graph, op, operands, call) for call in calls)
+            layers.append(Layer(index, step.op_index, calls, stage.kind))
         if stage.turns:
-            turns = (LayerTurn(start + t.step, (t.region.row_start, t.region.row_stop)) for t in stage.turns)
-            stages.append(Turns(start, len(layers), tuple(turns)))
+            stages.append(Turns(start, len(layers), tuple(_turn(start, t) for t in stage.turns), stage.kind))
     return Program(tuple(layers), tuple(stages))
+
+
+def _turn(start: int, turn: Turn) -> LayerTurn:
+    region = turn.region
+    return LayerTurn(start + turn.step, (region.row_start, region.row_stop), (region.col_start, region.col_stop))
 
 
 def _calls(graph: Graph, op: Op, operands: Operands, kernels: KernelSet) -> tuple[KernelCall, ...]:

@@ -27,3 +27,8 @@ def comment_text(text: str, longest: int = 96) -> str:
     """Return text that is safe inside a C comment: printable ASCII, no line ends, no comment marks, no trigraphs."""
     printable = "".join(c if " " <= c <= "~" and c not in "\\?*/" else "." for c in text)
     return printable if len(printable) <= longest else f"{printable[: longest - 3]}..."
+
+
+def layer_symbol(name: str, index: int) -> str:
+    """Return the C function of a layer."""
+    return f"{name}_layer_{index:03}"

@@ -8,7 +8,7 @@ from typing import assert_never
 
 import numpy as np
 
-from services.compiler.codegen.names import comment_text
+from services.compiler.codegen.names import comment_text, layer_symbol
 from services.compiler.codegen.program import (
     ArenaRef,
     ArrayRef,
@@ -20,11 +20,10 @@ from services.compiler.codegen.program import (
     Layer,
     Program,
     RegionArg,
-    Ring,
     Section,
     Symbol,
-    Turns,
 )
+from services.compiler.codegen.turns import part_pointer, region_of_turn, stage_symbol, stage_text, turn_parameters
 from services.compiler.codegen.writer import Writer
 from services.compiler.ir.graph import Graph
 
@@ -49,11 +48,6 @@ class NetworkText:
     headers: tuple[str, ...]
     inputs: tuple[IoSlot, ...]
     outputs: tuple[IoSlot, ...]
-
-
-def layer_symbol(name: str, index: int) -> str:
-    """Return the C function of a layer."""
-    return f"{name}_layer_{index:03}"
 
 
 def header_text(network: NetworkText) -> str:
@@ -94,7 +88,7 @@ def source_text(network: NetworkText, program: Program, graph: Graph) -> str:
         _layer(writer, network, layer, graph, regions)
     for stage in program.stages:
         writer.line()
-        _stage(writer, network, stage)
+        stage_text(writer, network.name, stage)
     writer.line()
     _invoke(writer, network, program)
     return writer.text()
@@ -129,13 +123,11 @@ def _layer(writer: Writer, network: NetworkText, layer: Layer, graph: Graph, reg
     for number, call in enumerate(layer.calls):
         with writer.block(f"static const {call.params_type} {_params_symbol(network, layer, number)} =", ";"):
             _fields(writer, network, call.fields())
-    rows = ", int32_t row_start, int32_t row_stop" if layer.in_turns else ""
-    with writer.block(
-        f"static __attribute__((noinline)) void {layer_symbol(network.name, layer.index)}(uint8_t *arena{rows})"
-    ):
+    symbol, asked = layer_symbol(network.name, layer.index), turn_parameters(layer)
+    with writer.block(f"static __attribute__((noinline)) void {symbol}(uint8_t *arena{asked})"):
         if layer.in_turns:
             for number, call in enumerate(layer.calls):
-                writer.line(f"const tf_region region_{number} = {_region_of_turn(call)};")
+                writer.line(f"const tf_region region_{number} = {region_of_turn(layer, call)};")
         for number, call in enumerate(layer.calls):
             region = f"region_{number}" if layer.in_turns else f"{network.name}_table_region_{regions[call.region]}"
             writer.line(_call(network, layer, number, call, region))
@@ -145,52 +137,6 @@ def _call(network: NetworkText, layer: Layer, number: int, call: KernelCall, reg
     arguments = [f"&{_params_symbol(network, layer, number)}", f"&{region}"]
     arguments += [_pointer(network, p) for p in call.pointers]
     return f"{call.function}({', '.join(arguments)});"
-
-
-def _region_of_turn(call: KernelCall) -> str:
-    """Return the rows asked for; where a window slides over a ring, also where that turns."""
-    cols = f"{call.region.cols[0]}, {call.region.cols[1]}"
-    rings = [p.ring for p in call.pointers if isinstance(p, ArenaRef) and p.ring is not None]
-    sliding = [ring for ring in rings if ring.window.slides]
-    if not sliding:
-        return f"{{row_start, row_stop, {cols}, TF_NO_WRAP, 0}}"
-    (ring,) = sliding
-    return f"{{row_start, row_stop, {cols}, tf_ring_end({_first_row(ring)}, {ring.rows}), {ring.size_bytes}}}"
-
-
-def _first_row(ring: Ring) -> str:
-    if ring.window.whole:
-        return "0"
-    if (ring.window.stride, ring.window.offset) == (1, 0):
-        return "row_start"
-    return f"tf_first_row(row_start, {ring.window.stride}, {ring.window.offset})"
-
-
-def _stage(writer: Writer, network: NetworkText, stage: Turns) -> None:
-    """Write the table of turns and the function that takes them."""
-    table = _turns_symbol(network, stage)
-    with writer.block(f"static const tf_turn {table}[{len(stage.turns)}] =", ";"):
-        writer.values(
-            f"{{{turn.layer - stage.start}, {turn.rows[1] - turn.rows[0]}, {turn.rows[0]}}}" for turn in stage.turns
-        )
-    writer.line()
-    with writer.block(f"static __attribute__((noinline)) void {_stage_symbol(network, stage)}(uint8_t *arena)"):
-        writer.line("const tf_turn *turn;")
-        with writer.block(f"for (turn = {table}; turn != {table} + {len(stage.turns)}; ++turn)"):
-            writer.line("const int32_t row_start = turn->row_start, row_stop = row_start + turn->rows;")
-            with writer.block("switch (turn->layer)"):
-                for layer in range(stage.start, stage.stop):
-                    label = f"case {layer - stage.start}" if layer + 1 < stage.stop else "default"
-                    writer.lines((f"{label}:", f"    {layer_symbol(network.name, layer)}(arena, row_start, row_stop);",
-                                  "    break;"))  # fmt: skip
-
-
-def _turns_symbol(network: NetworkText, stage: Turns) -> str:
-    return f"{network.name}_table_turns_{stage.start:03}"
-
-
-def _stage_symbol(network: NetworkText, stage: Turns) -> str:
-    return f"{network.name}_stage_{stage.start:03}"
 
 
 def _invoke(writer: Writer, network: NetworkText, program: Program) -> None:
@@ -204,7 +150,7 @@ def _invoke(writer: Writer, network: NetworkText, program: Program) -> None:
 
 def _functions(network: NetworkText, program: Program) -> Iterator[tuple[int, str]]:
     """Yield the functions that invoke calls, with the number of their first layer."""
-    yield from ((stage.start, _stage_symbol(network, stage)) for stage in program.stages)
+    yield from ((stage.start, stage_symbol(network.name, stage)) for stage in program.stages)
     for layer in program.layers:
         if not layer.in_turns:
             yield layer.index, layer_symbol(network.name, layer.index)
@@ -258,10 +204,7 @@ def _value(network: NetworkText, value: FieldValue) -> str:
 def _pointer(network: NetworkText, pointer: ArenaRef | ArrayRef) -> str:
     match pointer:
         case ArenaRef():
-            if pointer.ring is not None:
-                ring = pointer.ring
-                return f"tf_ring(arena + {pointer.offset_bytes}, {_first_row(ring)}, {ring.rows}, {ring.row_bytes})"
-            return f"({pointer.ctype.value} *)(void *)(arena + {pointer.offset_bytes})"
+            return part_pointer(pointer) or f"({pointer.ctype.value} *)(void *)(arena + {pointer.offset_bytes})"
         case ArrayRef():
             return _symbol(network, pointer.array)
         case _:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.compiler.codegen.program import ArenaRef, ArrayRef, ConstArray, CType, Ring, Section
+from services.compiler.codegen.program import ArenaRef, ArrayRef, ConstArray, CType, Patch, Ring, Section
+from services.compiler.codegen.shapes import row_stride
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.tensor import TensorId
 from services.compiler.memory.arena import ArenaPlan
@@ -58,10 +59,24 @@ class Operands:
         buffer = self.buffers[next(b for b in among if tensor in self.buffers[b].tensors)]
         is_float = self.graph.tensors[tensor].dtype.is_float
         ctype = CType.FLOAT32 if is_float else CType.INT8
-        return ArenaRef(self.plan.offsets[buffer.id], ctype, self._ring(tensor, buffer))
+        return ArenaRef(self.plan.offsets[buffer.id], ctype, self._ring(tensor, buffer), self._patch(tensor, buffer))
+
+    def row_stride(self, tensor: TensorId) -> int:
+        """Return the elements from one row of a tensor to the next, where it lies."""
+        found = next((b for b in self.buffers.values() if tensor in b.tensors and b.columns is not None), None)
+        if found is None or found.columns is None:
+            return row_stride(self.graph, tensor)
+        return found.columns * self.graph.tensors[tensor].shape[3]
+
+    def _patch(self, tensor: TensorId, buffer: Buffer) -> Patch | None:
+        if buffer.columns is None:
+            return None
+        channels = self.graph.tensors[tensor].shape[3]
+        maker = next(n for n, op in enumerate(self.graph.ops) if tensor in op.outputs)
+        return Patch(buffer.columns * channels, channels, maker)
 
     def _ring(self, tensor: TensorId, buffer: Buffer) -> Ring | None:
-        if buffer.rows is None:
+        if buffer.rows is None or buffer.columns is not None:
             return None
         op = self.graph.ops[self.step.op_index]
         own = Window(1, 0, 1, self.graph.tensors[tensor].shape[1])

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from services.compiler.kernels.source import KernelSource
 from services.compiler.schedule.rows import Window
+from services.compiler.schedule.schedule import StageKind
 
 Values = npt.NDArray[np.generic]
 
@@ -79,12 +80,22 @@ class Ring:
 
 
 @dataclass(frozen=True, slots=True)
+class Patch:
+    """A buffer for a patch of a tensor: bytes of its rows and columns, and the layer of the stage that makes it."""
+
+    row_bytes: int
+    column_bytes: int
+    maker: int
+
+
+@dataclass(frozen=True, slots=True)
 class ArenaRef:
-    """A pointer into the arena, to a whole tensor or a ring of its rows."""
+    """A pointer into the arena, to a whole tensor, a ring of its rows or a patch of it."""
 
     offset_bytes: int
     ctype: CType = CType.INT8
     ring: Ring | None = None
+    patch: Patch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +135,17 @@ class KernelCall:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One operator as emitted: a function of its own; `in_turns` if it computes the rows that it is asked for."""
+    """One operator as emitted: a function of its own. Beside per-layer stages it computes what it is asked for."""
 
     index: int
     op_index: int
     calls: tuple[KernelCall, ...]
-    in_turns: bool = False
+    kind: StageKind = StageKind.PER_LAYER
+
+    @property
+    def in_turns(self) -> bool:
+        """Whether a call computes a part of the output."""
+        return self.kind is not StageKind.PER_LAYER
 
     def arrays(self) -> tuple[ConstArray, ...]:
         """Every constant array of the layer once, in order of use."""
@@ -140,19 +156,21 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class LayerTurn:
-    """A layer computes some rows of its output."""
+    """A layer computes a part of its output."""
 
     layer: int
     rows: tuple[int, int]
+    cols: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """The layers [start, stop) run in these turns."""
+    """The layers [start, stop) run in these turns; in patches, all of them once for each."""
 
     start: int
     stop: int
     turns: tuple[LayerTurn, ...]
+    kind: StageKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ _NEEDS = {
 PARAMS_BYTES = {
     "tf_region": 24,
     "tf_turn": 4,
+    "tf_box": 8,
     "tf_conv2d_s8_params": 56,
     "tf_depthwise_conv2d_s8_params": 56,
     "tf_fully_connected_s8_params": 36,

@@ -36,7 +36,8 @@ class BufferKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A run of arena bytes. A tensor's buffer holds `rows` of its rows: all of them, or a ring of the last few.
+    """A run of arena bytes. A tensor's buffer holds all of it, or a ring of the last `rows` of its rows, or, where
+    `columns` is given too, a patch of at most so many rows and columns.
 
     Reshaped tensors share one buffer, so `tensors` may name several. Scratch names none.
     """
@@ -47,6 +48,7 @@ class Buffer:
     size_bytes: int
     tensors: tuple[TensorId, ...] = ()
     rows: int | None = None
+    columns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Schedules whose stages run in turns: the per-layer schedule with some runs of operators streamed."""
+"""Schedules whose stages run in turns: the per-layer schedule with some operators streamed, or the first in patches."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from services.compiler.ir.ops import DepthwiseConv2D, Op
 from services.compiler.ir.tensor import TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.schedule.core_kernels import scratch_sizes
+from services.compiler.schedule.patches import Patches
 from services.compiler.schedule.per_layer import plane_bytes
 from services.compiler.schedule.rows import window
 from services.compiler.schedule.schedule import (
@@ -41,9 +42,45 @@ def staged_schedule(graph: Graph, kernels: KernelSet, whole: Schedule, streams: 
         stages.append(_Streamed(graph, kernels, found, buffers, of_tensor).stage(steps))
         at = found.stop
     stages += _per_layer(steps, at, len(graph.ops))
+    return _with_stages(whole, buffers, stages)
+
+
+def patched_schedule(graph: Graph, kernels: KernelSet, whole: Schedule, found: Patches) -> Schedule:
+    """Return the per-layer schedule with its first operators run patch by patch."""
+    buffers = {b.id: b for b in whole.buffers}
+    of_tensor = {t: b.id for b in whole.buffers for t in b.tensors}
+    steps = {step.op_index: step for step in whole.steps()}
+    for t, (rows, columns) in found.extents.items():
+        size = rows * columns * graph.tensors[t].shape[3]
+        old = buffers[of_tensor[t]]
+        buffers[old.id] = replace(old, size_bytes=size, rows=rows, columns=columns)
+    inside: list[Step] = []
+    for number in range(found.stop):
+        extent = found.extent(number)
+        inside.append(_with_scratch(graph, kernels, steps[number], extent, buffers))
+    turns = tuple(Turn(n, region) for patch in found.regions for n, region in enumerate(patch))
+    lives = tuple(Life(of_tensor[t], *found.life(graph, t)) for t in found.extents)
+    stage = Stage(StageKind.PATCH, tuple(inside), turns, lives)
+    return _with_stages(whole, buffers, (stage, *_per_layer(steps, found.stop, len(graph.ops))))
+
+
+def _with_stages(whole: Schedule, buffers: Mapping[BufferId, Buffer], stages: Sequence[Stage]) -> Schedule:
     used = {b for stage in stages for s in stage.steps for b in (*s.reads, *s.writes, s.scratch)}
     kept = tuple(b for b in buffers.values() if b.id in used or b.kind is not BufferKind.SCRATCH)
     return replace(whole, buffers=kept, stages=tuple(stages))
+
+
+def _with_scratch(
+    graph: Graph, kernels: KernelSet, step: Step, extent: tuple[int, int], buffers: dict[BufferId, Buffer]
+) -> Step:
+    """Return the step with scratch for parts of its output, which replaces the scratch for all of it."""
+    op = graph.ops[step.op_index]
+    size = turn_scratch_bytes(graph, op, kernels, extent)
+    if not size:
+        return replace(step, scratch=None, extent=extent)
+    number = step.scratch if step.scratch is not None else max(buffers) + 1
+    buffers[number] = Buffer(number, f"scratch of {op.name}", BufferKind.SCRATCH, size)
+    return replace(step, scratch=number, extent=extent)
 
 
 def turn_scratch_bytes(graph: Graph, op: Op, kernels: KernelSet, extent: tuple[int, int]) -> int:
@@ -91,14 +128,8 @@ class _Streamed:
         )
 
     def _step(self, step: Step, rows: int) -> Step:
-        op = self.graph.ops[step.op_index]
-        extent = rows, self._columns(op)
-        size = turn_scratch_bytes(self.graph, op, self.kernels, extent)
-        if not size:
-            return replace(step, scratch=None, extent=extent)
-        number = step.scratch if step.scratch is not None else max(self.buffers) + 1
-        self.buffers[number] = Buffer(number, f"scratch of {op.name}", BufferKind.SCRATCH, size)
-        return replace(step, scratch=number, extent=extent)
+        extent = rows, self._columns(self.graph.ops[step.op_index])
+        return _with_scratch(self.graph, self.kernels, step, extent, self.buffers)
 
     def _columns(self, op: Op) -> int:
         return self.graph.tensors[op.output].shape[2]

@@ -297,6 +297,23 @@ typedef struct {
     uint16_t row_start;
 } tf_turn;
 
+/* What a layer computes for a patch. */
+typedef struct {
+    uint16_t row_start, row_stop, col_start, col_stop;
+} tf_box;
+
+static inline tf_region tf_region_of(const tf_box *box)
+{
+    const tf_region region = {box->row_start, box->row_stop, box->col_start, box->col_stop, TF_NO_WRAP, 0};
+    return region;
+}
+
+/* Where row 0, column 0 of a tensor would lie of which a patch is held. */
+static inline int8_t *tf_patch(uint8_t *patch, const tf_box *box, int32_t row_bytes, int32_t col_bytes)
+{
+    return (int8_t *)patch - box->row_start * row_bytes - box->col_start * col_bytes;
+}
+
 /* Where row `y` of a windowed input begins. */
 static inline const int8_t *tf_row(const int8_t *input, int32_t row_stride, const tf_region *region, int32_t y)
 {

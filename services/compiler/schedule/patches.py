@@ -1,0 +1,131 @@
+"""Patches: a prefix of the network runs once a patch of its output, with what its windows reach beyond (the halo).
+
+What lies between input and output of the prefix is held for one patch only; the halo is computed again for every
+patch that needs it. Source: MCUNetV2 (NeurIPS 2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import (
+    Add,
+    AveragePool2D,
+    Conv2D,
+    DepthwiseConv2D,
+    HardSwish,
+    LeakyRelu,
+    Logistic,
+    MaxPool2D,
+    Mul,
+    Op,
+    Quantize,
+    Relu,
+    Sub,
+    Tanh,
+)
+from services.compiler.ir.tensor import TensorId
+from services.compiler.schedule.rows import is_row_wise, window
+from services.compiler.schedule.schedule import Region
+
+_PATCHED = (
+    Conv2D, DepthwiseConv2D, AveragePool2D, MaxPool2D, Add, Sub, Mul, Logistic, Tanh, HardSwish, Relu, LeakyRelu,
+    Quantize,
+)  # fmt: skip
+
+Grid = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """Operators [0, stop) over a grid of patches: `regions[patch][op]` is what an operator computes of its output.
+
+    `extents` are the rows and columns of the largest patch of every tensor that nothing outside reads.
+    """
+
+    stop: int
+    grid: Grid
+    regions: tuple[tuple[Region, ...], ...]
+    extents: Mapping[TensorId, tuple[int, int]]
+
+    def extent(self, op: int) -> tuple[int, int]:
+        """Return the most rows and columns that an operator computes for a patch."""
+        return _extent([patch[op] for patch in self.regions])
+
+    def life(self, graph: Graph, tensor: TensorId) -> tuple[int, int]:
+        """Return the first and last operator of a patch that has to do with the tensor."""
+        touched = [n for n, op in enumerate(graph.ops[: self.stop]) if tensor in (*op.inputs, *op.outputs)]
+        return touched[0], touched[-1]
+
+    def computed(self, op: int) -> int:
+        """Return how many pixels an operator computes in all, those of the halo as often as they are."""
+        return sum(
+            (r.row_stop - r.row_start) * (r.col_stop - r.col_start) for r in (patch[op] for patch in self.regions)
+        )
+
+
+def can_patch(graph: Graph, op: Op) -> bool:
+    """Whether the operator can compute any part of an image from a part of its inputs."""
+    return isinstance(op, _PATCHED) and is_row_wise(graph, op)
+
+
+def patches(graph: Graph, stop: int, grid: Grid) -> Patches | None:
+    """Return the stage of the first `stop` operators; None if its output has fewer rows or columns than the grid."""
+    ops = graph.ops[:stop]
+    made = {t for op in ops for t in op.outputs}
+    outside = {t for op in graph.ops[stop:] for t in op.inputs} | set(graph.outputs)
+    read = {t for op in ops for t in op.inputs}
+    whole = {t for t in made if t in outside or t not in read}
+    if any(graph.tensors[t].shape[at + 1] < grid[at] for t in whole for at in (0, 1)):
+        return None
+    regions = tuple(
+        _needed(graph, ops, whole, grid, (row, column)) for row in range(grid[0]) for column in range(grid[1])
+    )
+    parts = {t: [patch[n] for patch in regions] for n, op in enumerate(ops) for t in op.outputs}
+    extents = {t: _extent(found) for t, found in parts.items() if t not in whole}
+    return Patches(stop, grid, regions, extents)
+
+
+def _needed(graph: Graph, ops: tuple[Op, ...], whole: set[TensorId], grid: Grid, at: Grid) -> tuple[Region, ...]:
+    """Return what every operator must compute for one patch of the outputs, from the last operator back."""
+    needed: dict[TensorId, Region] = {}
+    for t in whole:
+        _, height, width, _ = graph.tensors[t].shape
+        needed[t] = Region(*_part(height, grid[0], at[0]), *_part(width, grid[1], at[1]))
+    found: list[Region] = []
+    for op in reversed(ops):
+        (own,) = (needed[t] for t in op.outputs)
+        found.append(own)
+        for t in dict.fromkeys(op.inputs):
+            if not graph.tensors[t].is_constant:
+                rows = window(graph, op, t, 1).needed(own.row_start, own.row_stop)
+                columns = window(graph, op, t, 2).needed(own.col_start, own.col_stop)
+                needed[t] = _joined(Region(*_not_empty(rows), *_not_empty(columns)), needed.get(t))
+    return tuple(reversed(found))
+
+
+def _extent(regions: Sequence[Region]) -> tuple[int, int]:
+    return max(r.row_stop - r.row_start for r in regions), max(r.col_stop - r.col_start for r in regions)
+
+
+def _part(size: int, parts: int, number: int) -> tuple[int, int]:
+    return size * number // parts, size * (number + 1) // parts
+
+
+def _not_empty(span: tuple[int, int]) -> tuple[int, int]:
+    """Windows that see only padding still name a place: a row or column at the image's edge."""
+    low, high = span
+    return (low, high) if low < high else (max(0, low - 1), max(1, low))
+
+
+def _joined(one: Region, other: Region | None) -> Region:
+    if other is None:
+        return one
+    return Region(
+        min(one.row_start, other.row_start),
+        max(one.row_stop, other.row_stop),
+        min(one.col_start, other.col_start),
+        max(one.col_stop, other.col_stop),
+    )

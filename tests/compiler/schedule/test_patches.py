@@ -1,0 +1,107 @@
+"""Patches: regions and halos by hand, and through compiled code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Activation
+from services.compiler.kernels.kernel_set import KernelSet
+from services.compiler.macs import graph_macs
+from services.compiler.options import CompileOptions, Core, Interface
+from services.compiler.planned import Planned, StreamPlanner
+from services.compiler.quant.reference import run_graph
+from services.compiler.schedule.patches import Grid, patches
+from services.compiler.schedule.schedule import Region, StageKind
+from tests.compiler.graph_maker import GraphMaker, random_inputs
+from tests.compiler.host_twin import build_twins
+from tests.compiler.schedule.test_streaming import asked, bottlenecks, compiled
+from tests.cores.packed import PackedBoard
+
+
+def patched(graph: Graph, kernels: KernelSet, stop: int, grid: Grid) -> Planned:
+    found = patches(graph, stop, grid)
+    assert found is not None
+    return StreamPlanner(graph, kernels).plan_patches(found)
+
+
+def two_convolutions() -> Graph:
+    m = GraphMaker(name="two")
+    return m.build(m.conv2d(m.conv2d(m.input(1, 8, 8, 1), 2, (3, 3)), 2, (3, 3)))
+
+
+def test_patch_reaches_as_far_as_its_windows_but_not_beyond_the_image() -> None:
+    found = patches(two_convolutions(), 2, (2, 2))
+    assert found is not None
+    assert found.regions[0] == (Region(0, 5, 0, 5), Region(0, 4, 0, 4))
+    assert found.regions[3] == (Region(3, 8, 3, 8), Region(4, 8, 4, 8))
+
+
+def test_halo_counts_in_macs_as_often_as_it_is_computed() -> None:
+    graph = two_convolutions()
+    planned = patched(graph, KernelSet.PORTABLE, 2, (2, 2))
+    inner = 2 * 9  # per pixel of the first convolution
+    assert planned.macs == graph_macs(graph) + (4 * 5 * 5 - 8 * 8) * inner
+
+
+def test_grid_finer_than_the_output_is_no_grid() -> None:
+    assert patches(two_convolutions(), 2, (9, 1)) is None
+
+
+CASES: dict[str, tuple[int, Grid]] = {
+    "stem": (2, (2, 2)),
+    "through a residual": (6, (3, 2)),
+    "into a residual": (4, (2, 3)),
+    "rows only": (9, (3, 1)),
+    "one pixel each": (9, (3, 3)),
+}
+
+
+def graph_of(seed: int, name: str) -> Graph:
+    """Bottlenecks, then what has other kernels: pools, gates, a table, a product."""
+    if seed % 2:
+        return bottlenecks(seed=seed, name=name)
+    m = GraphMaker(seed=seed, name=name)
+    x = m.conv2d(m.input(1, 13, 11, 2), 5, (3, 3), (1, 1), (2, 1))
+    y = m.pool("average", m.unary("hard_swish", x), (3, 3))
+    x = m.binary("mul", x, y, Activation.RELU)
+    x = m.pool("max", m.depthwise(x, 2, (3, 5)), (2, 2))
+    x = m.conv2d(m.binary("sub", x, m.unary("logistic", x)), 3, (3, 3), (2, 2))
+    return m.build(m.depthwise(x, 1, (3, 3)))
+
+
+def test_patched_code_equals_reference(tmp_path: Path) -> None:
+    graphs = [graph_of(n, f"patched {n}") for n in range(2 * len(CASES))]
+    cases = [case for case in CASES.values() for _ in range(2)]
+    plans = [patched(g, KernelSet.PORTABLE, *case) for g, case in zip(graphs, cases, strict=True)]
+    assert all(planned.kind is StageKind.PATCH for planned in plans)
+    for graph, case, twin in zip(graphs, cases, build_twins([compiled(p) for p in plans], tmp_path), strict=True):
+        inputs = random_inputs(graph, 1)
+        for got, want in zip(twin.run(*inputs), run_graph(graph, inputs), strict=True):
+            np.testing.assert_array_equal(got, want, err_msg=f"{graph.name}: {case}")
+
+
+@pytest.mark.parametrize(
+    ("target", "core", "kernels"),
+    [("nucleo-l4r5zi", Core.CORTEX_M4, KernelSet.THUMB2), ("rp2040", Core.CORTEX_M0PLUS, KernelSet.THUMB1)],
+)
+def test_core_kernels_run_patches(target: str, core: Core, kernels: KernelSet) -> None:
+    graphs = [bottlenecks(seed=n, size=16, name=f"patched on the core {n}") for n in range(len(CASES))]
+    plans = [patched(g, kernels, *case) for g, case in zip(graphs, CASES.values(), strict=True)]
+    options = CompileOptions(target, core, interface=Interface.FLOAT)
+    with PackedBoard([compiled(planned, options) for planned in plans]) as board:
+        for number, (name, graph) in enumerate(zip(CASES, graphs, strict=True)):
+            inputs = random_inputs(graph, 1)
+            for got, want in zip(board.run(number, inputs), run_graph(graph, inputs), strict=True):
+                np.testing.assert_array_equal(got, want, err_msg=name)
+
+
+def test_patches_save_memory_and_cost_macs() -> None:
+    graph = bottlenecks(size=48)
+    whole, found = asked(graph, "per-layer").manifest, asked(graph, "patch").manifest
+    assert (found.schedule, found.memory.arena < whole.memory.arena) == ("patch", True)
+    assert found.macs > whole.macs
+    assert asked(graph, "patch:2x3").manifest.schedule_reason.split(":")[0].endswith("in 2x3 patches")
