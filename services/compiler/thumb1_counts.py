@@ -33,6 +33,7 @@ def thumb1_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[Count]:
         case Add():
             scaled = max(-params.shift for params in (add_params(graph, op).left, add_params(graph, op).right))
             elements = graph.tensors[op.output].elements
+            yield "rows", call.region.rows[1] - call.region.rows[0]
             yield "elements", elements
             yield "shifted elements", elements if scaled > 0 else 0
         case _:

@@ -22,6 +22,7 @@ from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
 from services.compiler.kernels.thumb1 import files
+from services.compiler.kernels.thumb1.add import add_name
 from services.compiler.kernels.thumb1.dot import dot_name
 from services.compiler.kernels.thumb1.gemm import gemm_name
 from services.compiler.kernels.thumb1.pack import (
@@ -176,18 +177,16 @@ def _add_call(graph: Graph, op: Add, operands: Operands) -> KernelCall:
     params = add_params(graph, op)
     multiplier = params.left if swapped else params.right
 
+    shifted, row = multiplier.shift < 0, row_stride(graph, op.output)
+
     def fields() -> Fields:
-        return (
-            ("scaled_multiplier", multiplier.value),
-            ("out_multiplier", params.output.value),
-            ("plain_zero_point", quant_of(graph, plain).zero_point[0]),
-            ("scaled_zero_point", quant_of(graph, scaled).zero_point[0]),
-            ("out_zero_point", output_zero_point(graph, op)),
-            ("scaled_shift", -multiplier.shift),
-            ("out_shift", -params.output.shift),
-            ("row_stride", row_stride(graph, op.output)),
-        )
+        shifts = -multiplier.shift - 1 if shifted else 0, -params.output.shift
+        zero_points = (-quant_of(graph, t).zero_point[0] for t in (plain, scaled))
+        zero = 2 * output_zero_point(graph, op) + 1
+        values = row, *shifts, zero, *zero_points, multiplier.value, params.output.value
+        return ("add", Symbol(add_name(shifted))), ("values", values)
 
     pointers = operands.read(plain), operands.read(scaled), operands.write(op.output)
     region = whole(graph.tensors[op.output])
-    return KernelCall("tf_add_thumb1_s8", "tf_add_thumb1_params", fields, (), pointers, region)
+    sources = (files.add_file(shifted),)
+    return KernelCall("tf_add_thumb1_s8", "tf_add_thumb1_params", fields, (), pointers, region, sources)

@@ -11,8 +11,10 @@ from services.compiler.ir.tensor import DType
 from services.compiler.kernels.thumb1.depthwise import DepthwiseRow, supported
 from services.compiler.kernels.thumb1.gemm import TAP_BYTES
 from services.compiler.kernels.thumb1.pack import exact, padded_depth, splittable
+from services.compiler.kernels.thumb1.requantize import MAX_RIGHT_SHIFT
 from services.compiler.kernels.thumb2.pack import separable
 from services.compiler.quant.channels import channel_arithmetic
+from services.compiler.quant.elementwise import add_params
 from services.compiler.quant.folding import Weighted
 from services.compiler.schedule import thumb2
 from services.compiler.schedule.plane import ChunkedPlane
@@ -58,7 +60,7 @@ def multiplies(graph: Graph, op: FullyConnected) -> bool:
 
 def adds(graph: Graph, op: Add) -> bool:
     """Whether the addition's kernel covers the operator: two equal shapes, 8 bits, a sum that is shifted right."""
-    return thumb2.adds(graph, op)
+    return thumb2.adds(graph, op) and -add_params(graph, op).output.shift <= MAX_RIGHT_SHIFT
 
 
 def depthwise_row(graph: Graph, op: DepthwiseConv2D, *, relu: bool) -> DepthwiseRow:

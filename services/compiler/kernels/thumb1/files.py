@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from services.compiler.kernels.source import KernelSource
+from services.compiler.kernels.thumb1.add import add, add_name
 from services.compiler.kernels.thumb1.depthwise import DepthwiseRow, depthwise
 from services.compiler.kernels.thumb1.dot import dot, dot_name
 from services.compiler.kernels.thumb1.expand import expand
@@ -27,7 +28,7 @@ PARAMS_BYTES = {
     "tf_conv2d_thumb1_params": 52,
     "tf_depthwise_thumb1_params": 64,
     "tf_fully_connected_thumb1_params": 20,
-    "tf_add_thumb1_params": 20,
+    "tf_add_thumb1_params": 36,
 }
 
 
@@ -65,3 +66,9 @@ def dot_file(relu: bool, tail: int) -> KernelSource:
     return KernelSource(
         f"{name}.c", (f"tf_vector {name};",), "One vector times a packed filter.", lambda _: (dot(relu, tail),), HEADER
     )
+
+
+def add_file(shifted: bool) -> KernelSource:
+    """Return the routine of additions."""
+    name = add_name(shifted)
+    return KernelSource(f"{name}.c", (f"tf_add_row {name};",), "Sums of a row.", lambda: (add(shifted),), HEADER)

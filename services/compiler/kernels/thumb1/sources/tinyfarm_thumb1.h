@@ -67,25 +67,15 @@ typedef struct {
 void tf_fully_connected_thumb1_s8(const tf_fully_connected_thumb1_params *p, const tf_region *region,
                                   const int8_t *input, int8_t *output);
 
+/* Sums of one row of elements. */
+typedef void tf_add_row(const int8_t *plain, const int8_t *scaled, int8_t *out, const int32_t *params);
+
 typedef struct {
-    int32_t scaled_multiplier, out_multiplier;
-    int16_t plain_zero_point, scaled_zero_point, out_zero_point;
-    uint8_t scaled_shift, out_shift; /* to the right; out_shift is at least 1 */
-    int32_t row_stride;
+    tf_add_row *add;
+    int32_t values[8]; /* see the routine's comment; the first is the elements of a row */
 } tf_add_thumb1_params;
 /* Region: all columns of some rows; equal shapes, no broadcast. `plain` is the input of the larger scale. */
 void tf_add_thumb1_s8(const tf_add_thumb1_params *p, const tf_region *region, const int8_t *plain,
                       const int8_t *scaled, int8_t *output);
-
-/* floor((x * m + 2^30) / 2^31) from 16-bit halves, for |x| < 2^29 and m in [2^30, 2^31): the sum in the middle is
- * lowered by 2^30, so that it stays in 32 bits whatever the sign of x. */
-static inline int32_t tf_multiply_high(int32_t x, int32_t m)
-{
-    const uint32_t low = (uint32_t)x & 0xffffu, m_low = (uint32_t)m & 0xffffu;
-    const int32_t high = x >> 16, m_high = m >> 16;
-    const uint32_t middle = low * (uint32_t)m_high + (low * m_low >> 16) + (uint32_t)(high * (int32_t)m_low)
-                            + 0x4000u - 0x40000000u;
-    return 2 * high * m_high + ((int32_t)middle >> 15) + 0x8000;
-}
 
 #endif
