@@ -117,7 +117,7 @@ def test_sram_and_constants_equal_the_compilers_to_the_byte(name: str, core: Cor
     )
     assert (found.planned.weights_bytes, found.planned.tables_bytes) == (manifest.weights_bytes, manifest.tables_bytes)
     assert found.macs == manifest.macs
-    quick = estimated(name, Core.CORTEX_M4, kernels).planned.memory.split.arena
+    quick = estimated(name, core, kernels).planned.memory.split.arena
     assert memory.arena <= quick <= memory.arena * 1.03
 
 
