@@ -71,4 +71,4 @@ def dot_file(relu: bool, tail: int) -> KernelSource:
 def add_file(shifted: bool) -> KernelSource:
     """Return the routine of additions."""
     name = add_name(shifted)
-    return KernelSource(f"{name}.c", (f"tf_add_row {name};",), "Sums of a row.", lambda: (add(shifted),), HEADER)
+    return KernelSource(f"{name}.c", (f"tf_add_row {name};",), "Sums of a row.", lambda _: (add(shifted),), HEADER)
