@@ -22,6 +22,7 @@ SHIFTS = {
     *(f"{k} shift {n} {a}" for k, n, a in product(("pointwise", "dense"), (23, 24, 26, 28, 30), ("none", "relu"))),
     *(f"{kind} shift {n}" for kind, n in product(KINDS, (0, "to the left"))),
     "depthwise shift 23",
+    "add 0.1 and 0.07 to 50.0",
     "add out shifted left",
     "add to next to nothing",
     "add to nothing",
