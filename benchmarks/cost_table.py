@@ -436,7 +436,9 @@ def renew_code(subject: Subject, cache: Path) -> None:
 def main() -> None:
     """Make the tables named on the command line, or all; with `--code` first, only the bytes of their functions."""
     only_code = sys.argv[1:2] == ["--code"]
-    subjects = [_subject(name) for name in sys.argv[1 + only_code :]] or [Subject(c, k) for k in Kernels for c in Core]
+    subjects = [_subject(name) for name in sys.argv[1 + only_code :]] or [
+        Subject(c, k) for k in (Kernels.PORTABLE, Kernels.CORE) for c in Core
+    ]
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
         for subject in subjects:

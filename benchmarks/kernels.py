@@ -195,7 +195,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--board", action="append", dest="boards", metavar="NAME")
-    parser.add_argument("--kernels", type=Kernels, default=Kernels.CORE, help="core (default) or portable")
+    parser.add_argument("--kernels", type=Kernels, default=Kernels.CORE, help="core (default), small or portable")
     parser.add_argument("--layers", action="store_true", help="every layer of the models, not their kinds' sums")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """SRAM, flash, instructions, cycles and speed of the tools on real models, beside what other engines need.
 
-    python -m benchmarks.models [--board NAME]... [--kernels core|portable] [--layers] [--json] [MODEL]...
+    python -m benchmarks.models [--board NAME]... [--kernels core|small|portable] [--layers] [--json] [MODEL]...
 
 Without models it takes the folder ../shared/models. One seeded input runs on each board; nothing is cached and no
 service is needed, so the seconds are those of the compiler, the cross compiler and the simulator.
@@ -181,7 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--board", action="append", dest="boards", metavar="NAME")
-    parser.add_argument("--kernels", type=Kernels, default=Kernels.CORE, help="core (default) or portable")
+    parser.add_argument("--kernels", type=Kernels, default=Kernels.CORE, help="core (default), small or portable")
     parser.add_argument("--layers", action="store_true", help="also a table for each model's layers")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     options = parser.parse_args()

@@ -80,7 +80,8 @@ def load_cost_table(core: Core, kernels: KernelSet = KernelSet.PORTABLE) -> Cost
 
 def table_file(core: Core, kernels: KernelSet) -> str:
     """Return the file name of a table."""
-    return f"{core.value}.json" if kernels is KernelSet.PORTABLE else f"{core.value}-{kernels.value}.json"
+    own = KernelSet.THUMB2 if kernels is KernelSet.THUMB2_SMALL else kernels
+    return f"{core.value}.json" if own is KernelSet.PORTABLE else f"{core.value}-{own.value}.json"
 
 
 def code_bytes(planned: Planned, core: Core) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from typing import assert_never
 
 from services.common.errors import InvalidArgumentError
 from services.compiler.kernels.kernel_set import KernelSet
@@ -28,10 +29,11 @@ class Core(Enum):
 
 
 class Kernels(Enum):
-    """Portable C99, or the fastest that there is for the core."""
+    """Portable C99, the fastest that there is for the core, or such with less code."""
 
     PORTABLE = "portable"
     CORE = "core"
+    SMALL = "small"
 
 
 _CORE_KERNELS = {
@@ -80,7 +82,16 @@ class CompileOptions:
 
 def kernel_set(options: CompileOptions) -> KernelSet:
     """Return the kernels that the options come to."""
-    return _CORE_KERNELS[options.core] if options.kernels is Kernels.CORE else KernelSet.PORTABLE
+    match options.kernels:
+        case Kernels.PORTABLE:
+            return KernelSet.PORTABLE
+        case Kernels.CORE:
+            return _CORE_KERNELS[options.core]
+        case Kernels.SMALL:
+            fast = _CORE_KERNELS[options.core]
+            return KernelSet.THUMB2_SMALL if fast is KernelSet.THUMB2 else fast
+        case _:
+            assert_never(options.kernels)
 
 
 def issue_of(core: Core) -> Issue:

@@ -152,7 +152,7 @@ def _placed(graph: Graph, kernels: KernelSet, exact: bool) -> Placed:
                 faster = _least(graph, kernels, per_layer_schedule(graph, kernels, planes), exact)
                 if faster[2].arena_bytes <= plan.arena_bytes:
                     schedule, ranges, plan = faster
-        case KernelSet.THUMB2:
+        case KernelSet.THUMB2 | KernelSet.THUMB2_SMALL:
             if (larger := enlarge_scratch(graph, schedule, ranges, plan)) != schedule:
                 schedule, ranges, plan = _least(graph, kernels, larger, exact)
             schedule, plan = grow_scratch(graph, schedule, ranges, plan, kernels)

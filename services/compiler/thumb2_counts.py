@@ -14,9 +14,9 @@ from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op
 from services.compiler.kernels.source import KernelSource
 from services.compiler.kernels.thumb2.assembly import Routine
-from services.compiler.kernels.thumb2.depthwise import UNPACK_LOOP
+from services.compiler.kernels.thumb2.depthwise import ROW_LOOPS, UNPACK_LOOP
 from services.compiler.kernels.thumb2.encoding import code_bytes
-from services.compiler.kernels.thumb2.gemm import TAIL_STORES
+from services.compiler.kernels.thumb2.gemm import SMALL_STEPS, STEPS, TAIL_STORES
 from services.compiler.kernels.thumb2.issue import Issue
 from services.compiler.kernels.thumb2.pack import padded_depth
 from services.compiler.kernels.thumb2.scheduling import separated
@@ -103,7 +103,8 @@ def _conv_counts(graph: Graph, op: Conv2D, call: KernelCall) -> Iterator[tuple[s
     yield "copied quads", copies * (groups * (depth // 4 + 2) if bits == 8 else _UNPACKING * channels / 4 * depth / 4)
     yield from _either("relu", routine, "pair groups", pairs * groups)
     yield "steps", pairs * groups * (depth // 2)
-    yield "loops", pairs * groups * -(-depth // 16)
+    steps = SMALL_STEPS if routine.endswith(f"_u{SMALL_STEPS}") else STEPS
+    yield "loops", pairs * groups * -(-depth // (2 * steps))
     yield "tails", products * len(tails)
     yield "pair tails", pairs * len(tails)
     yield from _either("relu", routine, "tail outputs", pairs * sum(tails))
@@ -228,11 +229,12 @@ def _chunks(graph: Graph, op: DepthwiseConv2D, chunk_rows: int) -> tuple[bool, M
 def _depthwise_mixes(source: KernelSource, kernel_h: int, out_w: int, gather_w: int) -> tuple[Mix, Mix, Mix]:
     """Return the instructions of a channel before its first row, of an output row, and of a gathered row."""
     channel, loader = source.routines()
+    rows = dict.fromkeys((UNPACK_LOOP, *ROW_LOOPS), kernel_h)
     without_tiles = _executed(channel, {"1": 1, "2": 0})["stored outputs"]
     in_loop = _executed(channel, {"1": 1, "2": 1})["stored outputs"] - without_tiles
     repeats = (out_w - without_tiles) // in_loop if in_loop else 0
-    prologue = _executed(channel, {UNPACK_LOOP: kernel_h, "1": 0})
-    row = _executed(channel, {UNPACK_LOOP: kernel_h, "1": 1, "2": repeats})
+    prologue = _executed(channel, {**rows, "1": 0})
+    row = _executed(channel, {**rows, "1": 1, "2": repeats})
     row.subtract(prologue)
     gathered = _executed(loader, {"1": 1, "2": gather_w // _GATHERED_AT_ONCE})
     return prologue, row, gathered

@@ -29,7 +29,7 @@ TARGETS = {
     Core.CORTEX_M7: "stm32h743",
     Core.CORTEX_M33: "nucleo-u575zi",
 }
-SUBJECTS = [(core, kernels) for kernels in Kernels for core in Core]
+SUBJECTS = [(core, kernels) for kernels in (Kernels.PORTABLE, Kernels.CORE) for core in Core]
 
 
 def inverted_bottlenecks(m: GraphMaker) -> Graph:

@@ -23,7 +23,10 @@ JobName = Annotated[str, typer.Argument(metavar="JOB", help="Id or full name of 
 Schedule = Annotated[str, typer.Option("--schedule", help="auto, per-layer, patch[:HxW] or streaming.")]
 Interface = Annotated[str, typer.Option("--io", help="Types of inputs and outputs in C: int8 (default) or float.")]
 Kernels = Annotated[
-    str, typer.Option("--kernels", help="core (default): the fastest for the target's core; or portable C99.")
+    str,
+    typer.Option(
+        "--kernels", help="core (default): the fastest for the target's core; small: with less code; or portable C99."
+    ),
 ]
 Weights = Annotated[
     str,
@@ -75,12 +78,14 @@ def kernels_of(text: str) -> compile_pb2.Kernels.ValueType:
             return compile_pb2.KERNELS_CORE
         case "portable":
             return compile_pb2.KERNELS_PORTABLE
+        case "small":
+            return compile_pb2.KERNELS_SMALL
     raise InvalidInputError(
-        f"--kernels {text!r} is not one of core, portable",
+        f"--kernels {text!r} is not one of core, small, portable",
         reason="BAD_KERNELS",
         subject="--kernels",
         value=text,
-        allowed="core, portable",
+        allowed="core, small, portable",
     )
 
 

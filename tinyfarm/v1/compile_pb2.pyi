@@ -60,6 +60,8 @@ class _KernelsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kernels.Value
     """Portable C99."""
     KERNELS_CORE: _Kernels.ValueType  # 2
     """Specialised for the target's core."""
+    KERNELS_SMALL: _Kernels.ValueType  # 3
+    """Specialised for the target's core, with less code."""
 
 class Kernels(_Kernels, metaclass=_KernelsEnumTypeWrapper): ...
 
@@ -69,6 +71,8 @@ KERNELS_PORTABLE: Kernels.ValueType  # 1
 """Portable C99."""
 KERNELS_CORE: Kernels.ValueType  # 2
 """Specialised for the target's core."""
+KERNELS_SMALL: Kernels.ValueType  # 3
+"""Specialised for the target's core, with less code."""
 Global___Kernels: _TypeAlias = Kernels  # noqa: Y015
 
 class _WeightType:

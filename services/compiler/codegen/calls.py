@@ -112,6 +112,8 @@ def _own_calls(graph: Graph, op: Op, operands: Operands, kernels: KernelSet) -> 
             return None
         case KernelSet.THUMB2:
             return thumb2_calls(graph, op, operands)
+        case KernelSet.THUMB2_SMALL:
+            return thumb2_calls(graph, op, operands, small=True)
         case KernelSet.THUMB1:
             return thumb1_calls(graph, op, operands)
         case _:

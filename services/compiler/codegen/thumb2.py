@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import (
     ArrayRef,
@@ -21,7 +23,7 @@ from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnecte
 from services.compiler.kernels.thumb2 import files
 from services.compiler.kernels.thumb2.add import add_name
 from services.compiler.kernels.thumb2.dot import dot_entry, dot_name
-from services.compiler.kernels.thumb2.gemm import gemm_entry, gemm_name
+from services.compiler.kernels.thumb2.gemm import SMALL_STEPS, STEPS, gemm_entry, gemm_name
 from services.compiler.kernels.thumb2.pack import (
     channel_bytes,
     pack_depthwise,
@@ -46,25 +48,29 @@ from services.compiler.schedule.thumb2 import (
 )
 
 
-def thumb2_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCall, ...] | None:
-    """Return the calls of an operator, or None where these kernels do not cover it."""
+def thumb2_calls(graph: Graph, op: Op, operands: Operands, *, small: bool = False) -> tuple[KernelCall, ...] | None:
+    """Return the calls of an operator, or None where these kernels do not cover it.
+
+    `small` takes routines of less code: one for outputs with and without a ReLU, loops in the place of repetition.
+    """
     match op:
         case Conv2D() if matrix_depth(graph, op) is not None:
-            return (_conv2d_call(graph, op, operands), *limit_calls(graph, op, operands))
+            return (_conv2d_call(graph, op, operands, small), *limit_calls(graph, op, operands))
         case FullyConnected() if matrix_depth(graph, op) is not None:
-            return (_fully_connected_call(graph, op, operands), *limit_calls(graph, op, operands))
+            return (_fully_connected_call(graph, op, operands, small), *limit_calls(graph, op, operands))
         case DepthwiseConv2D() if depthwise_plan(graph, op) is not None:
-            return (_depthwise_call(graph, op, operands), *limit_calls(graph, op, operands))
+            return (_depthwise_call(graph, op, operands, small), *limit_calls(graph, op, operands))
         case Add() if adds(graph, op):
             return (_add_call(graph, op, operands), *limit_calls(graph, op, operands))
         case _:
             return None
 
 
-def _conv2d_call(graph: Graph, op: Conv2D, operands: Operands) -> KernelCall:
-    array, relu, channels = _packed(graph, op, operands), is_relu(graph, op), output_channels(graph, op)
+def _conv2d_call(graph: Graph, op: Conv2D, operands: Operands, small: bool) -> KernelCall:
+    array, channels, steps = _packed(graph, op, operands), output_channels(graph, op), SMALL_STEPS if small else STEPS
+    relu = not small and is_relu(graph, op)
     depth, bits = padded_depth(matrix_depth(graph, op) or 0), weight_bits(graph, op)
-    routine = gemm_name(relu, channels % 4, bits)
+    routine = gemm_name(relu, channels % 4, bits, steps)
 
     def fields() -> Fields:
         block = pixel_blocks(graph, op, operands.rows()).block(operands.scratch_bytes())
@@ -72,7 +78,7 @@ def _conv2d_call(graph: Graph, op: Conv2D, operands: Operands) -> KernelCall:
         return (
             ("weights", ArrayRef(array)),
             ("gemm", Symbol(routine)),
-            ("shape", _matrix_shape(graph, op, 4 * depth, gemm_entry(depth), stage)),
+            ("shape", _matrix_shape(graph, op, 4 * depth, gemm_entry(depth, steps), stage)),
             ("in_row_stride", row_stride(graph, op.input)),
             ("out_row_stride", row_stride(graph, op.output)),
             ("in_c", graph.tensors[op.input].shape[3]),
@@ -89,12 +95,13 @@ def _conv2d_call(graph: Graph, op: Conv2D, operands: Operands) -> KernelCall:
         (array,),
         (operands.read(op.input), operands.write(op.output), operands.needed_scratch()),
         whole(graph.tensors[op.output]),
-        (files.gemm_file(relu, channels % 4, bits), files.expand_pair_file()),
+        (files.gemm_file(relu, channels % 4, bits, steps), files.expand_pair_file()),
     )
 
 
-def _fully_connected_call(graph: Graph, op: FullyConnected, operands: Operands) -> KernelCall:
-    array, relu, channels = _packed(graph, op, operands), is_relu(graph, op), output_channels(graph, op)
+def _fully_connected_call(graph: Graph, op: FullyConnected, operands: Operands, small: bool) -> KernelCall:
+    array, channels = _packed(graph, op, operands), output_channels(graph, op)
+    relu = not small and is_relu(graph, op)
     features, bits = matrix_depth(graph, op) or 0, weight_bits(graph, op)
     depth = padded_depth(features)
     routine = dot_name(relu, channels % 4, bits)
@@ -119,7 +126,7 @@ def _fully_connected_call(graph: Graph, op: FullyConnected, operands: Operands) 
     )
 
 
-def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands) -> KernelCall:
+def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands, small: bool) -> KernelCall:
     plan = depthwise_plan(graph, op)
     if plan is None:
         raise AssertionError("asked for a plan that does not exist")
@@ -132,7 +139,7 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands) -> Ke
 
     record = channel_bytes(kernel_hw, bits)
     array = ConstArray(operands.label, Section.WEIGHTS, CType.INT8, channels * record, values)
-    shape = plan.shape(graph, op, is_relu(graph, op))
+    shape = replace(plan.shape(graph, op, is_relu(graph, op)), small=small)
     channel, gather, source = files.depthwise_file(shape, plan.gather_w)
 
     def fields() -> Fields:

@@ -15,6 +15,7 @@ _KERNELS = {
     compile_pb2.KERNELS_UNSPECIFIED: Kernels.CORE,
     compile_pb2.KERNELS_PORTABLE: Kernels.PORTABLE,
     compile_pb2.KERNELS_CORE: Kernels.CORE,
+    compile_pb2.KERNELS_SMALL: Kernels.SMALL,
 }
 
 

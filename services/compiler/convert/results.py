@@ -98,8 +98,14 @@ def result_to_proto(compiled: Compiled, target: Target, tool: str) -> compile_pb
 
 
 def kernels_to_proto(kernel_set: str) -> compile_pb2.Kernels.ValueType:
-    """Return whether the C code is portable: on a core without kernels of its own it is, whatever was asked for."""
-    return compile_pb2.KERNELS_PORTABLE if kernel_set == KernelSet.PORTABLE.value else compile_pb2.KERNELS_CORE
+    """Return what the C code holds, whatever was asked for: some cores have one form of their kernels only."""
+    match KernelSet(kernel_set):
+        case KernelSet.PORTABLE:
+            return compile_pb2.KERNELS_PORTABLE
+        case KernelSet.THUMB2_SMALL:
+            return compile_pb2.KERNELS_SMALL
+        case KernelSet.THUMB2 | KernelSet.THUMB1:
+            return compile_pb2.KERNELS_CORE
 
 
 def estimate_to_proto(found: Estimate, target: Target) -> compile_pb2.NetworkEstimate:

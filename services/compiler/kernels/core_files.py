@@ -26,7 +26,7 @@ def core_files(kernels: KernelSet) -> CoreFiles | None:
     match kernels:
         case KernelSet.PORTABLE:
             return None
-        case KernelSet.THUMB2:
+        case KernelSet.THUMB2 | KernelSet.THUMB2_SMALL:
             return CoreFiles(thumb2.HEADER, thumb2.NEEDS, thumb2.PARAMS_BYTES, thumb2.source_text)
         case KernelSet.THUMB1:
             return CoreFiles(thumb1.HEADER, thumb1.NEEDS, thumb1.PARAMS_BYTES, thumb1.source_text)

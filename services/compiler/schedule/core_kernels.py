@@ -11,6 +11,8 @@ from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.thumb1.gemm import TILE_PIXELS
 from services.compiler.schedule import thumb1, thumb2
 
+_THUMB2 = (KernelSet.THUMB2, KernelSet.THUMB2_SMALL)
+
 
 def scratch_sizes(graph: Graph, op: Op, kernels: KernelSet, extent: tuple[int, int] | None = None) -> tuple[int, ...]:
     """Return the sizes of scratch that the operator's kernel can use, upwards: the first is what it needs.
@@ -24,7 +26,7 @@ def scratch_sizes(graph: Graph, op: Op, kernels: KernelSet, extent: tuple[int, i
     match kernels:
         case KernelSet.PORTABLE:
             return ()
-        case KernelSet.THUMB2:
+        case KernelSet.THUMB2 | KernelSet.THUMB2_SMALL:
             return thumb2.scratch_sizes(graph, op, rows)
         case KernelSet.THUMB1:
             return thumb1.scratch_sizes(graph, op, rows)
@@ -52,7 +54,7 @@ def conv_block(graph: Graph, op: Conv2D, kernels: KernelSet) -> ConvBlock | None
     match kernels:
         case KernelSet.PORTABLE:
             return None
-        case KernelSet.THUMB2:
+        case KernelSet.THUMB2 | KernelSet.THUMB2_SMALL:
             if thumb2.matrix_depth(graph, op) is None:
                 return None
             # a block of one pair asks for the most: it begins latest
@@ -65,7 +67,7 @@ def conv_block(graph: Graph, op: Conv2D, kernels: KernelSet) -> ConvBlock | None
 
 def expands_vectors(graph: Graph, op: FullyConnected, kernels: KernelSet) -> bool:
     """Whether a fully connected layer reads a whole vector before it writes an output of it."""
-    return kernels is KernelSet.THUMB2 and thumb2.matrix_depth(graph, op) is not None
+    return kernels in _THUMB2 and thumb2.matrix_depth(graph, op) is not None
 
 
 def chunk_rows(graph: Graph, op: DepthwiseConv2D, kernels: KernelSet, scratch_bytes: int) -> int | None:
@@ -73,7 +75,7 @@ def chunk_rows(graph: Graph, op: DepthwiseConv2D, kernels: KernelSet, scratch_by
     match kernels:
         case KernelSet.PORTABLE:
             return None
-        case KernelSet.THUMB2:
+        case KernelSet.THUMB2 | KernelSet.THUMB2_SMALL:
             plan = thumb2.depthwise_plan(graph, op)
             return None if plan is None else plan.chunk_rows(scratch_bytes)
         case KernelSet.THUMB1:

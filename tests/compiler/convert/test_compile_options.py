@@ -21,6 +21,7 @@ PORTABLE, CORE = compile_pb2.KERNELS_PORTABLE, compile_pb2.KERNELS_CORE
         (compile_pb2.KERNELS_UNSPECIFIED, Kernels.CORE),
         (PORTABLE, Kernels.PORTABLE),
         (CORE, Kernels.CORE),
+        (compile_pb2.KERNELS_SMALL, Kernels.SMALL),
     ],
 )
 def test_kernels_of_a_message(asked: compile_pb2.Kernels.ValueType, kernels: Kernels) -> None:
@@ -34,6 +35,8 @@ def test_kernels_of_a_message(asked: compile_pb2.Kernels.ValueType, kernels: Ker
         ("nucleo-l4r5zi", PORTABLE, PORTABLE),
         ("stm32f746", CORE, CORE),
         ("nucleo-u575zi", CORE, CORE),
+        ("nucleo-u575zi", compile_pb2.KERNELS_SMALL, compile_pb2.KERNELS_SMALL),
+        ("rp2040", compile_pb2.KERNELS_SMALL, CORE),
         ("rp2040", CORE, CORE),
         ("rp2040", compile_pb2.KERNELS_UNSPECIFIED, CORE),
     ],

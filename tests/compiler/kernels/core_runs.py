@@ -30,16 +30,16 @@ REPLACED = {
 GRAPHS = {name: case.graph(number) for number, (name, case) in enumerate(CORE_CASES.items())}
 
 
-def compiled_for(core: Core, name: str) -> Compiled:
+def compiled_for(core: Core, name: str, kernels: Kernels = Kernels.CORE) -> Compiled:
     """Compile a case with the core's own kernels."""
-    options = CompileOptions(TARGETS[core], core, interface=Interface.FLOAT, kernels=Kernels.CORE)
+    options = CompileOptions(TARGETS[core], core, interface=Interface.FLOAT, kernels=kernels)
     return compile_graph(GRAPHS[name], GRAPHS[name], options)
 
 
-def failures(core: Core, names: Sequence[str]) -> list[str]:
+def failures(core: Core, names: Sequence[str], kernels: Kernels = Kernels.CORE) -> list[str]:
     """Return the cases whose outputs differ for bytes of all values or for the ends of int8 only."""
     failed = []
-    with PackedBoard([compiled_for(core, name) for name in names]) as board:
+    with PackedBoard([compiled_for(core, name, kernels) for name in names]) as board:
         for number, name in enumerate(names):
             graph = GRAPHS[name]
             inputs = random_inputs(graph, number)

@@ -29,6 +29,8 @@ _MOST_TILE_LINES = 205
 _PACKED_LOADS = (("ldr", 4), ("ldrh", 2), ("ldrb", 1))
 # the label of the loop over the filter's rows, kernel_h times
 UNPACK_LOOP = "3"
+# and of loops over the rows in a small routine's two tiles, as often
+ROW_LOOPS = ("4", "5")
 
 Pair = tuple[int, int]
 Term = tuple[int, int, tuple[int, ...]]  # output, column, taps
@@ -46,6 +48,7 @@ class DepthwiseShape:
     zero_point: int
     relu: bool
     weight_bits: int = 8
+    small: bool = False
 
     @property
     def row_bytes(self) -> int:
@@ -56,6 +59,11 @@ class DepthwiseShape:
     def resident(self) -> bool:
         """Whether the whole filter stays in registers."""
         return len(self.pairs) * self.kernel_hw[0] <= len(_RESIDENT) and self.kernel_hw[1] <= len(_TAPS_BESIDE)
+
+    @property
+    def rolled(self) -> bool:
+        """Whether the filter's rows are a loop: less code, more instructions."""
+        return self.small and not self.resident and self.kernel_hw[0] > 1
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -76,11 +84,10 @@ class Tile:
     sums: tuple[str, ...]
     filters: tuple[str, ...]
 
-    def lines(self) -> tuple[str, ...]:
+    def lines(self, label: str = ROW_LOOPS[0]) -> tuple[str, ...]:
         """Return the tile's code: sums, step to the next tile, requantization and stores."""
         shape = self.shape
-        code = [line for row in range(shape.kernel_hw[0]) for line in self._row(row)]
-        code.append(f"add r10, r10, #{2 * self.outputs * shape.stride_hw[1]}")
+        code = self._rolled(label) if shape.rolled else self._unrolled()
         pool = [r for r in _POOL if r not in self.sums and not (shape.resident and r in _RESIDENT)]
         multiplier, shift, addend = pool[:3]
         code.append(f"ldrd {multiplier}, {shift}, [sp, #{_MULTIPLIER}]")
@@ -89,6 +96,30 @@ class Tile:
         code += self._requantize(multiplier, shift, addend)
         code += [line for register in self.sums for line in _store(register, shape.channels)]
         return tuple(code)
+
+    def _unrolled(self) -> list[str]:
+        code = [line for row in range(self.shape.kernel_hw[0]) for line in self._row(row)]
+        return [*code, f"add r10, r10, #{2 * self.outputs * self.shape.stride_hw[1]}"]
+
+    def _rolled(self, label: str) -> list[str]:
+        """Return a loop over the filter's rows, whose pairs lie at lr."""
+        shape, row_pairs = self.shape, len(self.shape.pairs)
+        started = set(range(self.outputs))
+        back = shape.kernel_hw[0] * shape.row_bytes - 2 * self.outputs * shape.stride_hw[1]
+        return [
+            f"ldr {self.sums[0]}, [sp, #{_BIAS}]",
+            *(f"mov {other}, {self.sums[0]}" for other in self.sums[1:]),
+            f"add lr, sp, #{_PAIRS}",
+            f"{label}:",
+            *_load_words(self.data, "r10", 0),
+            *self._products(0, started, "lr", 0),
+            f"add r10, r10, #{shape.row_bytes}",
+            f"add lr, lr, #{4 * row_pairs}",
+            f"add {self.data[0]}, sp, #{_PAIRS + 4 * shape.kernel_hw[0] * row_pairs}",
+            f"cmp lr, {self.data[0]}",
+            f"bne {label}b",
+            f"sub r10, r10, #{back}",
+        ]
 
     def _requantize(self, multiplier: str, shift: str, addend: str) -> tuple[str, ...]:
         """Return the requantization; with a ReLU half and zero point, shifted for the channel, ride on SMMLAR."""
@@ -108,13 +139,18 @@ class Tile:
             code.append(f"ldr {self.sums[-1]}, [sp, #{_BIAS}]")
         else:
             started = set(range(self.outputs))
+        return code + self._products(row, started, "sp", _PAIRS + 4 * row * len(self.shape.pairs))
+
+    def _products(self, row: int, started: set[int], base: str, offset: int) -> list[str]:
+        """Return the products of a filter row, whose pairs lie so far behind a base unless they stay in registers."""
+        code: list[str] = []
         terms = self._terms()
         pairs = self.shape.pairs
         for first in range(0, len(pairs), len(self.filters)):
             chunk = pairs[first : first + len(self.filters)]
             registers = self._filters(row, first, len(chunk))
             if not self.shape.resident:
-                code += _load_words(registers, "sp", _PAIRS + 4 * (row * len(pairs) + first))
+                code += _load_words(registers, base, offset + 4 * first)
             for term in [t for t in terms if any(_covers(pair, t[2]) for pair in chunk)]:
                 code.append(self._multiply(term, dict(zip(chunk, registers, strict=True)), started))
                 terms.remove(term)
@@ -158,7 +194,7 @@ def _covers(pair: Pair, taps: tuple[int, ...]) -> bool:
 
 def make_tile(shape: DepthwiseShape, outputs: int) -> Tile | None:
     """Return a tile of so many outputs, or None where the registers do not suffice."""
-    free = [r for r in _POOL if not (shape.resident and r in _RESIDENT)]
+    free = [r for r in _POOL if not (shape.resident and r in _RESIDENT) and not (shape.rolled and r == "lr")]
     words = ((outputs - 1) * shape.stride_hw[1] + shape.kernel_hw[1] + 1) // 2
     spare = len(free) - words - outputs
     needed = 0 if shape.resident else 1
@@ -229,7 +265,7 @@ def _addend(shape: DepthwiseShape) -> tuple[str, ...]:
 
 def _tiles(shape: DepthwiseShape) -> tuple[Tile, int, Tile | None]:
     """Return the tile to repeat, how often, and the tile for what is left: the fewest instructions a row, of those
-    whose code leaves room in an instruction cache of 1 KiB.
+    whose code leaves room in an instruction cache of 1 KiB; in a small routine, the least code.
     """
     choices = []
     for outputs in range(1, min(4, shape.out_w) + 1):
@@ -242,8 +278,9 @@ def _tiles(shape: DepthwiseShape) -> tuple[Tile, int, Tile | None]:
         repeats = shape.out_w // outputs
         loop = 3 * repeats if repeats > 1 else 0
         once = len(last.lines()) if last else 0
-        large = len(tile.lines()) + once > _MOST_TILE_LINES
-        choices.append((large, repeats * len(tile.lines()) + loop + once, outputs, tile, last))
+        size = len(tile.lines()) + once
+        bad = size if shape.small else size > _MOST_TILE_LINES
+        choices.append((bad, repeats * len(tile.lines()) + loop + once, outputs, tile, last))
     _, _, outputs, tile, last = min(choices, key=lambda choice: choice[:3])
     return tile, shape.out_w // outputs, last
 
@@ -262,7 +299,7 @@ def _row_of_tiles(shape: DepthwiseShape, tiles: tuple[Tile, int, Tile | None]) -
             "cmp r10, r0",
             "bne 2b",
         )
-    return (*body, *(last.lines() if last else ()))
+    return (*body, *(last.lines(ROW_LOOPS[1]) if last else ()))
 
 
 def _unpack_filter(shape: DepthwiseShape) -> list[str]:

@@ -11,7 +11,7 @@ from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, depthwise, gather
 from services.compiler.kernels.thumb2.dot import dot, dot_name
 from services.compiler.kernels.thumb2.expand import expand, expand_pair
-from services.compiler.kernels.thumb2.gemm import gemm, gemm_name
+from services.compiler.kernels.thumb2.gemm import STEPS, gemm, gemm_name
 from services.compiler.kernels.thumb2.issue import Issue
 
 HEADER = "tinyfarm_thumb2.h"
@@ -41,14 +41,14 @@ def source_text(file: str) -> str:
     return (_FOLDER / file).read_text(encoding="utf-8")
 
 
-def gemm_file(relu: bool, tail: int, bits: int) -> KernelSource:
+def gemm_file(relu: bool, tail: int, bits: int, steps: int = STEPS) -> KernelSource:
     """Return the matrix routine for pairs of pixels."""
-    name = gemm_name(relu, tail, bits)
+    name = gemm_name(relu, tail, bits, steps)
     return KernelSource(
         f"{name}.c",
         (f"tf_gemm {name};",),
         "Two pixels times four packed channels.",
-        lambda issue: (gemm(relu, tail, bits, issue),),
+        lambda issue: (gemm(relu, tail, bits, issue, steps),),
     )
 
 
@@ -76,7 +76,7 @@ def expand_file() -> KernelSource:
 def depthwise_file(shape: DepthwiseShape, gather_w: int) -> tuple[str, str, KernelSource]:
     """Return the names of the channel and the gather routine of a depthwise shape, and their file."""
     (kernel_h, kernel_w), (stride_h, stride_w) = shape.kernel_hw, shape.stride_hw
-    marks = f"{'_relu' if shape.relu else ''}{'_s4' if shape.weight_bits == 4 else ''}"
+    marks = f"{'_relu' if shape.relu else ''}{'_s4' if shape.weight_bits == 4 else ''}{'_small' if shape.small else ''}"
     tag = (
         f"{kernel_h}x{kernel_w}_s{stride_h}x{stride_w}_w{shape.out_w}_c{shape.channels}_p{shape.plane_w}"
         f"_g{gather_w}_z{shape.zero_point + 128}{marks}"

@@ -19,7 +19,7 @@ from services.compiler.kernels.thumb2.requantize import Requantize
 from services.compiler.kernels.thumb2.staging import copy_group, unpack_group
 
 # steps (of 2 k each) in the unrolled loop: 384 bytes
-STEPS = 8
+STEPS, SMALL_STEPS = 8, 2
 STEP_BYTES = 48
 # the stack frame: the group's outputs of the first pair, the pair's outputs, next x and the end of all x, the start
 # of x, the group's start and the end of its weights, the entry into the loop, the end of the first outputs, the
@@ -57,24 +57,24 @@ _TAIL_STEP = (
 )
 
 
-def gemm_name(relu: bool, tail: int, bits: int) -> str:
+def gemm_name(relu: bool, tail: int, bits: int, steps: int = STEPS) -> str:
     """Return the routine's C name; `tail` is the number of output channels modulo 4, `bits` those of a weight."""
-    return f"tf_gemm{'_relu' if relu else ''}_t{tail}_s{bits}"
+    return f"tf_gemm{'_relu' if relu else ''}_t{tail}_s{bits}{'' if steps == STEPS else f'_u{steps}'}"
 
 
-def gemm_entry(depth: int) -> int:
+def gemm_entry(depth: int, steps: int = STEPS) -> int:
     """Return the byte offset into the unrolled loop at which `depth` (a multiple of 4) values are started."""
-    return (-(depth // 2) % STEPS) * STEP_BYTES
+    return (-(depth // 2) % steps) * STEP_BYTES
 
 
-def gemm(relu: bool, tail: int, bits: int = 8, issue: Issue = Issue.SINGLE) -> Routine:
+def gemm(relu: bool, tail: int, bits: int = 8, issue: Issue = Issue.SINGLE, steps: int = STEPS) -> Routine:
     """Return `name(x, weights, out0, out1, shape, pairs)`; x [pairs][depth/2][2 pixels][2] int16.
 
     Outputs are [channels] int8 at out0 and out1, then at the same two advanced by shape's `out_step` for every
     further pair. `pairs` is at least 1. Where shape's `stage` is not 0, several pairs use a copy of each group, that
-    many bytes behind the start of x. Weights of four bits always need the stage.
+    many bytes behind the start of x. Weights of four bits always need the stage. `steps` are unrolled.
     """
-    name = gemm_name(relu, tail, bits)
+    name = gemm_name(relu, tail, bits, steps)
     requantize = Requantize(relu)
     prototype = (
         f"void {name}(const int16_t *x, const uint32_t *weights, int8_t *out0, int8_t *out1, "
@@ -90,7 +90,7 @@ def gemm(relu: bool, tail: int, bits: int = 8, issue: Issue = Issue.SINGLE) -> R
         f"str r0, [sp, #{_X_START}]",
         "mla r9, r9, r4, r0",
         f"str r9, [sp, #{_X_END}]",
-        *(entry_lines(STEPS) if issue is Issue.DUAL else ()),
+        *(entry_lines(steps) if issue is Issue.DUAL else ()),
         "adr r7, 3f",
         "add r5, r5, r7",
         "orr r5, r5, #1",
@@ -107,7 +107,7 @@ def gemm(relu: bool, tail: int, bits: int = 8, issue: Issue = Issue.SINGLE) -> R
         "mov r9, r5",
         "mov r10, r6",
         "mov r11, r7",
-        *_steps(issue),
+        *_steps(issue, steps),
         f"str r12, [sp, #{_X}]",
         *(line for low, high in ((4, 5), (6, 7), (8, 9), (10, 11)) for line in _split(low, high)),
         *_stores(requantize, 4),
@@ -122,15 +122,15 @@ def gemm(relu: bool, tail: int, bits: int = 8, issue: Issue = Issue.SINGLE) -> R
     return Routine(name, prototype, body, _FRAME, disjoint=True)
 
 
-def _steps(issue: Issue) -> tuple[str, ...]:
+def _steps(issue: Issue, steps: int) -> tuple[str, ...]:
     """Return the loop over the depth, entered where the steps left are as many as it asks for."""
     if issue is Issue.DUAL:
-        return loop_lines("3", STEPS, _ENTRY, _WEIGHTS_END)
+        return loop_lines("3", steps, _ENTRY, _WEIGHTS_END)
     return (
         f"ldr pc, [sp, #{_ENTRY}]",
         ".balign 4",
         "3:",
-        *(_STEP * STEPS),
+        *(_STEP * steps),
         f"ldr r0, [sp, #{_WEIGHTS_END}]",
         "cmp lr, r0",
         "bne 3b",

@@ -15,6 +15,7 @@ from services.compiler.kernels.source import KernelSource
 from services.compiler.kernels.thumb2 import files
 from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, plane_width, supported
 from services.compiler.kernels.thumb2.encoding import code_bytes
+from services.compiler.kernels.thumb2.gemm import SMALL_STEPS
 from services.compiler.kernels.thumb2.issue import Issue
 
 
@@ -25,7 +26,8 @@ def depthwise_sources() -> dict[str, KernelSource]:
     for kernel, stride, out_w, channels, relu in cases:
         width = plane_width(out_w, kernel[1], stride[1])
         bits = 4 if out_w == 2 else 8
-        shape = DepthwiseShape(kernel, stride, out_w, channels, width, -128 if relu else 5, relu, bits)
+        zero_point, small = -128 if relu else 5, channels == 48
+        shape = DepthwiseShape(kernel, stride, out_w, channels, width, zero_point, relu, bits, small)
         if supported(shape):
             source = files.depthwise_file(shape, max(1, width - 3))[2]
             found[source.file] = source
@@ -39,7 +41,8 @@ def test_sizes_of_routines_are_those_of_the_assembler(issue: Issue, tmp_path: Pa
     if issue is Issue.DUAL:  # the same generators: a part of them will do
         sources = dict(list(sources.items())[::20])
     for relu, tail, bits in product((False, True), range(4), (4, 8)):
-        sources |= {s.file: s for s in (files.gemm_file(relu, tail, bits), files.dot_file(relu, tail, bits))}
+        made = files.gemm_file(relu, tail, bits), files.gemm_file(relu, tail, bits, SMALL_STEPS)
+        sources |= {s.file: s for s in (*made, files.dot_file(relu, tail, bits))}
     fixed = (files.expand_file(), files.expand_pair_file(), files.add_file(False), files.add_file(True))
     sources |= {source.file: source for source in fixed}
     (tmp_path / KERNEL_HEADER).write_text(kernel_text(KERNEL_HEADER))

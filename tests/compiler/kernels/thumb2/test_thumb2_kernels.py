@@ -7,9 +7,11 @@ import os
 import numpy as np
 import pytest
 
-from services.compiler.options import Core
+from services.compiler.estimate import estimate
+from services.compiler.ir.ops import Activation
+from services.compiler.options import CompileOptions, Core, Kernels
 from services.compiler.quant.reference import run_graph
-from tests.compiler.graph_maker import random_inputs
+from tests.compiler.graph_maker import GraphMaker, random_inputs
 from tests.compiler.kernels.core_runs import GRAPHS, failures, left_to_portable
 from tests.compiler.kernels.thumb2.core_cases import CORE_CASES
 
@@ -28,6 +30,25 @@ def test_core_kernels_equal_reference(first: int) -> None:
 def test_other_cores_equal_reference(core: Core, part: int) -> None:
     """A part of the cases, all of them in `make fuzz`: the cores run the same instructions."""
     assert failures(core, list(GRAPHS)[part::EVERY]) == []
+
+
+@pytest.mark.parametrize("part", range(1 if EXAMPLES == 1 else EVERY))
+def test_small_kernels_equal_reference(part: int) -> None:
+    """A part of the cases, all of them in `make fuzz`."""
+    assert failures(Core.CORTEX_M4, list(GRAPHS)[part::EVERY], Kernels.SMALL) == []
+
+
+def test_small_kernels_are_smaller_and_need_more_instructions() -> None:
+    m = GraphMaker(name="both")
+    x = m.conv2d(m.input(1, 12, 12, 8), 16, (1, 1), activation=Activation.RELU)
+    graph = m.build(m.conv2d(m.depthwise(x, kernel=(5, 5)), 8, (1, 1)))
+    fast, small = (
+        estimate(graph, CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4, kernels=kernels))
+        for kernels in (Kernels.CORE, Kernels.SMALL)
+    )
+    assert small.code_bytes < 0.9 * fast.code_bytes
+    assert fast.instructions < small.instructions < 1.5 * fast.instructions
+    assert small.planned.plan.arena_bytes == fast.planned.plan.arena_bytes
 
 
 def test_covered_operators_do_without_portable_kernels() -> None:
