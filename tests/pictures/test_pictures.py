@@ -30,14 +30,15 @@ from tinyfarm.pictures.svg import byte_ticks, count_text, shortened, size_text, 
 NASTY = '</title><script>alert("x")</script>\x00&'
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
+SCHEDULES = {"streamed": "streaming", "in patches": "patch:2x2"}
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--hide-scrollbars", "--window-size=1100,2200",
 )  # fmt: skip
 
 
-def facts(graph: Graph) -> Facts:
-    options = CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4, kernels=Kernels.PORTABLE)
+def facts(graph: Graph, schedule: str = "per-layer") -> Facts:
+    options = CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4, schedule, kernels=Kernels.PORTABLE)
     return facts_of(json.loads(compile_graph(graph, graph, options).manifest.to_json()))
 
 
@@ -56,6 +57,8 @@ def vectors() -> Graph:
 NETWORKS = {
     "mcunet-like": lambda: plan_graph(mcunet_like(64), "mcunet_like"),
     "deep": lambda: plan_graph(bottlenecks(16, [Bottleneck(3, 4, 16)] * 30, 32, 10), "deep"),
+    "streamed": lambda: plan_graph(bottlenecks(8, [Bottleneck(3, 3, 8)] * 3, 32, 10), "streamed"),
+    "in patches": lambda: plan_graph(bottlenecks(8, [Bottleneck(3, 3, 8)] * 3, 32, 10), "patches"),
     "branching": branching,
     "vectors": vectors,
     "one layer": lambda: (m := GraphMaker(name="one")).build(m.conv2d(m.input(1, 5, 5, 1), 2)),
@@ -64,7 +67,7 @@ NETWORKS = {
 
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, Facts]:
-    return {name: facts(make()) for name, make in NETWORKS.items()}
+    return {name: facts(make(), SCHEDULES.get(name, "per-layer")) for name, make in NETWORKS.items()}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -115,13 +118,21 @@ def test_patch_stage_ends_where_memory_falls_below_half_of_the_peak(drawn):
     network = drawn["mcunet-like"]
     end = patch_stage_end(network)
     assert end is not None
-    peak = max(layer.live_bytes for layer in network.layers)
-    assert 2 * network.layers[end].live_bytes > peak
-    assert all(2 * layer.live_bytes <= peak for layer in network.layers[end + 1 :])
+    bytes_ = [network.tensor_bytes(i) for i in range(len(network.layers))]
+    assert 2 * bytes_[end] > max(bytes_)
+    assert all(2 * count <= max(bytes_) for count in bytes_[end + 1 :])
     streamed = tuple(
         replace(layer, stage="streaming" if i < 9 else layer.stage) for i, layer in enumerate(network.layers)
     )
     assert patch_stage_end(replace(network, layers=streamed)) == 8
+
+
+def test_stages_are_told_below_the_layers(drawn):
+    for name, word in (("streamed", "streaming"), ("in patches", "patch")):
+        texts = [t.text for t in ElementTree.fromstring(network_pictures(drawn[name])[0][1]).iter("text")]
+        assert word in texts and "schedule" in texts, name
+    plain = [t.text for t in ElementTree.fromstring(network_pictures(drawn["deep"])[0][1]).iter("text")]
+    assert "schedule" not in plain
 
 
 def test_networks_without_an_image_have_no_receptive_fields(drawn):

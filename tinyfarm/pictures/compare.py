@@ -27,6 +27,7 @@ def comparison_picture(networks: Sequence[Facts]) -> str:
         for row, size in enumerate(sizes):
             y, width = _TOP + _ROW * row, (_PANEL - _VALUE) * size / largest
             svg.rect(left, y + 4, max(1.5, width), _ROW - 14, color, tip=f"{networks[row].name}: {size:,} bytes")
-            less = "" if size == largest else f"  ({largest / max(1, size):.1f}× less)"
+            ratio = largest / max(1, size)
+            less = f"  ({ratio:.1f}× less)" if ratio >= 1.05 else ""
             svg.text(left + width + 8, y + 18, size_text(size) + less)
     return svg.markup()

@@ -91,6 +91,10 @@ class Facts:
                 owned[covering[0]] += high - low
         return tuple((alive[i], count) for i, count in owned.items())
 
+    def tensor_bytes(self, layer: int) -> int:
+        """Bytes in use at a layer beside scratch, which grows into what room there is."""
+        return sum(count for buffer, count in self.own_bytes(layer) if buffer.kind != "scratch")
+
 
 def facts_of(manifest: Mapping[str, Any]) -> Facts:
     """Return what a manifest says. Raises KeyError or TypeError where it is no manifest of this schema."""

@@ -56,6 +56,30 @@ class Frame:
             )
             if len(name) * _CHARACTER < width - 4:
                 svg.text(left + width / 2, self.bottom + 33, name, anchor="middle", size=11)
+        if in_stages(facts):
+            self._draw_stages(svg, facts)
+
+    def _draw_stages(self, svg: Svg, facts: Facts) -> None:
+        svg.text(LEFT - 8, self.bottom + 53, "schedule", anchor="end", fill=MUTED, size=11)
+        start = 0
+        for stage, members in groupby(facts.layers, key=lambda layer: layer.stage):
+            stop = start + len(list(members))
+            left, width = self.x(start), (stop - start) * self.column
+            color = "#f1f3f5" if stage == "per-layer" else "#fde3d3"
+            svg.rect(left + 1, self.bottom + 40, width - 2, _STRIP, color, tip=f"layers {start} to {stop - 1}: {stage}")
+            if len(stage) * _CHARACTER < width - 4:
+                svg.text(left + width / 2, self.bottom + 53, stage, anchor="middle", size=11)
+            start = stop
+
+
+def in_stages(facts: Facts) -> bool:
+    """Whether some layers run in patches or rows, which is then told below the layers."""
+    return any(layer.stage != "per-layer" for layer in facts.layers)
+
+
+def foot(facts: Facts) -> float:
+    """Return the pixels below a plot that the layers' rows take."""
+    return 64.0 if in_stages(facts) else 44.0
 
 
 def image_runs(layers: Sequence[Layer]) -> list[tuple[int, int, str]]:

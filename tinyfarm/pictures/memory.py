@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinyfarm.pictures.facts import Buffer, Facts
-from tinyfarm.pictures.frame import RIGHT, WIDTH, Frame, layer_text
+from tinyfarm.pictures.frame import RIGHT, WIDTH, Frame, foot, layer_text
 from tinyfarm.pictures.svg import (
     ACCENT,
     COLORS,
@@ -18,12 +18,12 @@ from tinyfarm.pictures.svg import (
 )
 
 _KINDS = (("input", "input"), ("activation", "activations"), ("line_buffer", "line buffers"), ("scratch", "scratch"))
-_TOP, _PLOT, _FOOT = 46.0, 230.0, 44.0
+_TOP, _PLOT = 46.0, 230.0
 
 
 def memory_picture(facts: Facts) -> str:
     """Return stacked bars: the bytes of every live buffer while each layer runs, in the order of the arena's kinds."""
-    svg = Svg(WIDTH, _TOP + _PLOT + _FOOT, f"Memory of {facts.name} over time")
+    svg = Svg(WIDTH, _TOP + _PLOT + foot(facts), f"Memory of {facts.name} over time")
     frame = Frame(len(facts.layers), _TOP, _TOP + _PLOT, 1.06 * max(1, facts.arena_bytes))
     frame.draw(svg, byte_ticks(facts.arena_bytes), size_text, "bytes in use")
     colors = _colors(facts)
@@ -42,10 +42,11 @@ def memory_picture(facts: Facts) -> str:
 
 def arena_picture(facts: Facts) -> str:
     """Return the map of the arena: every buffer from its first to its last layer, at its bytes."""
-    svg = Svg(WIDTH, _TOP + _PLOT + _FOOT, f"Arena of {facts.name}")
+    svg = Svg(WIDTH, _TOP + _PLOT + foot(facts), f"Arena of {facts.name}")
     frame = Frame(len(facts.layers), _TOP, _TOP + _PLOT, 1.06 * max(1, facts.arena_bytes))
     frame.draw(svg, byte_ticks(facts.arena_bytes), size_text, "offset in the arena")
     colors = _colors(facts)
+    named: list[_Box] = []
     for buffer in sorted(facts.buffers, key=lambda b: b.first):
         x, width = frame.x(buffer.first) + 0.5, (buffer.last - buffer.first + 1) * frame.column - 1
         y, height = frame.y(buffer.end_bytes), frame.y(buffer.offset_bytes) - frame.y(buffer.end_bytes)
@@ -54,12 +55,21 @@ def arena_picture(facts: Facts) -> str:
             f"layers {buffer.first} to {buffer.last}"
         )
         svg.rect(x, y, width, height, colors[buffer], tip=tip, opacity=0.72, stroke="#ffffff")
-        if height >= 15 and width >= 100:
+        label = (x, y + height / 2 - 8, x + width, y + height / 2 + 8)
+        if height >= 15 and width >= 100 and not any(_meet(label, other) for other in named):
+            named.append(label)
             svg.text(x + 5, y + height / 2 + 4, shortened(buffer.name, int((width - 8) / 6.4)), size=11)
     _mark_arena(svg, frame, facts)
     frame.draw_layers(svg, facts)
     legend(svg, 72, 16, _legend(facts))
     return svg.markup()
+
+
+_Box = tuple[float, float, float, float]
+
+
+def _meet(a: _Box, b: _Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _mark_arena(svg: Svg, frame: Frame, facts: Facts) -> None:

@@ -29,13 +29,12 @@ def sight_picture(facts: Facts) -> str | None:
 
 
 def patch_stage_end(facts: Facts) -> int | None:
-    """Return the last layer of the first stage that runs in patches or rows; where none does, the last layer whose
-    memory is above half of the peak: up to there patches would help. None where that is no image.
+    """Return the last layer of the first stage that runs in patches or rows; where none does, the last layer with
+    more than half of the most bytes of tensors: up to there patches would help. None where that is no image.
     """
     parts = [i for i, layer in enumerate(facts.layers) if layer.stage in ("patch", "streaming")]
-    large = [
-        i for i, layer in enumerate(facts.layers) if 2 * layer.live_bytes > max(a.live_bytes for a in facts.layers)
-    ]
+    tensors = [facts.tensor_bytes(i) for i in range(len(facts.layers))]
+    large = [i for i, count in enumerate(tensors) if 2 * count > max(tensors)]
     images = [i for i in (parts or large) if facts.layers[i].image_hw and facts.layers[i].receptive_field_hw]
     return max(images, default=None)
 

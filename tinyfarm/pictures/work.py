@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinyfarm.pictures.facts import Facts
-from tinyfarm.pictures.frame import WIDTH, Frame, image_runs, layer_text
+from tinyfarm.pictures.frame import WIDTH, Frame, foot, image_runs, layer_text
 from tinyfarm.pictures.svg import MUTED, Svg, count_text, legend, ticks
 
 _OPERATORS = {
@@ -12,12 +12,12 @@ _OPERATORS = {
     "FullyConnected": ("#009e73", "fully connected"),
     "RnnPool": ("#cc79a7", "RNNPool"),
 }
-_TOP, _PLOT, _FOOT, _CHARACTER = 58.0, 180.0, 44.0, 6.2
+_TOP, _PLOT, _CHARACTER = 58.0, 180.0, 6.2
 
 
 def work_picture(facts: Facts) -> str:
     """Return bars of multiply-accumulates by layer."""
-    svg = Svg(WIDTH, _TOP + _PLOT + _FOOT, f"Multiply-accumulates of {facts.name} by layer")
+    svg = Svg(WIDTH, _TOP + _PLOT + foot(facts), f"Multiply-accumulates of {facts.name} by layer")
     most = max((layer.macs for layer in facts.layers), default=0)
     frame = Frame(len(facts.layers), _TOP, _TOP + _PLOT, 1.04 * max(1, most))
     frame.draw(svg, ticks(most), count_text, "MACs")
