@@ -153,6 +153,39 @@ def random_int4_layers(seed: int) -> Graph:
     return m.build(*outputs)
 
 
+def random_int16_layers(seed: int) -> Graph:
+    """Return a network of independent layers on int16 activations, of every kind that has a kernel for them."""
+    m = GraphMaker(seed=seed, name=f"int16_layers_{seed}", activations=DType.INT16)
+    pick = lambda *values: values[int(m.random.integers(len(values)))]  # noqa: E731
+    h, w, c = int(m.random.integers(5, 15)), int(m.random.integers(5, 15)), pick(1, 3, 4, 8, 13, 16, 24)
+    x = m.input(1, h, w, c)
+    narrow = m.quantize(x, DType.INT8)
+    outputs = [
+        m.conv2d(x, int(m.random.integers(1, 33)), (1, 1)),
+        m.conv2d(x, int(m.random.integers(1, 25)), (3, 3), pick((1, 1), (2, 2))),
+        m.conv2d(x, int(m.random.integers(1, 12)), pick((5, 5), (1, 7), (4, 3))),
+        m.conv2d(x, 4, (3, 3), dilation=(2, 2)),
+        m.depthwise(x, kernel=(3, 3), stride=pick((1, 1), (2, 2))),
+        m.depthwise(x, kernel=pick((5, 5), (7, 7), (1, 5)), stride=pick((1, 1), (2, 2))),
+        m.depthwise(x, pick(2, 4), kernel=pick((3, 3), (5, 3))),
+        m.dense(m.reshape(x, 1, h * w * c), int(m.random.integers(1, 20))),
+        m.dense(m.reshape(x, h * w, c), int(m.random.integers(1, 9)), per_channel=True),
+        m.binary(pick("add", "sub"), x, x),
+        m.binary("mul", x, m.mean(x, (1, 2))),
+        m.binary("mul", x, x),
+        m.pool("average", x, pick((2, 2), (3, 3), (h, w)), pick((1, 1), (2, 2))),
+        m.pool("max", x, pick((2, 2), (3, 3), (4, 2)), pick((1, 1), (2, 2))),
+        m.mean(x, pick((1,), (3,), (1, 2, 3))),
+        m.unary("softmax", m.dense(m.reshape(x, 1, h * w * c), int(m.random.integers(2, 40)))),
+        m.unary(pick("logistic", "tanh"), x),
+        m.unary("relu", x),
+        m.quantize(narrow, DType.INT16),
+        m.dequantize(x),
+        m.quantize(m.dequantize(x), DType.INT16),
+    ]
+    return m.build(*outputs)
+
+
 def random_core_layers(seed: int) -> Graph:
     """Return a network of independent layers of the kinds that cores have kernels of their own for."""
     m = GraphMaker(seed=seed, name=f"core_layers_{seed}")
@@ -244,6 +277,30 @@ def kernel_networks() -> Iterator[tuple[str, Graph]]:
     for kernel, make in makers.items():
         m = GraphMaker(name="probe")
         yield kernel, m.build(make(m))
+    yield from _int16_networks()
+
+
+def _int16_networks() -> Iterator[tuple[str, Graph]]:
+    makers: dict[str, Callable[[GraphMaker], int]] = {
+        "tf_conv2d_s16": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4),
+        "tf_depthwise_conv2d_s16": lambda m: m.depthwise(m.input(1, 6, 6, 4)),
+        "tf_fully_connected_s16": lambda m: m.dense(m.input(1, 8), 4),
+        "tf_add_s16": lambda m: m.binary("add", m.input(1, 4), m.input(1, 4)),
+        "tf_mul_s16": lambda m: m.binary("mul", m.input(1, 4), m.input(1, 4)),
+        "tf_average_pool2d_s16": lambda m: m.pool("average", m.input(1, 4, 4, 2), (2, 2)),
+        "tf_max_pool2d_s16": lambda m: m.pool("max", m.input(1, 4, 4, 2), (2, 2)),
+        "tf_mean_s16": lambda m: m.mean(m.input(1, 4, 4, 2), (1, 2)),
+        "tf_softmax_s16": lambda m: m.unary("softmax", m.input(1, 4)),
+        "tf_sigmoid_s16": lambda m: m.unary("logistic", m.input(1, 4)),
+        "tf_rescale_s16": lambda m: m.unary("relu", m.input(1, 4)),
+        "tf_rescale_s16_s8": lambda m: m.quantize(m.input(1, 4), DType.INT8),
+        "tf_rescale_s8_s16": lambda m: m.quantize(m.input(1, 4, dtype=DType.INT8), DType.INT16),
+        "tf_quantize_f32_s16": lambda m: m.quantize(m.input(1, 4, dtype=DType.FLOAT32), DType.INT16),
+        "tf_dequantize_s16_f32": lambda m: m.dequantize(m.input(1, 4)),
+    }
+    for kernel, make in makers.items():
+        m = GraphMaker(name="probe", activations=DType.INT16)
+        yield kernel, m.build(make(m))
 
 
 def run(graph: Graph, subject: Subject, cache: Path) -> Measured:
@@ -317,7 +374,7 @@ def code_table(subject: Subject, cache: Path) -> tuple[dict[str, int], dict[str,
 STATIC = frozenset(
     ("inside", "border", "row", "run", "sum", "dot", "clipped", "channel", "fill_row", "fill_plane", "taps", "taps3x3",
      "vector", "mul_q31", "one_over_one_plus", "round_half_away", "dot2", "leading_zeros", "fill", "load_rows",
-     "run_whole", "run_pixels", "border_row", "window", "expand_windows", "copy_run", "gather", "turn_of",
+     "run_whole", "run_pixels", "border_row", "pixel", "window", "expand_windows", "copy_run", "gather", "turn_of",
      "step", "expand_taps", "move_down")
 )  # fmt: skip
 
@@ -377,7 +434,7 @@ def seeded(subject: Subject, cache: Path, *, held_out: bool) -> list[Measured]:
     """Return seeded networks that ran: those to fit, or those to tell the error by."""
     portable = subject.kernel_set is KernelSet.PORTABLE
     training, others = (TRAINING, HELD_OUT) if portable else (CORE_TRAINING, CORE_HELD_OUT)
-    makers = (random_layers, random_int4_layers) if portable else (random_core_layers,)
+    makers = (random_layers, random_int4_layers, random_int16_layers) if portable else (random_core_layers,)
     seeds = others if held_out else training
     graphs = [*(make(seed) for seed in seeds for make in makers), *map(depthwise_chain, seeds[:2])]
     return [run(graph, subject, cache) for graph in graphs]

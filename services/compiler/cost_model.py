@@ -19,14 +19,23 @@ from services.compiler.codegen.program import ArenaRef, KernelCall, Layer, Progr
 from services.compiler.codegen.shapes import nhwc
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
+    Add,
     AveragePool2D,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    Maximum,
     MaxPool2D,
     Mean,
+    Minimum,
+    Mul,
     Op,
+    PRelu,
+    ResizeBilinear,
+    ResizeNearestNeighbor,
     RnnPool,
+    Softmax,
+    Sub,
     Sum,
 )
 from services.compiler.ir.tensor import Tensor
@@ -39,7 +48,6 @@ from services.compiler.schedule.rows import window
 from services.compiler.thumb1_counts import thumb1_counts
 from services.compiler.thumb2_counts import source_bytes, thumb2_counts
 
-_BROADCASTING = ("tf_add_s8", "tf_mul_s8", "tf_extremum_s8", "tf_prelu_s8")
 _FOLDER = Path(__file__).parent / "cost_tables"
 
 Counts = dict[str, float]
@@ -255,7 +263,7 @@ def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> It
     _, kernel_h, kernel_w, _ = graph.tensors[op.weights].shape
     _, out_h, out_w, out_c = graph.tensors[op.output].shape
     outputs = out_h * out_w * out_c
-    if call.function in ("tf_depthwise_conv2d_s8", "tf_depthwise_conv2d_s4"):
+    if call.function in ("tf_depthwise_conv2d_s8", "tf_depthwise_conv2d_s4", "tf_depthwise_conv2d_s16"):
         inside, border = _inside_and_border(graph, op)
         for name, pixels in (("", inside), ("border ", border)):
             yield f"{name}pixels", pixels
@@ -329,8 +337,9 @@ def _movement_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[s
     tensor = graph.tensors[op.output]
     n, h, w, c = nhwc(tensor.shape)
     yield "rows", n * h
-    if call.function in (*_BROADCASTING, "tf_resize_nearest_s8", "tf_resize_bilinear_s8", "tf_softmax_s8"):
+    broadcasting = isinstance(op, Add | Sub | Mul | Maximum | Minimum | PRelu)
+    if broadcasting or isinstance(op, ResizeNearestNeighbor | ResizeBilinear | Softmax):
         same = len({graph.tensors[t].shape for t in (*op.inputs, op.output)}) == 1
-        folded = same and call.function in _BROADCASTING
+        folded = same and broadcasting
         yield "runs", n * h * (1 if folded else w)
     yield "elements", tensor.elements

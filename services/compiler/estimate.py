@@ -27,6 +27,7 @@ _SCALE = 1 / 64
 _RELU_ZERO_POINT = -128
 _FUSING = (ops.Conv2D, ops.DepthwiseConv2D, ops.FullyConnected, ops.Add)
 # TFLite fixes the output scale and zero point of these.
+_FIXED_INT16 = 1 / 32768
 _FIXED = {
     ops.Softmax: (1 / 256, -128),
     ops.Logistic: (1 / 256, -128),
@@ -93,12 +94,16 @@ def with_quantization(network: Graph) -> Graph:
     """Return the graph with stand-in scales where a tensor has none: one a tensor, one a channel for weights."""
     axes = {op.weights: weight_channel_axis(op) for op in network.ops if isinstance(op, ops.WeightedNode)}
     fixed = {op.output: _FIXED[type(op)] for op in network.ops if type(op) in _FIXED}
+    unit = set(fixed)
     fixed |= dict.fromkeys(_clamped_at_zero(network), (_SCALE, _RELU_ZERO_POINT))
     changed: dict[TensorId, Tensor] = {}
     for tensor_id, tensor in network.tensors.items():
         if tensor.quant is None and tensor.dtype in (DType.INT4, DType.INT8, DType.UINT8, DType.INT32):
             quant = _stand_in(tensor, axes.get(tensor_id), fixed.get(tensor_id, (_SCALE, 0)))
             changed[tensor_id] = replace(tensor, quant=quant)
+        elif tensor.quant is None and tensor.dtype is DType.INT16:
+            scale = _FIXED_INT16 if tensor_id in unit else _SCALE
+            changed[tensor_id] = replace(tensor, quant=QuantParams((scale,), (0,)))
     return network.with_tensors(changed)
 
 

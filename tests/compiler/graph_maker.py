@@ -23,6 +23,7 @@ class GraphMaker:
 
     seed: int = 0
     name: str = "made"
+    activations: DType = DType.INT8
     tensors: dict[TensorId, Tensor] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
     inputs: list[TensorId] = field(default_factory=list)
@@ -33,14 +34,18 @@ class GraphMaker:
     # tensors
     def quant(self) -> QuantParams:
         scale = float(np.float32(self.random.uniform(0.01, 0.2)))
-        return QuantParams((scale,), (int(self.random.integers(-128, 128)),))
+        zero_point = int(self.random.integers(-128, 128))
+        if self.activations is DType.INT16:
+            return QuantParams((float(np.float32(scale / 100)),), (0,))
+        return QuantParams((scale,), (zero_point,))
 
-    def tensor(self, shape: tuple[int, ...], quant: QuantParams | None = None, dtype: DType = DType.INT8) -> TensorId:
+    def tensor(self, shape: tuple[int, ...], quant: QuantParams | None = None, dtype: DType | None = None) -> TensorId:
         t = len(self.tensors)
+        dtype = dtype or self.activations
         self.tensors[t] = Tensor(f"t{t}", shape, dtype, None if dtype.is_float else quant or self.quant())
         return t
 
-    def input(self, *shape: int, quant: QuantParams | None = None, dtype: DType = DType.INT8) -> TensorId:
+    def input(self, *shape: int, quant: QuantParams | None = None, dtype: DType | None = None) -> TensorId:
         t = self.tensor(shape, quant, dtype)
         self.inputs.append(t)
         return t
@@ -139,7 +144,8 @@ class GraphMaker:
         return self.constant(self.random.integers(-127, 128, shape).astype(np.int8), quant), scales
 
     def _bias(self, x: TensorId, scales: tuple[float, ...], count: int | None = None) -> TensorId:
-        values = self.random.integers(-3000, 3000, count or len(scales)).astype(np.int32)
+        dtype = np.int64 if self.activations is DType.INT16 else np.int32
+        values = self.random.integers(-3000, 3000, count or len(scales)).astype(dtype)
         return self.constant(values, None)
 
     def rnn_pool(
@@ -214,6 +220,8 @@ class GraphMaker:
             "softmax": QuantParams((1 / 256,), (-128,)),
             "tanh": QuantParams((1 / 128,), (0,)),
         }
+        if self.activations is DType.INT16:
+            fixed = dict.fromkeys(fixed, QuantParams((2.0**-15,), (0,)))
         classes = {
             "logistic": ops.Logistic, "softmax": ops.Softmax, "tanh": ops.Tanh, "hard_swish": ops.HardSwish,
             "relu": ops.Relu, "leaky_relu": ops.LeakyRelu,
@@ -221,8 +229,12 @@ class GraphMaker:
         y = self.tensor(self.shape(x), fixed.get(kind))
         return self.add_op(classes[kind](name=self.name_op(kind), inputs=(x,), outputs=(y,), **attributes))
 
-    def quantize(self, x: TensorId, dtype: DType = DType.INT8) -> TensorId:
-        quant = QuantParams((0.07,), (131,)) if dtype is DType.UINT8 else self.quant()
+    def quantize(self, x: TensorId, dtype: DType | None = None) -> TensorId:
+        fixed = {
+            DType.UINT8: QuantParams((0.07,), (131,)),
+            DType.INT16: QuantParams((float(np.float32(0.0007)),), (0,)),
+        }
+        quant = fixed.get(dtype) if dtype else None
         y = self.tensor(self.shape(x), quant, dtype)
         return self.add_op(ops.Quantize(name=self.name_op("quantize"), inputs=(x,), outputs=(y,)))
 

@@ -72,6 +72,12 @@ def int4_weights(m: GraphMaker) -> Graph:
     return m.build(m.dense(m.mean(x, (1, 2), keep=False), 7, per_channel=True, weights=DType.INT4))
 
 
+def int16_activations(m: GraphMaker) -> Graph:
+    x = m.conv2d(m.input(1, 25, 10, 1), 8, (10, 4), (2, 2), activation=Activation.RELU)
+    x = m.conv2d(m.depthwise(x), 12, (1, 1))
+    return m.build(m.unary("softmax", m.dense(m.mean(x, (1, 2), keep=False), 7)))
+
+
 NETWORKS = {
     "int4 weights": int4_weights,
     "inverted bottlenecks": inverted_bottlenecks,
@@ -82,6 +88,8 @@ NETWORKS = {
 
 
 def network(name: str) -> Graph:
+    if name == "int16 activations":
+        return int16_activations(GraphMaker(seed=5, name=name, activations=DType.INT16))
     return NETWORKS[name](GraphMaker(seed=5, name=name))
 
 
@@ -102,7 +110,7 @@ def estimated(name: str, core: Core, kernels: Kernels = Kernels.CORE, *, exact: 
     [(Core.CORTEX_M4, Kernels.PORTABLE), (Core.CORTEX_M4, Kernels.CORE), (Core.CORTEX_M0PLUS, Kernels.CORE)],
     ids=lambda v: v.value,
 )
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, "int16 activations"])
 def test_sram_and_constants_equal_the_compilers_to_the_byte(name: str, core: Core, kernels: Kernels) -> None:
     found = estimated(name, core, kernels, exact=True)
     graph = network(name)

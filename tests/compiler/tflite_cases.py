@@ -220,6 +220,7 @@ CASES: dict[str, Callable[[], bytes]] = {
 
 SOFTMAX = Quant(1 / 256, -128)
 INT4_RESULT = Quant(0.02, 3)
+INT8_SOURCE = Quant()
 MEAN_RESULT = Quant(0.03, -5)
 SAME_QUANT = Quant(0.05, 3)
 SAME_QUANTS: dict[str, Any] = {"right": SAME_QUANT, "result": SAME_QUANT}
@@ -227,12 +228,18 @@ NEAREST, BILINEAR = "NEAREST_NEIGHBOR", "BILINEAR"
 
 
 def mean(
-    shape: tuple[int, ...], axes: tuple[int, ...], *, keep: bool, result: Quant = MEAN_RESULT, kind: str = "MEAN"
+    shape: tuple[int, ...],
+    axes: tuple[int, ...],
+    *,
+    keep: bool,
+    source: Quant = INT8_SOURCE,
+    result: Quant = MEAN_RESULT,
+    kind: str = "MEAN",
 ) -> bytes:
     """Return a model of one MEAN, SUM or REDUCE_MAX."""
     positive = {a % len(shape) for a in axes}
     kept = tuple(1 if i in positive else d for i, d in enumerate(shape) if keep or i not in positive)
-    return m.with_constants(kind, "ReducerOptions", shape, [kept], [axes], result=result, KeepDims=keep)
+    return m.with_constants(kind, "ReducerOptions", shape, [kept], [axes], source=source, result=result, KeepDims=keep)
 
 
 def strided(shape: Any, output: Any, begin: Any, end: Any, strides: Any, **masks: int) -> bytes:

@@ -14,10 +14,11 @@ from tests.compiler.tflite_builder import ACTIVATIONS, VALID, ModelBuilder, Tens
 
 @dataclass(frozen=True)
 class Quant:
-    """Scale and zero point of an activation."""
+    """Scale, zero point and type of an activation."""
 
     scale: float = 0.05
     zero_point: int = 0
+    dtype: str = "int8"
 
 
 def conv_output_hw(
@@ -59,12 +60,12 @@ def conv2d(
     """Return a model of one CONV_2D."""
     rng = np.random.default_rng(seed)
     model = ModelBuilder()
-    x = model.activation(input_shape, source.scale, source.zero_point)
+    x = model.activation(input_shape, source.scale, source.zero_point, source.dtype)
     scales = random_scales(rng, out_channels if per_channel else 1)
     filters = _weights(model, rng, (out_channels, *kernel_hw, input_shape[3]), scales, 0, weights)
     inputs = [x, filters, *([_bias(model, rng, out_channels, source, scales)] if bias else [])]
     hw = conv_output_hw(input_shape[1:3], kernel_hw, stride_hw, dilation_hw, padding)
-    y = model.activation((1, *hw, out_channels), result.scale, result.zero_point)
+    y = model.activation((1, *hw, out_channels), result.scale, result.zero_point, result.dtype)
     fields = _window_fields(stride_hw, padding, activation)
     model.operator("CONV_2D", inputs, [y], "Conv2DOptions", **fields, **_dilation_fields(dilation_hw))
     return model.build([x], [y])
@@ -90,12 +91,12 @@ def depthwise_conv2d(
     rng = np.random.default_rng(seed)
     model = ModelBuilder()
     out_channels = input_shape[3] * multiplier
-    x = model.activation(input_shape, source.scale, source.zero_point)
+    x = model.activation(input_shape, source.scale, source.zero_point, source.dtype)
     scales = random_scales(rng, out_channels if per_channel else 1)
     filters = _weights(model, rng, (1, *kernel_hw, out_channels), scales, 3, weights)
     inputs = [x, filters, *([_bias(model, rng, out_channels, source, scales)] if bias else [])]
     hw = conv_output_hw(input_shape[1:3], kernel_hw, stride_hw, dilation_hw, padding)
-    y = model.activation((1, *hw, out_channels), result.scale, result.zero_point)
+    y = model.activation((1, *hw, out_channels), result.scale, result.zero_point, result.dtype)
     fields = {**_window_fields(stride_hw, padding, activation), "DepthMultiplier": multiplier}
     model.operator(
         "DEPTHWISE_CONV_2D", inputs, [y], "DepthwiseConv2DOptions", **fields, **_dilation_fields(dilation_hw)
@@ -118,12 +119,12 @@ def fully_connected(
     """Return a model of one FULLY_CONNECTED over the last dimension of the input."""
     rng = np.random.default_rng(seed)
     model = ModelBuilder()
-    x = model.activation(input_shape, source.scale, source.zero_point)
+    x = model.activation(input_shape, source.scale, source.zero_point, source.dtype)
     scales = random_scales(rng, out_features if per_channel else 1)
     filters = _weights(model, rng, (out_features, input_shape[-1]), scales, 0, weights)
     inputs = [x, filters, *([_bias(model, rng, out_features, source, scales)] if bias else [])]
     rows = prod(input_shape) // input_shape[-1]
-    y = model.activation((rows, out_features), result.scale, result.zero_point)
+    y = model.activation((rows, out_features), result.scale, result.zero_point, result.dtype)
     fields = {"FusedActivationFunction": ACTIVATIONS[activation]}
     model.operator("FULLY_CONNECTED", inputs, [y], "FullyConnectedOptions", **fields)
     return model.build([x], [y])
@@ -140,7 +141,8 @@ def _weights(
 
 def _bias(model: ModelBuilder, rng: np.random.Generator, count: int, source: Quant, scales: list[float]) -> int:
     bias_scales = [float(np.float32(source.scale) * np.float32(s)) for s in scales]
-    return model.constant(rng.integers(-3000, 3000, count).astype(np.int32), bias_scales)
+    dtype = np.int64 if source.dtype == "int16" else np.int32
+    return model.constant(rng.integers(-3000, 3000, count).astype(dtype), bias_scales)
 
 
 def _window_fields(stride_hw: tuple[int, int], padding: int, activation: str) -> dict[str, Any]:
@@ -164,9 +166,9 @@ def pool2d(
 ) -> bytes:
     """Return a model of one AVERAGE_POOL_2D or MAX_POOL_2D."""
     model = ModelBuilder()
-    x = model.activation(input_shape, quant.scale, quant.zero_point)
+    x = model.activation(input_shape, quant.scale, quant.zero_point, quant.dtype)
     hw = conv_output_hw(input_shape[1:3], kernel_hw, stride_hw, (1, 1), padding)
-    y = model.activation((1, *hw, input_shape[3]), quant.scale, quant.zero_point)
+    y = model.activation((1, *hw, input_shape[3]), quant.scale, quant.zero_point, quant.dtype)
     kernel = {"FilterHeight": kernel_hw[0], "FilterWidth": kernel_hw[1]}
     model.operator(kind, [x], [y], "Pool2DOptions", **kernel, **_window_fields(stride_hw, padding, activation))
     return model.build([x], [y])
@@ -186,14 +188,15 @@ def binary(
 ) -> bytes:
     """Return a model of one ADD, SUB, MUL, MAXIMUM or MINIMUM with two inputs, or a constant right one."""
     model = ModelBuilder()
-    x = model.activation(left_shape, left.scale, left.zero_point)
+    x = model.activation(left_shape, left.scale, left.zero_point, left.dtype)
     if constant_right:
-        values = np.random.default_rng(seed).integers(-128, 128, right_shape).astype(np.int8)
+        limits = np.iinfo(right.dtype)
+        values = np.random.default_rng(seed).integers(limits.min, limits.max + 1, right_shape).astype(right.dtype)
         other = model.constant(values, [right.scale], right.zero_point)
     else:
-        other = model.activation(right_shape, right.scale, right.zero_point)
+        other = model.activation(right_shape, right.scale, right.zero_point, right.dtype)
     shape = np.broadcast_shapes(tuple(left_shape), tuple(right_shape))
-    y = model.activation(shape, result.scale, result.zero_point)
+    y = model.activation(shape, result.scale, result.zero_point, result.dtype)
     extremum = kind in ("MAXIMUM", "MINIMUM")
     fields = {} if extremum else {"FusedActivationFunction": ACTIVATIONS[activation]}
     model.operator(
@@ -209,14 +212,14 @@ def unary(
     *,
     source: Quant = Quant(),
     result: Quant = Quant(),
-    dtypes: tuple[str, str] = ("int8", "int8"),
+    dtypes: tuple[str, str] | None = None,
     **fields: Any,
 ) -> bytes:
     """Return a model of one operator that keeps the shape; float32 tensors get no quantization."""
     model = ModelBuilder()
     ends = [
         model.activation(shape, 0.0 if dtype == "float32" else q.scale, q.zero_point, dtype)
-        for q, dtype in zip((source, result), dtypes, strict=True)
+        for q, dtype in zip((source, result), dtypes or (source.dtype, result.dtype), strict=True)
     ]
     model.operator(kind, ends[:1], ends[1:], options, **fields)
     return model.build(ends[:1], ends[1:])
@@ -239,10 +242,10 @@ def with_constants(
     Constants are int32, or int8 arrays in the input's quantization.
     """
     model = ModelBuilder()
-    x = model.activation(input_shape, source.scale, source.zero_point)
+    x = model.activation(input_shape, source.scale, source.zero_point, source.dtype)
     others = [_constant(model, c, source) for c in constants]
     quant = result or source
-    outputs = [model.activation(s, quant.scale, quant.zero_point) for s in output_shapes]
+    outputs = [model.activation(s, quant.scale, quant.zero_point, quant.dtype) for s in output_shapes]
     inputs = [*others[:input_position], x, *others[input_position:]]
     model.operator(kind, inputs, outputs, options, **fields)
     return model.build([x], outputs)
@@ -366,10 +369,10 @@ def prelu(shape: Sequence[int], alpha_shape: Sequence[int], source: Quant, resul
 def concatenation(shapes: Sequence[Sequence[int]], axis: int, quant: Quant = Quant()) -> bytes:
     """Return a model of one CONCATENATION of int8 inputs."""
     model = ModelBuilder()
-    inputs = [model.activation(s, quant.scale, quant.zero_point) for s in shapes]
+    inputs = [model.activation(s, quant.scale, quant.zero_point, quant.dtype) for s in shapes]
     joined = list(shapes[0])
     joined[axis] = sum(s[axis] for s in shapes)
-    y = model.activation(joined, quant.scale, quant.zero_point)
+    y = model.activation(joined, quant.scale, quant.zero_point, quant.dtype)
     model.operator("CONCATENATION", inputs, [y], "ConcatenationOptions", Axis=axis)
     return model.build(inputs, [y])
 

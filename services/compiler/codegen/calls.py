@@ -14,6 +14,7 @@ from services.compiler.codegen.elementwise import (
     quantize_call,
     softmax_call,
 )
+from services.compiler.codegen.int16 import rescale_call, sigmoid_call, softmax_int16_call, weighted_call
 from services.compiler.codegen.movement import (
     concatenation_calls,
     mean_call,
@@ -67,6 +68,7 @@ from services.compiler.ir.ops import (
     Tanh,
     Transpose,
 )
+from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan
 from services.compiler.schedule.core_kernels import takes_columns
@@ -122,6 +124,14 @@ def _own_calls(graph: Graph, op: Op, operands: Operands, kernels: KernelSet) -> 
 
 def _portable_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCall, ...]:
     match op:
+        case Conv2D() | DepthwiseConv2D() | FullyConnected() if is_int16(graph, op):
+            return (weighted_call(graph, op, operands),)
+        case Softmax() if is_int16(graph, op):
+            return (softmax_int16_call(graph, op, operands),)
+        case Logistic() | Tanh() if is_int16(graph, op):
+            return (sigmoid_call(graph, op, operands),)
+        case Relu() | Quantize() if is_int16(graph, op):
+            return (rescale_call(graph, op, operands),)
         case Conv2D():
             return (conv2d_call(graph, op, operands),)
         case DepthwiseConv2D():
@@ -169,3 +179,9 @@ def _portable_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCal
             raise AssertionError("a reshape is no step: both its sides name the same buffer")
         case _:
             assert_never(op)
+
+
+def is_int16(graph: Graph, op: Op) -> bool:
+    """Whether integers of 16 bits go in or out; Quantize and Dequantize have float32 on the other side, or 8 bits."""
+    types = {graph.tensors[t].dtype for t in (op.input, op.output)}
+    return DType.INT16 in types and DType.FLOAT32 not in types

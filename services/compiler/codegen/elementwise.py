@@ -19,8 +19,20 @@ from services.compiler.codegen.program import (
 )
 from services.compiler.codegen.shapes import Shape4, dense_strides, nhwc, output_fields, row_stride
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Add, Dequantize, Maximum, Minimum, Mul, PRelu, Quantize, Softmax, Sub
-from services.compiler.ir.tensor import TensorId
+from services.compiler.ir.ops import (
+    Activation,
+    Add,
+    Dequantize,
+    Maximum,
+    Minimum,
+    Mul,
+    Node,
+    PRelu,
+    Quantize,
+    Softmax,
+    Sub,
+)
+from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.quant.elementwise import add_params, mul_multiplier, prelu_params
 from services.compiler.quant.lut import TableOp, lookup_table
 from services.compiler.quant.requantize import activation_range
@@ -49,7 +61,12 @@ def add_call(graph: Graph, op: Add | Sub, operands: Operands) -> KernelCall:
         )
 
     return KernelCall(
-        "tf_add_s8", "tf_add_s8_params", fields, (), _pointers(op, operands), _broadcast_region(graph, op)
+        f"tf_add_{activation_suffix(graph, op)}",
+        "tf_add_s8_params",
+        fields,
+        (),
+        _pointers(op, operands),
+        _broadcast_region(graph, op),
     )
 
 
@@ -67,7 +84,12 @@ def mul_call(graph: Graph, op: Mul, operands: Operands) -> KernelCall:
         )
 
     return KernelCall(
-        "tf_mul_s8", "tf_mul_s8_params", fields, (), _pointers(op, operands), _broadcast_region(graph, op)
+        f"tf_mul_{activation_suffix(graph, op)}",
+        "tf_mul_s8_params",
+        fields,
+        (),
+        _pointers(op, operands),
+        _broadcast_region(graph, op),
     )
 
 
@@ -114,20 +136,22 @@ def table_call(
     """Return the call that passes every byte of a tensor through a table."""
 
     def fields() -> Fields:
-        return ("table", ArrayRef(table)), *_row_fields(graph, shaped_as)
+        return ("table", ArrayRef(table)), *row_fields(graph, shaped_as)
 
     region = whole_rows(graph, shaped_as)
     return KernelCall("tf_lut_s8", "tf_lut_s8_params", fields, (table,), (source, target), region)
 
 
 def quantize_call(graph: Graph, op: Quantize, operands: Operands) -> KernelCall:
-    """Return the call that turns float32 into 8 bits."""
-    return _float_edge(graph, op, op.output, "tf_quantize_f32", operands)
+    """Return the call that turns float32 into integers."""
+    function = "tf_quantize_f32_s16" if activation_suffix(graph, op) == "s16" else "tf_quantize_f32"
+    return _float_edge(graph, op, op.output, function, operands)
 
 
 def dequantize_call(graph: Graph, op: Dequantize, operands: Operands) -> KernelCall:
-    """Return the call that turns 8 bits into float32."""
-    return _float_edge(graph, op, op.input, "tf_dequantize_f32", operands)
+    """Return the call that turns integers into float32."""
+    int16 = graph.tensors[op.input].dtype is DType.INT16
+    return _float_edge(graph, op, op.input, "tf_dequantize_s16_f32" if int16 else "tf_dequantize_f32", operands)
 
 
 def softmax_call(graph: Graph, op: Softmax, operands: Operands) -> KernelCall:
@@ -161,17 +185,25 @@ def _float_edge(
             ("zero_point", quant.zero_point[0]),
             ("min", low),
             ("max", high),
-            *_row_fields(graph, op.output),
+            *row_fields(graph, op.output),
         )
 
     pointers = operands.read(op.input), operands.write(op.output)
     return KernelCall(function, "tf_quantize_params", fields, (), pointers, whole_rows(graph, op.output))
 
 
-def _row_fields(graph: Graph, tensor: TensorId) -> Fields:
+def row_fields(
+    graph: Graph, tensor: TensorId, strides: tuple[str, ...] = ("in_row_stride", "out_row_stride")
+) -> Fields:
+    """Return the row strides, under these names, and the elements of a column of an operator that keeps shapes."""
     stride = row_stride(graph, tensor)
     elements = nhwc(graph.tensors[tensor].shape)[3]
-    return ("in_row_stride", stride), ("out_row_stride", stride), ("col_elements", elements)
+    return *((name, stride) for name in strides), ("col_elements", elements)
+
+
+def activation_suffix(graph: Graph, op: Node) -> str:
+    """Return how kernels for the type of the output are named."""
+    return "s16" if graph.tensors[op.output].dtype is DType.INT16 else "s8"
 
 
 def _exps(graph: Graph, op: Softmax, entries: int) -> Values:

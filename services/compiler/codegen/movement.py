@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
-from services.compiler.codegen.elementwise import table_call
+from services.compiler.codegen.elementwise import activation_suffix, table_call
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import (
     ArenaRef,
@@ -28,6 +30,7 @@ from services.compiler.ir.ops import (
     Concatenation,
     MaxPool2D,
     Mean,
+    Node,
     Pad,
     ResizeBilinear,
     ResizeNearestNeighbor,
@@ -56,7 +59,8 @@ def pool_call(graph: Graph, op: AveragePool2D | MaxPool2D, operands: Operands) -
             ("out", output_fields(output_zero_point(graph, op), limits)),
         )
 
-    function = "tf_max_pool2d_s8" if isinstance(op, MaxPool2D) else "tf_average_pool2d_s8"
+    kind = "tf_max_pool2d" if isinstance(op, MaxPool2D) else "tf_average_pool2d"
+    function = f"{kind}_{activation_suffix(graph, op)}"
     pointers = operands.read(op.input), operands.write(op.output)
     return KernelCall(function, "tf_pool2d_s8_params", fields, (), pointers, whole(graph.tensors[op.output]))
 
@@ -85,7 +89,7 @@ def mean_call(graph: Graph, op: Mean | Sum, operands: Operands) -> KernelCall:
 
     pointers = operands.read(op.input), operands.write(op.output)
     region = RegionArg((0, kept[1]), (0, kept[2]))
-    return KernelCall("tf_mean_s8", "tf_mean_s8_params", fields, (), pointers, region)
+    return KernelCall(f"tf_mean_{activation_suffix(graph, op)}", "tf_mean_s8_params", fields, (), pointers, region)
 
 
 def pad_calls(graph: Graph, op: Pad, operands: Operands) -> tuple[KernelCall, ...]:
@@ -93,16 +97,17 @@ def pad_calls(graph: Graph, op: Pad, operands: Operands) -> tuple[KernelCall, ..
     shape, out_shape = nhwc(graph.tensors[op.input].shape), nhwc(graph.tensors[op.output].shape)
     before = (0,) * (4 - len(op.before)) + op.before
     n, h, w, c = out_shape
+    size = element_bytes(graph, op)
 
     def fields() -> Fields:
-        return ("out_row_stride", w * c), ("col_elements", c), ("value", op.value)
+        return ("out_row_stride", w * c * size), ("col_elements", c * size), ("value", op.value)
 
-    target = operands.write(op.output)
+    target = replace(operands.write(op.output), ctype=CType.INT8)
     rows = RegionArg((0, n * h), (0, w))
     fill = KernelCall("tf_fill_s8", "tf_fill_s8_params", fields, (), (target,), rows)
     strides = dense_strides(out_shape)
     box = _copy(shape, dense_strides(shape), strides, 0, _dot(before, strides), corner=(before[1], before[2]))
-    return fill, _copy_call(box, operands.read(op.input), target, (h, w))
+    return fill, _copy_call(box, operands.read(op.input), target, (h, w), size)
 
 
 def concatenation_calls(graph: Graph, op: Concatenation, operands: Operands) -> tuple[KernelCall, ...]:
@@ -117,7 +122,7 @@ def concatenation_calls(graph: Graph, op: Concatenation, operands: Operands) -> 
         shape = nhwc(graph.tensors[t].shape)
         corner = at if axis == 1 else 0, at if axis == 2 else 0
         box = _copy(shape, dense_strides(shape), strides, 0, at * strides[axis], corner=corner)
-        calls.append(_copy_call(box, operands.read(t), target, (out_shape[1], out_shape[2])))
+        calls.append(_copy_call(box, operands.read(t), target, (out_shape[1], out_shape[2]), element_bytes(graph, op)))
         at += shape[axis]
     if op.activation is not Activation.NONE:
         clamp = ConstArray(f"{operands.label}_clamp", Section.TABLE, CType.INT8, 256, lambda: _clamp_table(graph, op))
@@ -134,7 +139,8 @@ def slice_calls(graph: Graph, op: StridedSlice, operands: Operands) -> tuple[Ker
     steps = _shape4(s * p for s, p in zip(in_strides, [1] * lead + list(op.strides), strict=True))
     begin = _dot([0] * lead + list(op.begin), in_strides)
     box = _copy(size, steps, dense_strides(size), begin, 0, corner=(0, 0))
-    return (_copy_call(box, operands.read(op.input), operands.write(op.output), (size[1], size[2])),)
+    pointers = operands.read(op.input), operands.write(op.output)
+    return (_copy_call(box, *pointers, (size[1], size[2]), element_bytes(graph, op)),)
 
 
 def split_calls(graph: Graph, op: Split, operands: Operands) -> tuple[KernelCall, ...]:
@@ -147,7 +153,8 @@ def split_calls(graph: Graph, op: Split, operands: Operands) -> tuple[KernelCall
     for t in op.outputs:
         shape = nhwc(graph.tensors[t].shape)
         box = _copy(shape, strides, dense_strides(shape), at * strides[axis], 0, corner=(0, 0))
-        calls.append(_copy_call(box, operands.read(op.input), operands.write(t), (shape[1], shape[2])))
+        pointers = operands.read(op.input), operands.write(t)
+        calls.append(_copy_call(box, *pointers, (shape[1], shape[2]), element_bytes(graph, op)))
         at += shape[axis]
     return tuple(calls)
 
@@ -254,9 +261,33 @@ def _copy(
     )
 
 
-def _copy_call(box: Fields, source: ArenaRef | ArrayRef, target: ArenaRef, out_hw: tuple[int, int]) -> KernelCall:
+def _copy_call(
+    box: Fields, source: ArenaRef | ArrayRef, target: ArenaRef, out_hw: tuple[int, int], size: int = 1
+) -> KernelCall:
+    """Return the copy of a box of elements of so many bytes; wider ones lie side by side in the last dimension."""
     region = RegionArg((0, out_hw[0]), (0, out_hw[1]))
-    return KernelCall("tf_copy_s8", "tf_copy_s8_params", lambda: box, (), (source, target), region)
+    read = replace(source, ctype=CType.INT8) if isinstance(source, ArenaRef) else source
+    pointers = read, replace(target, ctype=CType.INT8)
+    return KernelCall("tf_copy_s8", "tf_copy_s8_params", lambda: _in_bytes(box, size), (), pointers, region)
+
+
+def _in_bytes(box: Fields, size: int) -> Fields:
+    if size == 1:
+        return box
+    fields = dict(box)
+    for name in ("in_stride", "out_stride"):
+        *outer, inner = cast(Shape4, fields[name])
+        if inner != 1:
+            raise AssertionError(f"elements of {size} bytes are copied with stride {inner}")
+        fields[name] = (*(s * size for s in outer), 1)
+    n, h, w, c = cast(Shape4, fields["size"])
+    offsets = {name: cast(int, fields[name]) * size for name in ("in_offset", "out_offset")}
+    return tuple({**fields, "size": (n, h, w, c * size), **offsets}.items())
+
+
+def element_bytes(graph: Graph, op: Node) -> int:
+    """Return the bytes of an element of the operator's output."""
+    return graph.tensors[op.output].dtype.bits // 8
 
 
 def _shape4(values: Iterable[int]) -> Shape4:

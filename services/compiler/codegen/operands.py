@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from services.compiler.codegen.program import ArenaRef, ArrayRef, ConstArray, CType, Patch, Ring, Section
 from services.compiler.codegen.shapes import row_stride
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.tensor import TensorId
+from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.memory.arena import ArenaPlan
 from services.compiler.quant.folding import constant_data
 from services.compiler.schedule.rows import Window, window
@@ -57,8 +57,7 @@ class Operands:
 
     def _arena(self, tensor: TensorId, among: tuple[BufferId, ...]) -> ArenaRef:
         buffer = self.buffers[next(b for b in among if tensor in self.buffers[b].tensors)]
-        is_float = self.graph.tensors[tensor].dtype.is_float
-        ctype = CType.FLOAT32 if is_float else CType.INT8
+        ctype = element_ctype(self.graph.tensors[tensor].dtype)
         return ArenaRef(self.plan.offsets[buffer.id], ctype, self._ring(tensor, buffer), self._patch(tensor, buffer))
 
     def row_stride(self, tensor: TensorId) -> int:
@@ -85,7 +84,7 @@ class Operands:
 
     def _constant(self, tensor: TensorId) -> ConstArray:
         graph = self.graph
-        ctype = CType.FLOAT32 if graph.tensors[tensor].dtype.is_float else CType.INT8
+        ctype = element_ctype(graph.tensors[tensor].dtype)
         return ConstArray(
             f"{self.label}_constant_{tensor}",
             Section.WEIGHTS,
@@ -93,6 +92,17 @@ class Operands:
             graph.tensors[tensor].elements,
             lambda: constant_data(graph, tensor).view(ctype_numpy(ctype)).ravel(),
         )
+
+
+def element_ctype(dtype: DType) -> CType:
+    """Return the C type that kernels see an activation's elements as; 8 bits are int8, signed or not."""
+    match dtype:
+        case DType.FLOAT32:
+            return CType.FLOAT32
+        case DType.INT16:
+            return CType.INT16
+        case _:
+            return CType.INT8
 
 
 def ctype_numpy(ctype: CType) -> str:

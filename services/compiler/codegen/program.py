@@ -33,13 +33,14 @@ class CType(Enum):
     INT16 = "int16_t"
     UINT16 = "uint16_t"
     INT32 = "int32_t"
+    INT64 = "int64_t"
     UINT32 = "uint32_t"
     FLOAT32 = "float"
 
     @property
     def size_bytes(self) -> int:
         """Bytes of one element."""
-        return {CType.INT8: 1, CType.INT16: 2, CType.UINT16: 2}.get(self, 4)
+        return {CType.INT8: 1, CType.INT16: 2, CType.UINT16: 2, CType.INT64: 8}.get(self, 4)
 
 
 @dataclass(frozen=True, slots=True)

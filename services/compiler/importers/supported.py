@@ -19,41 +19,49 @@ from services.compiler.ir.tensor import quoted
 Rule = Callable[[Graph, Any], str | None]
 
 _INT8: tuple[Rule, ...] = (t.int8_activations, t.quantized)
-_WEIGHTS: tuple[Rule, ...] = (t.constant_narrow_weights, t.symmetric_weights, t.constant_bias)
+_INTEGER: tuple[Rule, ...] = (t.integer_activations, t.quantized)
+_WEIGHTS: tuple[Rule, ...] = (
+    t.constant_narrow_weights,
+    t.symmetric_weights,
+    t.constant_bias,
+    a.multipliers_fit,
+    a.int16_sums_fit,
+)
 _TABLE: tuple[Rule, ...] = (*_INT8, s.same_shape)
+_CURVE: tuple[Rule, ...] = (*_INTEGER, s.same_shape)
 
 RULES: Mapping[type[ops.Node], tuple[Rule, ...]] = {
-    ops.Conv2D: (*_INT8, s.one_image, s.fits_16_bits, s.conv_shapes, *_WEIGHTS, a.multipliers_fit),
-    ops.DepthwiseConv2D: (*_INT8, s.one_image, s.fits_16_bits, s.conv_shapes, *_WEIGHTS, a.multipliers_fit),
-    ops.FullyConnected: (*_INT8, s.dense_shapes, *_WEIGHTS, a.multipliers_fit),
-    ops.Add: (*_INT8, s.at_most_4_dimensions, s.broadcast_shapes, a.sum_scales),
-    ops.Sub: (*_INT8, s.at_most_4_dimensions, s.broadcast_shapes, a.sum_scales),
-    ops.Mul: (*_INT8, s.at_most_4_dimensions, s.broadcast_shapes, a.multipliers_fit),
+    ops.Conv2D: (*_INTEGER, s.one_image, s.fits_16_bits, s.conv_shapes, *_WEIGHTS),
+    ops.DepthwiseConv2D: (*_INTEGER, s.one_image, s.fits_16_bits, s.conv_shapes, *_WEIGHTS),
+    ops.FullyConnected: (*_INTEGER, s.dense_shapes, *_WEIGHTS),
+    ops.Add: (*_INTEGER, s.at_most_4_dimensions, s.broadcast_shapes, a.sum_scales),
+    ops.Sub: (*_INTEGER, s.at_most_4_dimensions, s.broadcast_shapes, a.sum_scales),
+    ops.Mul: (*_INTEGER, s.at_most_4_dimensions, s.broadcast_shapes, a.multipliers_fit),
     ops.Maximum: (*_INT8, s.at_most_4_dimensions, s.broadcast_shapes, a.same_quantization),
     ops.Minimum: (*_INT8, s.at_most_4_dimensions, s.broadcast_shapes, a.same_quantization),
-    ops.AveragePool2D: (*_INT8, s.one_image, s.fits_16_bits, s.pool_shapes),
-    ops.MaxPool2D: (*_INT8, s.one_image, s.fits_16_bits, s.pool_shapes),
-    ops.Mean: (*_INT8, s.at_most_4_dimensions, s.mean_shapes, a.multipliers_fit),
+    ops.AveragePool2D: (*_INTEGER, s.one_image, s.fits_16_bits, s.pool_shapes),
+    ops.MaxPool2D: (*_INTEGER, s.one_image, s.fits_16_bits, s.pool_shapes),
+    ops.Mean: (*_INTEGER, s.at_most_4_dimensions, s.mean_shapes, a.multipliers_fit),
     ops.Sum: (*_INT8, s.at_most_4_dimensions, s.mean_shapes, a.multipliers_fit),
-    ops.Pad: (*_INT8, s.at_most_4_dimensions, s.pad_shapes),
+    ops.Pad: (*_INTEGER, s.at_most_4_dimensions, s.pad_shapes),
     ops.Reshape: (t.movable_type, s.same_elements, s.reshape_of_variable_to_output),
-    ops.Softmax: (*_TABLE, a.softmax_quantization),
-    ops.Logistic: (*_TABLE, a.logistic_quantization),
-    ops.Tanh: (*_TABLE, a.tanh_quantization),
+    ops.Softmax: (*_CURVE, a.softmax_quantization),
+    ops.Logistic: (*_CURVE, a.logistic_quantization),
+    ops.Tanh: (*_CURVE, a.tanh_quantization),
     ops.HardSwish: (*_TABLE, a.hard_swish_scales),
-    ops.Relu: (*_TABLE, a.multipliers_fit),
+    ops.Relu: (*_CURVE, a.multipliers_fit),
     ops.LeakyRelu: (*_TABLE, a.multipliers_fit),
     ops.PRelu: (*_TABLE, s.at_most_4_dimensions, s.broadcast_shapes, t.constant_alpha, a.multipliers_fit),
     ops.Table: (*_TABLE, t.table_of_256),
     ops.Concatenation: (
-        *_INT8,
+        *_INTEGER,
         s.at_most_4_dimensions,
         s.concatenation_shapes,
         a.same_quantization,
         a.no_activation,
     ),
-    ops.StridedSlice: (*_INT8, s.at_most_4_dimensions, s.slice_shapes),
-    ops.Split: (*_INT8, s.at_most_4_dimensions, s.split_shapes),
+    ops.StridedSlice: (*_INTEGER, s.at_most_4_dimensions, s.slice_shapes, s.int16_elements_whole),
+    ops.Split: (*_INTEGER, s.at_most_4_dimensions, s.split_shapes),
     ops.Transpose: (*_INT8, s.at_most_4_dimensions, s.transpose_shapes),
     ops.ResizeNearestNeighbor: (*_INT8, s.one_image, s.fits_16_bits, s.resize_shapes),
     ops.RnnPool: (

@@ -41,6 +41,12 @@ PARAMS_BYTES = {
     "tf_resize_bilinear_s8_params": 28,
     "tf_quantize_params": 28,
     "tf_limit_params": 12,
+    "tf_conv2d_s16_params": 64,
+    "tf_depthwise_conv2d_s16_params": 64,
+    "tf_fully_connected_s16_params": 40,
+    "tf_softmax_s16_params": 20,
+    "tf_sigmoid_s16_params": 24,
+    "tf_rescale_params": 24,
 }
 
 

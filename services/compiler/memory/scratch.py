@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import DepthwiseConv2D
+from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan
 from services.compiler.memory.live_range import LiveRange
@@ -65,7 +66,9 @@ def affordable_planes(
     found = []
     for index, step in enumerate(schedule.steps()):
         op = graph.ops[step.op_index]
-        if not isinstance(op, DepthwiseConv2D) or step.scratch is not None or step.extent is not None:
+        if not isinstance(op, DepthwiseConv2D) or not _has_plane(graph, op):
+            continue
+        if step.scratch is not None or step.extent is not None:
             continue
         live = sum(aligned(r.size_bytes) for r in ranges if r.first <= index <= r.last)
         dying = [r.size_bytes for r in ranges if r.buffer in step.reads and r.last == index]
@@ -73,6 +76,11 @@ def affordable_planes(
         if live - shared + plane_bytes(graph, op) <= arena_bytes:
             found.append(step.op_index)
     return frozenset(found)
+
+
+def _has_plane(graph: Graph, op: DepthwiseConv2D) -> bool:
+    """Whether there is a kernel that goes through a plane: int16 has none."""
+    return graph.tensors[op.input].dtype is DType.INT8
 
 
 def _keeps_channels(graph: Graph, op: DepthwiseConv2D) -> bool:

@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation, Conv2D, DepthwiseConv2D, FullyConnected, Padding
-from services.compiler.ir.tensor import TensorId
+from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.quant.fixed_point import Int64s, wrap_int32
 from services.compiler.quant.requantize import (
     Multiplier,
@@ -20,6 +20,7 @@ from services.compiler.quant.requantize import (
     channel_multipliers,
     dense_multipliers,
     requantize,
+    requantize_wide,
 )
 from services.compiler.quant.values import Array, output_zero_point, quant_of
 
@@ -87,9 +88,20 @@ def _pad_widths(padding: Padding) -> tuple[tuple[int, int], ...]:
 def rescale(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected, acc: Int64s, bias: Array | None) -> Array:
     """Return the output of sums [positions, channels]: bias added, requantized, zero point added, clamped."""
     biased = acc if bias is None else acc + bias.astype(np.int64)
-    scaled = requantize(wrap_int32(biased), *as_arrays(op_multipliers(graph, op)))
+    multipliers = as_arrays(op_multipliers(graph, op))
+    if sums_are_wide(graph, op):
+        scaled = requantize_wide(biased, *multipliers)
+    else:
+        scaled = requantize(wrap_int32(biased), *multipliers)
     values = clamp(graph, op.output, op.activation, scaled + output_zero_point(graph, op))
     return values.reshape(graph.tensors[op.output].shape)
+
+
+def sums_are_wide(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected) -> bool:
+    """Whether sums have 64 bits: those of int16 inputs, but for a Conv2D whose bias is int32, as in TFLM."""
+    if graph.tensors[op.input].dtype is not DType.INT16:
+        return False
+    return op.bias is None or graph.tensors[op.bias].dtype is DType.INT64
 
 
 def clamp(graph: Graph, output: TensorId, activation: Activation, values: Int64s) -> Array:

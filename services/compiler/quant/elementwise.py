@@ -8,17 +8,19 @@ import numpy as np
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation, Add, Maximum, Minimum, Mul, PRelu, Sub
+from services.compiler.ir.tensor import DType
 from services.compiler.quant.convolution import clamp
 from services.compiler.quant.fixed_point import Int64s
 from services.compiler.quant.requantize import Multiplier, quantize_multiplier, requantize
 from services.compiler.quant.values import Array, output_zero_point, quant_of
 
-ADD_LEFT_SHIFT = 20
+# How far TFLM raises both inputs before it brings them to their common scale.
+_INPUT_SHIFTS = {DType.INT8: 20, DType.INT16: 15}
 
 
 @dataclass(frozen=True, slots=True)
 class AddParams:
-    """Both inputs are shifted left by 20 bits, brought to twice the larger scale, summed and brought to the output's.
+    """Both inputs are shifted left, brought to twice the larger scale, summed and brought to the output's.
 
     Every multiplier is at most 1, so every shift is zero or negative.
     """
@@ -32,15 +34,20 @@ def add_params(graph: Graph, op: Add | Sub) -> AddParams:
     """Return the three multipliers of a sum or difference."""
     left, right = (quant_of(graph, t).scale[0] for t in op.inputs)
     twice_max = 2 * max(left, right)
-    output = twice_max / ((1 << ADD_LEFT_SHIFT) * quant_of(graph, op.output).scale[0])
+    output = twice_max / ((1 << input_shift(graph, op)) * quant_of(graph, op.output).scale[0])
     return AddParams(*(quantize_multiplier(r) for r in (left / twice_max, right / twice_max, output)))
+
+
+def input_shift(graph: Graph, op: Add | Sub) -> int:
+    """Return by how many bits both inputs are raised."""
+    return _INPUT_SHIFTS[graph.tensors[op.output].dtype]
 
 
 def add(graph: Graph, op: Add | Sub, a: Array, b: Array) -> Array:
     """Return a + b, or a - b for Sub."""
     params = add_params(graph, op)
-    left = _centered(graph, op, 0, a) << ADD_LEFT_SHIFT
-    right = _centered(graph, op, 1, b) << ADD_LEFT_SHIFT
+    left = _centered(graph, op, 0, a) << input_shift(graph, op)
+    right = _centered(graph, op, 1, b) << input_shift(graph, op)
     scaled_left = requantize(left, params.left.value, params.left.shift)
     scaled_right = requantize(right, params.right.value, params.right.shift)
     total = scaled_left - scaled_right if isinstance(op, Sub) else scaled_left + scaled_right

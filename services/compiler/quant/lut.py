@@ -56,6 +56,12 @@ def rescale_multiplier(graph: Graph, op: Relu | Quantize) -> Multiplier:
     return quantize_multiplier(quant_of(graph, op.input).scale[0] / quant_of(graph, op.output).scale[0])
 
 
+def rescale(graph: Graph, op: Relu | Quantize, x: Array) -> Array:
+    """Return an integer input of any width brought to the output's scale and type."""
+    activation = op.activation if isinstance(op, Relu) else Activation.NONE
+    return _rescale(graph, op, x.astype(np.int64) - quant_of(graph, op.input).zero_point[0], activation)
+
+
 def _rescale(graph: Graph, op: Relu | Quantize, centered: Int64s, activation: Activation) -> Array:
     multiplier = rescale_multiplier(graph, op)
     scaled = requantize(centered, multiplier.value, multiplier.shift) + output_zero_point(graph, op)

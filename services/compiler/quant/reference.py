@@ -42,11 +42,12 @@ from services.compiler.ir.ops import (
     Tanh,
     Transpose,
 )
-from services.compiler.ir.tensor import TensorId, quoted
+from services.compiler.ir.tensor import DType, TensorId, quoted
 from services.compiler.quant.affine import dequantize, quantize
 from services.compiler.quant.convolution import conv2d, depthwise_conv2d, fully_connected
 from services.compiler.quant.elementwise import add, extremum, mul, prelu
-from services.compiler.quant.lut import apply_table
+from services.compiler.quant.interpolated import logistic_int16, softmax_int16, tanh_int16
+from services.compiler.quant.lut import apply_table, rescale
 from services.compiler.quant.movement import concatenate, pad, resize_bilinear, resize_nearest, split, strided_slice
 from services.compiler.quant.pooling import average_pool, max_pool, mean
 from services.compiler.quant.rnn_pool import rnn_pool
@@ -123,7 +124,13 @@ def _run_single(graph: Graph, op: Op, arguments: Sequence[Array]) -> Array:
         case Mean() | Sum():
             return mean(graph, op, x)
         case Softmax():
-            return softmax(graph, op, x)
+            return softmax_int16(graph, op, x) if x.dtype == np.int16 else softmax(graph, op, x)
+        case Logistic() if x.dtype == np.int16:
+            return logistic_int16(graph, op, x)
+        case Tanh() if x.dtype == np.int16:
+            return tanh_int16(graph, op, x)
+        case Relu() if x.dtype == np.int16:
+            return rescale(graph, op, x)
         case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu() | Table():
             return apply_table(graph, op, x)
         case Quantize():
@@ -157,7 +164,8 @@ def _bias(arguments: Sequence[Array]) -> Array | None:
 
 
 def _quantize(graph: Graph, op: Quantize, x: Array) -> Array:
-    """From float32, or from one 8-bit type to another."""
-    if graph.tensors[op.input].dtype.is_float:
-        return quantize(x, quant_of(graph, op.output), graph.tensors[op.output].dtype)
-    return apply_table(graph, op, x)
+    """From float32, or from one integer type to another."""
+    source, result = graph.tensors[op.input].dtype, graph.tensors[op.output].dtype
+    if source.is_float:
+        return quantize(x, quant_of(graph, op.output), result)
+    return rescale(graph, op, x) if DType.INT16 in (source, result) else apply_table(graph, op, x)

@@ -59,6 +59,23 @@ def requantize(acc: npt.ArrayLike, multiplier: npt.ArrayLike, shift: npt.ArrayLi
     return rounding_divide_by_pot(saturating_rounding_doubling_high_mul(shifted, multiplier), right)
 
 
+def requantize_wide(acc: npt.ArrayLike, multiplier: npt.ArrayLike, shift: npt.ArrayLike) -> Int64s:
+    """Return 64-bit sums * multiplier * 2**(shift - 31), rounded once, with 16 bits of the multiplier.
+
+    Source: TFLM's MultiplyByQuantizedMultiplier for int64, which int16 activations with int64 biases go through;
+    |acc| < 2**47, shift from -31 to 7.
+    """
+    bits = 15 - np.asarray(shift, dtype=np.int64)
+    product = np.asarray(acc, dtype=np.int64) * reduced(multiplier)
+    return wrap_int32((product + (np.int64(1) << (bits - 1))) >> bits)
+
+
+def reduced(multiplier: npt.ArrayLike) -> Int64s:
+    """Return the upper 16 bits of multipliers, rounded, as `requantize_wide` takes them."""
+    wide = np.asarray(multiplier, dtype=np.int64)
+    return np.where(wide < 0x7FFF0000, (wide + (1 << 15)) >> 16, 0x7FFF)
+
+
 def channel_multipliers(
     input_quant: QuantParams, weights_quant: QuantParams, output_quant: QuantParams, channels: int
 ) -> tuple[Multiplier, ...]:

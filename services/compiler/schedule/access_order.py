@@ -7,7 +7,7 @@ a change here; tests/compiler/memory/test_overlapping_kernels.py compares every 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 import numpy as np
@@ -49,7 +49,7 @@ from services.compiler.ir.ops import (
     Tanh,
     Transpose,
 )
-from services.compiler.ir.tensor import TensorId
+from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.quant.movement import bilinear_blend, nearest_indices
 from services.compiler.schedule import core_kernels
@@ -73,6 +73,24 @@ class Overlap:
 
 def overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> tuple[Overlap, ...]:
     """Return the overlaps that the operator's kernel allows when it has so much scratch; one an input and output."""
+    wide = {t for t in (*op.inputs, *op.outputs) if graph.tensors[t].dtype is DType.INT16}
+    if not wide:
+        return _overlaps(graph, op, kernels, scratch_bytes)
+    if isinstance(op, Quantize | Dequantize) and not wide.issuperset((op.input, op.output)):
+        return _between_widths(graph, op)
+    # the same orders of elements, each of two bytes
+    bytewise = graph.with_tensors({t: replace(graph.tensors[t], dtype=DType.INT8, data=None) for t in wide})
+    found = _overlaps(bytewise, op, KernelSet.PORTABLE, scratch_bytes)
+    return tuple(replace(o, distance_bytes=2 * o.distance_bytes, multiple_bytes=2 * o.multiple_bytes) for o in found)
+
+
+def _between_widths(graph: Graph, op: Quantize | Dequantize) -> tuple[Overlap, ...]:
+    """Element by element upwards: where outputs are wider, all but the first are written over inputs to come."""
+    source, result = (graph.tensors[t].dtype.bits // 8 for t in (op.input, op.output))
+    return _single(op, max(0, result - source) * (graph.tensors[op.input].elements - 1))
+
+
+def _overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> tuple[Overlap, ...]:
     match op:
         case Conv2D() | DepthwiseConv2D() | FullyConnected():
             found = _weighted(graph, op, kernels, scratch_bytes)

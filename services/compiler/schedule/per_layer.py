@@ -104,7 +104,7 @@ def _plane_bytes(graph: Graph, op: Op, index: int, roots: dict[TensorId, TensorI
     if not isinstance(op, DepthwiseConv2D):
         return 0
     source, result = graph.tensors[op.input], graph.tensors[op.output]
-    if source.shape[3] != result.shape[3] or _lives_on(graph, op, index, roots):
+    if source.dtype is not DType.INT8 or source.shape[3] != result.shape[3] or _lives_on(graph, op, index, roots):
         return 0
     scratch = plane_bytes(graph, op)
     distance = min((o.distance_bytes for o in overlaps(graph, op, KernelSet.PORTABLE, 0)), default=result.size_bytes)

@@ -95,7 +95,7 @@ def concatenate(m: GraphMaker) -> int:
     shape = list(m.shape(x))
     shape[axis] = int(m.random.integers(1, 6))
     y = m.input(*shape, quant=m.same_quant(x))
-    relu = Activation.RELU if m.random.integers(2) else Activation.NONE
+    relu = Activation.RELU if m.random.integers(2) and m.activations is DType.INT8 else Activation.NONE
     return m.concatenate((x, y) if m.random.integers(2) else (x, y, x), axis, relu)
 
 
@@ -159,8 +159,13 @@ FAMILIES: dict[str, Callable[[GraphMaker], int | tuple[int, ...]]] = {
 }
 
 
+WIDE = ("conv", "depthwise", "pool", "mean", "concatenate", "split", "add", "softmax", "table", "dense", "dequantize")
+FAMILIES |= {f"{family} int16": FAMILIES[family] for family in WIDE}
+
+
 def graph_of(family: str, number: int) -> Graph:
-    m = GraphMaker(seed=number, name=f"k{list(FAMILIES).index(family)}x{number}")
+    activations = DType.INT16 if family.endswith("int16") else DType.INT8
+    m = GraphMaker(seed=number, name=f"k{list(FAMILIES).index(family)}x{number}", activations=activations)
     made = FAMILIES[family](m)
     return m.build(*(made if isinstance(made, tuple) else (made,)))
 
@@ -186,9 +191,9 @@ def closest(ranges: Sequence[LiveRange], rule: OverlapRule, align: int, closer: 
 
 
 def compiled(graph: Graph, rule: OverlapRule, closer: int, monkeypatch: pytest.MonkeyPatch) -> Compiled:
-    floats = any(t.dtype.is_float for t in graph.tensors.values())
+    wide = {4 if t.dtype.is_float else 2 if t.dtype is DType.INT16 else 1 for t in graph.tensors.values()}
     monkeypatch.setattr(planned, "affordable_planes", lambda *_: frozenset())
-    monkeypatch.setattr(planned, "plan_arena", lambda r, _, **__: closest(r, rule, 4 if floats else 1, closer))
+    monkeypatch.setattr(planned, "plan_arena", lambda r, _, **__: closest(r, rule, max(wide), closer))
     return compile_graph(graph, graph, OPTIONS)
 
 

@@ -15,6 +15,7 @@ from tests.compiler import tflite_models as m
 from tests.compiler.oracle import assert_equal_to_tflm
 from tests.compiler.tflite_builder import SAME, VALID, ModelBuilder
 from tests.compiler.tflite_cases import CASES, SOFTMAX, resize
+from tests.compiler.tflite_cases_int16 import CASES_INT16
 from tests.compiler.tflite_models import Quant
 
 EXAMPLES = 25 * int(os.environ.get("TINYFARM_FUZZ_EXAMPLES", "1"))
@@ -29,6 +30,11 @@ fuzz = settings(
 @pytest.mark.parametrize("name", CASES)
 def test_reference_equals_tflm(name: str) -> None:
     assert_equal_to_tflm(CASES[name]())
+
+
+@pytest.mark.parametrize("name", CASES_INT16)
+def test_int16_reference_equals_tflm(name: str) -> None:
+    assert_equal_to_tflm(CASES_INT16[name]())
 
 
 zero_points = st.integers(-128, 127)

@@ -29,7 +29,7 @@ from services.compiler.ir.ops import (
     Sum,
     Transpose,
 )
-from services.compiler.ir.tensor import quoted
+from services.compiler.ir.tensor import DType, quoted
 
 Shape = tuple[int, ...]
 
@@ -161,10 +161,11 @@ def mean_shapes(graph: Graph, op: Mean | Sum) -> str | None:
 
 
 def pad_shapes(graph: Graph, op: Pad) -> str | None:
-    """Borders are not negative and their value is int8; the output's shape follows."""
+    """Borders are not negative, their value is one of the type's, for int16 0; the output's shape follows."""
     if min(*op.before, *op.after, 0) < 0:
         return f"borders {op.before}, {op.after} are negative: must be 0 or more"
-    low, high = graph.tensors[op.output].dtype.value_range
+    dtype = graph.tensors[op.output].dtype
+    low, high = (0, 0) if dtype is DType.INT16 else dtype.value_range
     if not low <= op.value <= high:
         return f"border value is {op.value}: must be from {low} to {high}"
     sizes = zip(op.before, _shape(graph, op.input), op.after, strict=True)
@@ -201,6 +202,13 @@ def slice_shapes(graph: Graph, op: StridedSlice) -> str | None:
     found = _shape(graph, op.output)
     kept, squeezed = [d for d in picked if d != 1], [d for d in found if d != 1]
     return None if kept == squeezed else f"output has shape {found}: the slice gives {picked}"
+
+
+def int16_elements_whole(graph: Graph, op: StridedSlice) -> str | None:
+    """int16 is sliced with stride 1 in the last dimension."""
+    if graph.tensors[op.input].dtype is DType.INT16 and op.strides[-1:] not in ((1,), ()):
+        return f"the last stride of an int16 slice is {op.strides[-1]}: must be 1"
+    return None
 
 
 def transpose_shapes(graph: Graph, op: Transpose) -> str | None:

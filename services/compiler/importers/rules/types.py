@@ -30,38 +30,47 @@ def int8_activations(graph: Graph, op: Op) -> str | None:
     return None
 
 
+def integer_activations(graph: Graph, op: Op) -> str | None:
+    """Inputs and outputs are all int8 or all int16 (uint8 and float32 only at QUANTIZE and DEQUANTIZE)."""
+    if all(tensor.dtype is DType.INT16 for tensor in activations(graph, op)):
+        return None
+    return int8_activations(graph, op)
+
+
 def movable_type(graph: Graph, op: Op) -> str | None:
-    """Input and output are of one type: int8, uint8 or float32."""
+    """Input and output are of one type: int8, uint8, int16 or float32."""
     source, result = graph.tensors[op.input], graph.tensors[op.output]
     if source.dtype is not result.dtype:
         return f"input is {source.dtype.value} and output {result.dtype.value}: must be the same"
-    if source.dtype not in (*_QUANTIZED, DType.FLOAT32):
-        return f"tensor {quoted(source.name)} is {source.dtype.value}: must be int8, uint8 or float32"
+    if source.dtype not in (*_QUANTIZED, DType.INT16, DType.FLOAT32):
+        return f"tensor {quoted(source.name)} is {source.dtype.value}: must be int8, uint8, int16 or float32"
     return None
 
 
 def quantize_types(graph: Graph, op: Op) -> str | None:
-    """The input is float32, int8 or uint8; the output is int8 or uint8."""
+    """The input is float32, int8, uint8 or int16; the output is int8, uint8 or int16, not uint8 beside int16."""
     source, result = graph.tensors[op.input], graph.tensors[op.output]
-    if source.dtype not in (*_QUANTIZED, DType.FLOAT32):
-        return f"input {quoted(source.name)} is {source.dtype.value}: must be float32, int8 or uint8"
-    if result.dtype not in _QUANTIZED:
-        return f"output {quoted(result.name)} is {result.dtype.value}: must be int8 or uint8"
+    if source.dtype not in (*_QUANTIZED, DType.INT16, DType.FLOAT32):
+        return f"input {quoted(source.name)} is {source.dtype.value}: must be float32, int8, uint8 or int16"
+    if result.dtype not in (*_QUANTIZED, DType.INT16):
+        return f"output {quoted(result.name)} is {result.dtype.value}: must be int8, uint8 or int16"
+    if {source.dtype, result.dtype} == {DType.UINT8, DType.INT16}:
+        return f"types are {source.dtype.value} to {result.dtype.value}: uint8 must become int8 first"
     return None
 
 
 def dequantize_types(graph: Graph, op: Op) -> str | None:
-    """The input is int8 or uint8, computed; the output is float32."""
+    """The input is int8, uint8 or int16, computed; the output is float32."""
     source, result = graph.tensors[op.input], graph.tensors[op.output]
     if source.is_constant:
         return f"input {quoted(source.name)} is a constant: weights stay int8 in a fully quantized model"
-    if source.dtype not in _QUANTIZED or result.dtype is not DType.FLOAT32:
-        return f"types are {source.dtype.value} to {result.dtype.value}: must be int8 or uint8 to float32"
+    if source.dtype not in (*_QUANTIZED, DType.INT16) or result.dtype is not DType.FLOAT32:
+        return f"types are {source.dtype.value} to {result.dtype.value}: must be int8, uint8 or int16 to float32"
     return None
 
 
 def quantized(graph: Graph, op: Op) -> str | None:
-    """Integer inputs and outputs have one scale, from 2**-28 to 2**28, and a zero point inside their type's range."""
+    """Integer inputs and outputs have one scale, from 2**-28 to 2**28, and a zero point: 0 for int16, else any."""
     for tensor in activations(graph, op):
         if tensor.dtype.is_float:
             continue
@@ -71,7 +80,7 @@ def quantized(graph: Graph, op: Op) -> str | None:
             )
         if tensor.quant.per_channel:
             return f"tensor {quoted(tensor.name)} has one scale a channel: only weights may"
-        low, high = tensor.dtype.value_range
+        low, high = (0, 0) if tensor.dtype is DType.INT16 else tensor.dtype.value_range
         if not low <= tensor.quant.zero_point[0] <= high:
             point = tensor.quant.zero_point[0]
             return f"tensor {quoted(tensor.name)} has zero point {point}: must be from {low} to {high}"
@@ -81,12 +90,14 @@ def quantized(graph: Graph, op: Op) -> str | None:
 
 
 def constant_narrow_weights(graph: Graph, op: Weighted) -> str | None:
-    """Weights are int8 or int4 constants in the file."""
+    """Weights are int8 constants in the file, for int8 activations also int4."""
     weights = graph.tensors[op.weights]
     if not weights.is_constant:
         return f"weights {quoted(weights.name)} are computed: must be constants in the file"
     if weights.dtype not in (DType.INT8, DType.INT4):
         return f"weights {quoted(weights.name)} are {weights.dtype.value}: must be int8 or int4"
+    if weights.dtype is DType.INT4 and graph.tensors[op.input].dtype is DType.INT16:
+        return f"weights {quoted(weights.name)} are int4 and activations int16: must be int8 with int16 activations"
     return None
 
 
@@ -110,18 +121,25 @@ def weight_channel_axis(op: Weighted) -> int:
 
 
 def constant_bias(graph: Graph, op: Weighted) -> str | None:
-    """The bias, if there is one, is an int32 constant with one entry an output channel."""
+    """The bias, if any, is a constant an output channel: int32, with int16 activations int64, in Conv2D either."""
     if op.bias is None:
         return None
     bias = graph.tensors[op.bias]
     channels = graph.tensors[op.weights].shape[weight_channel_axis(op)]
     if not bias.is_constant:
         return f"bias {quoted(bias.name)} is computed: must be a constant in the file"
-    if bias.dtype is not DType.INT32 or bias.elements != channels:
-        return (
-            f"bias {quoted(bias.name)} is {bias.dtype.value}{list(bias.shape)}: must be int32 with {channels} elements"
-        )
+    allowed = _bias_types(graph, op)
+    if bias.dtype not in allowed or bias.elements != channels:
+        found = f"{bias.dtype.value}{list(bias.shape)}"
+        types = " or ".join(dtype.value for dtype in allowed)
+        return f"bias {quoted(bias.name)} is {found}: must be {types} with {channels} elements"
     return None
+
+
+def _bias_types(graph: Graph, op: Weighted) -> tuple[DType, ...]:
+    if graph.tensors[op.input].dtype is not DType.INT16:
+        return (DType.INT32,)
+    return (DType.INT64, DType.INT32) if isinstance(op, Conv2D) else (DType.INT64,)
 
 
 def constant_alpha(graph: Graph, op: PRelu) -> str | None:

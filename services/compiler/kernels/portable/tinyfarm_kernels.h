@@ -249,6 +249,80 @@ typedef struct {
 } tf_limit_params;
 void tf_limit_s8(const tf_limit_params *p, const tf_region *region, int8_t *output);
 
+/* int16 activations have zero point 0, weights are int8. Sums have 64 bits and multipliers 16, or, where `narrow` is
+ * set (a Conv2D with an int32 bias), 32 and 32: TFLite rounds the one once, the other twice. */
+typedef struct {
+    const int64_t *bias;       /* [O] */
+    const int32_t *multiplier; /* [O], or one for all */
+    const int8_t *shift;       /* [O], or one for all */
+    int32_t channel_step;      /* 1: a multiplier a channel; 0: one for all */
+    int32_t narrow;
+    tf_output out;
+} tf_sum_s16;
+
+typedef struct {
+    const int8_t *weights; /* [O, KH, KW, C] */
+    tf_sum_s16 sum;
+    int32_t in_row_stride, out_row_stride;
+    uint16_t in_c, out_c;
+    tf_window window;
+} tf_conv2d_s16_params;
+void tf_conv2d_s16(const tf_conv2d_s16_params *p, const tf_region *region, const int16_t *input, int16_t *output);
+
+typedef struct {
+    const int8_t *weights; /* [C * multiplier, KH, KW] */
+    tf_sum_s16 sum;
+    int32_t in_row_stride, out_row_stride;
+    uint16_t in_c, channel_multiplier;
+    tf_window window;
+} tf_depthwise_conv2d_s16_params;
+void tf_depthwise_conv2d_s16(const tf_depthwise_conv2d_s16_params *p, const tf_region *region, const int16_t *input,
+                             int16_t *output);
+
+typedef struct {
+    const int8_t *weights; /* [O, I] */
+    tf_sum_s16 sum;
+    int32_t in_features, out_features;
+} tf_fully_connected_s16_params;
+void tf_fully_connected_s16(const tf_fully_connected_s16_params *p, const tf_region *region, const int16_t *input,
+                            int16_t *output);
+
+void tf_add_s16(const tf_add_s8_params *p, const tf_region *region, const int16_t *in1, const int16_t *in2,
+                int16_t *output);
+void tf_mul_s16(const tf_mul_s8_params *p, const tf_region *region, const int16_t *in1, const int16_t *in2,
+                int16_t *output);
+void tf_average_pool2d_s16(const tf_pool2d_s8_params *p, const tf_region *region, const int16_t *input,
+                           int16_t *output);
+void tf_max_pool2d_s16(const tf_pool2d_s8_params *p, const tf_region *region, const int16_t *input, int16_t *output);
+void tf_mean_s16(const tf_mean_s8_params *p, const tf_region *region, const int16_t *input, int16_t *output);
+
+typedef struct {
+    const int16_t *exp_curve, *reciprocal_curve; /* [513] each */
+    int32_t multiplier, shift;
+    int32_t depth;
+} tf_softmax_s16_params;
+void tf_softmax_s16(const tf_softmax_s16_params *p, const tf_region *region, const int16_t *input, int16_t *output);
+
+typedef struct {
+    const uint16_t *table; /* [256] */
+    int32_t multiplier, shift;
+    int32_t row_stride, col_elements;
+    int32_t tangent; /* 0: logistic function; 1: hyperbolic tangent */
+} tf_sigmoid_s16_params;
+void tf_sigmoid_s16(const tf_sigmoid_s16_params *p, const tf_region *region, const int16_t *input, int16_t *output);
+
+typedef struct {
+    int32_t multiplier, row_stride, col_elements;
+    int16_t in_zero_point;
+    int8_t shift;
+    tf_output out;
+} tf_rescale_params;
+void tf_rescale_s16(const tf_rescale_params *p, const tf_region *region, const int16_t *input, int16_t *output);
+void tf_rescale_s16_s8(const tf_rescale_params *p, const tf_region *region, const int16_t *input, int8_t *output);
+void tf_rescale_s8_s16(const tf_rescale_params *p, const tf_region *region, const int8_t *input, int16_t *output);
+void tf_quantize_f32_s16(const tf_quantize_params *p, const tf_region *region, const float *input, int16_t *output);
+void tf_dequantize_s16_f32(const tf_quantize_params *p, const tf_region *region, const int16_t *input, float *output);
+
 /* Keeps a compiler from turning a short byte loop into a call of memcpy or memset. */
 #define TF_KEEP_LOOP(pointer) __asm__("" : "+r"(pointer))
 
@@ -320,6 +394,12 @@ static inline const int8_t *tf_row(const int8_t *input, int32_t row_stride, cons
     return input + y * row_stride - (y < region->wrap_row ? 0 : region->wrap_bytes);
 }
 
+/* How many int16 elements row `y` lies behind row 0. */
+static inline int32_t tf_row_offset(int32_t row_stride, const tf_region *region, int32_t y)
+{
+    return y * row_stride - (y < region->wrap_row ? 0 : region->wrap_bytes / 2);
+}
+
 /* How many of `rows` rows from `y` on lie one after the other, before the ring turns. */
 static inline int32_t tf_rows_together(const tf_region *region, int32_t y, int32_t rows)
 {
@@ -380,6 +460,88 @@ static inline int8_t tf_clamp(int32_t value, const tf_output *out)
     value += out->zero_point;
     value = value < out->min ? out->min : value;
     return (int8_t)(value > out->max ? out->max : value);
+}
+
+static inline int16_t tf_clamp_s16(int32_t value, const tf_output *out)
+{
+    value += out->zero_point;
+    value = value < out->min ? out->min : value;
+    return (int16_t)(value > out->max ? out->max : value);
+}
+
+/* Sums of products with two filters: of 32 bits for up to 256 products, which cannot overflow, then added to 64. */
+typedef struct {
+    int64_t total0, total1;
+    int32_t part0, part1;
+    int32_t left; /* products until the parts are added */
+} tf_sums_s16;
+
+static inline tf_sums_s16 tf_sums_from(int64_t bias0, int64_t bias1)
+{
+    tf_sums_s16 sums;
+    sums.total0 = bias0;
+    sums.total1 = bias1;
+    sums.part0 = 0;
+    sums.part1 = 0;
+    sums.left = 256;
+    return sums;
+}
+
+static inline void tf_add_parts(tf_sums_s16 *sums)
+{
+    sums->total0 += sums->part0;
+    sums->total1 += sums->part1;
+    sums->part0 = 0;
+    sums->part1 = 0;
+    sums->left = 256;
+}
+
+static inline void tf_dot2_s16(const int16_t *x, const int8_t *w0, const int8_t *w1, int32_t count, tf_sums_s16 *sums)
+{
+    while (count > 0) {
+        int32_t part = count < sums->left ? count : sums->left;
+        int32_t a0 = sums->part0, a1 = sums->part1;
+        count -= part;
+        sums->left -= part;
+        for (; part >= 4; part -= 4) {
+            a0 += x[0] * w0[0];
+            a1 += x[0] * w1[0];
+            a0 += x[1] * w0[1];
+            a1 += x[1] * w1[1];
+            a0 += x[2] * w0[2];
+            a1 += x[2] * w1[2];
+            a0 += x[3] * w0[3];
+            a1 += x[3] * w1[3];
+            x += 4;
+            w0 += 4;
+            w1 += 4;
+        }
+        for (; part > 0; --part) {
+            a0 += *x * *w0++;
+            a1 += *x++ * *w1++;
+        }
+        sums->part0 = a0;
+        sums->part1 = a1;
+        if (sums->left == 0) {
+            tf_add_parts(sums);
+        }
+    }
+}
+
+/* acc * multiplier * 2^(shift - 15), rounded once. Source: TFLite, MultiplyByQuantizedMultiplier of int64. */
+static inline int32_t tf_requantize_s64(int64_t acc, int32_t multiplier, int32_t shift)
+{
+    const int32_t bits = 15 - shift;
+    return (int32_t)((acc * multiplier + ((int64_t)1 << (bits - 1))) >> bits);
+}
+
+/* Output of channel `o`. */
+static inline int16_t tf_output_s16(int64_t acc, int32_t o, const tf_sum_s16 *p)
+{
+    const int32_t multiplier = p->multiplier[o * p->channel_step], shift = p->shift[o * p->channel_step];
+    const int32_t value = p->narrow != 0 ? tf_requantize((int32_t)acc, multiplier, shift)
+                                         : tf_requantize_s64(acc, multiplier, shift);
+    return tf_clamp_s16(value, &p->out);
 }
 
 #endif

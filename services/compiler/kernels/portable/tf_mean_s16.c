@@ -1,0 +1,40 @@
+/* Mean over any of the dimensions [N, H, W, C]; the division is part of the multiplier. */
+#include "tinyfarm_kernels.h"
+
+static int32_t sum(const tf_mean_s8_params *p, const int16_t *input)
+{
+    int32_t n, y, x, c, total = 0;
+    for (n = 0; n < p->reduced[0]; ++n) {
+        for (y = 0; y < p->reduced[1]; ++y) {
+            for (x = 0; x < p->reduced[2]; ++x) {
+                const int16_t *in = input + n * p->in_stride[0] + y * p->in_stride[1] + x * p->in_stride[2];
+                for (c = p->reduced[3]; c > 0; --c) {
+                    total += *in;
+                    in += p->in_stride[3];
+                }
+            }
+        }
+    }
+    return total;
+}
+
+void tf_mean_s16(const tf_mean_s8_params *p, const tf_region *region, const int16_t *input, int16_t *output)
+{
+    const int32_t row_stop = region->row_stop < p->kept[1] ? region->row_stop : p->kept[1];
+    const int32_t col_stop = region->col_stop < p->kept[2] ? region->col_stop : p->kept[2];
+    int32_t n, y, x, c;
+    for (n = 0; n < p->kept[0]; ++n) {
+        for (y = region->row_start; y < row_stop; ++y) {
+            for (x = region->col_start; x < col_stop; ++x) {
+                const int16_t *in = input + n * p->in_stride[0] + y * p->in_stride[1] + x * p->in_stride[2];
+                int16_t *out = output + n * p->out_stride[0] + y * p->out_stride[1] + x * p->out_stride[2];
+                for (c = 0; c < p->kept[3]; ++c) {
+                    const int32_t acc = p->bias + sum(p, in);
+                    *out = tf_clamp_s16(tf_requantize(acc, p->multiplier, p->shift), &p->out);
+                    in += p->in_stride[3];
+                    out += p->out_stride[3];
+                }
+            }
+        }
+    }
+}
