@@ -54,7 +54,9 @@ class Row:
     weights: str
     weights_bytes: int
     flash_bytes: int
+    arena_bytes: int
     instructions: int | None
+    cycles: float | None
     board_equals_twin: bool | None
     agreement: float
     accuracy: float | None
@@ -106,7 +108,9 @@ def measure(model: Path, given: Path | None, board: BoardConfig, kernels: Kernel
                 weights=weights,
                 weights_bytes=result.flash.weights,
                 flash_bytes=result.flash.total,
+                arena_bytes=result.sram.arena,
                 instructions=result.performance.instructions if result.performance else None,
+                cycles=result.performance.cycles if result.performance else None,
                 board_equals_twin=result.twin_equal,
                 agreement=float(np.mean(found == first)),
                 accuracy=None if data.labels is None else float(np.mean(found == data.labels)),
@@ -116,22 +120,32 @@ def measure(model: Path, given: Path | None, board: BoardConfig, kernels: Kernel
 
 
 def table(rows: list[Row], title: str) -> Table:
-    """Return the rows, each int4 form beside its int8 one."""
+    """Return the rows, each int4 form with its ratio to the int8 one."""
     made = Table(title=title)
     for name in ("model", "weights"):
         made.add_column(name)
-    for name in ("weights B", "of int8", "flash B", "of int8", "instructions", "of int8", "agreement", "accuracy"):
+    for name in ("weights B", "flash B", "arena B", "instructions", "cycles", "agreement", "accuracy"):
         made.add_column(name, justify="right")
     base = rows[0]
     for row in rows:
         base = row if row.weights == "int8" else base
-        ran = f"{row.instructions:,}" if row.instructions else "does not fit"
-        ratio = f"{row.instructions / base.instructions:.3f}" if row.instructions and base.instructions else ""
         accuracy = "" if row.accuracy is None else f"{row.accuracy:.4f}"
-        sizes = [f"{row.weights_bytes:,}", f"{row.weights_bytes / base.weights_bytes:.3f}"]
-        sizes += [f"{row.flash_bytes:,}", f"{row.flash_bytes / base.flash_bytes:.3f}"]
-        made.add_row(row.model, row.weights, *sizes, ran, ratio, f"{row.agreement:.4f}", accuracy)
+        figures = (
+            beside(row.weights_bytes, base.weights_bytes),
+            beside(row.flash_bytes, base.flash_bytes),
+            beside(row.arena_bytes, base.arena_bytes),
+            beside(row.instructions, base.instructions),
+            beside(row.cycles, base.cycles),
+        )
+        made.add_row(row.model, row.weights, *figures, f"{row.agreement:.4f}", accuracy)
     return made
+
+
+def beside(value: float | None, base: float | None) -> str:
+    """Return a figure and its ratio to int8's."""
+    if value is None or base is None:
+        return "does not fit"
+    return f"{value:,.0f}" if value is base else f"{value:,.0f} ({value / base:.3f})"
 
 
 def main() -> None:
