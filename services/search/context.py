@@ -36,7 +36,7 @@ class SearchSettings:
     choices: SpaceChoices = field(default_factory=SpaceChoices)
     training: TrainSettings = field(default_factory=TrainSettings)
     evolution: EvolutionSettings = field(default_factory=EvolutionSettings)
-    finalists: int = 4
+    finalists: int = 3
     baselines: bool = True
     space_samples: int = 24
     threads: int = 2
@@ -67,12 +67,12 @@ class Progress:
 # Phases in order with their share of the whole, as timed on the demo.
 PHASES = {
     "space": 0.02,
-    "warmup": 0.06,
-    "supernet": 0.18,
-    "evolution": 0.06,
-    "finetune": 0.29,
-    "baselines": 0.33,
-    "measure": 0.06,
+    "warmup": 0.04,
+    "supernet": 0.15,
+    "evolution": 0.02,
+    "finetune": 0.33,
+    "baselines": 0.40,
+    "measure": 0.04,
 }
 
 

@@ -166,6 +166,24 @@ def test_int4_weights_take_half_the_flash_of_int8() -> None:
     assert found[0] - found[1] == sum(count // 2 * taps for count, taps in filters)
 
 
+def test_estimate_of_a_quantized_network_sees_which_kernels_its_scales_rule_out() -> None:
+    m = GraphMaker(seed=2, name="coarse")
+    x = m.conv2d(m.input(1, 12, 12, 4), 8, (1, 1))
+    graph = m.build(m.depthwise(m.depthwise(x)))
+    coarse = graph.ops[1].output
+    quant = graph.tensors[coarse].quant
+    assert quant is not None
+    # an output scale this fine asks for multipliers above 1: left shifts
+    finer = replace(graph.tensors[coarse], quant=replace(quant, scale=(quant.scale[0] / 4096,)))
+    graph = graph.with_tensors({**graph.tensors, coarse: finer})
+    compiled = compile_graph(graph, graph, options(Core.CORTEX_M4))
+    found = estimate(without_weights(graph), options(Core.CORTEX_M4), exact=True)
+    functions = found.planned.program.functions()
+    assert "tf_depthwise_thumb2_s8" in functions and len([f for f in functions if "depthwise" in f]) == 2
+    assert found.code_bytes == compiled.code_bytes
+    assert found.planned.memory.split.arena == compiled.manifest.memory.arena
+
+
 def test_larger_networks_cost_more() -> None:
     small, large = (estimated(name, Core.CORTEX_M4) for name in ("autoencoder", "inverted bottlenecks"))
     assert 0 < small.instructions < large.instructions

@@ -118,7 +118,7 @@ def test_space_with_the_most_work_in_the_same_memory_is_chosen() -> None:
         return lambda c: isinstance(c, Costs) and c.macs <= limit
 
     everything = score_spaces(spaces, costs, fits_below(10**9), 10, Random(0))
-    assert choose_space(everything).width_multiplier == 1.0
+    assert choose_space(everything).width_multiplier == 1.5
     tight = score_spaces(spaces, costs, fits_below(8000), 10, Random(0))
     assert choose_space(tight).width_multiplier < 1.0
     with pytest.raises(FailedPreconditionError, match="none of the sampled networks"):

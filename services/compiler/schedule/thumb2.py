@@ -14,6 +14,7 @@ from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, plane_wid
 from services.compiler.kernels.thumb2.pack import padded_depth, separable
 from services.compiler.kernels.thumb2.requantize import MAX_FUSED_SHIFT, MAX_RIGHT_SHIFT
 from services.compiler.quant.channels import ChannelArithmetic, channel_arithmetic
+from services.compiler.quant.convolution import op_multipliers
 from services.compiler.quant.elementwise import add_params
 from services.compiler.quant.values import quant_of
 from services.compiler.schedule.pixel_blocks import PixelBlocks
@@ -131,7 +132,7 @@ def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
         or channels != in_c
         or op.dilation_hw != (1, 1)
         or max(op.padding.top, op.padding.bottom) >= kernel_h
-        or (graph.tensors[op.weights].data is not None and not _exact(channel_arithmetic(graph, op)))
+        or not _depthwise_is_exact(graph, op)
     ):
         return None
     # whole rows of the input are gathered, so the plane holds also columns that no output reads
@@ -157,6 +158,13 @@ def swapped_operands(graph: Graph, op: Add) -> bool:
 
 def _eight_bits(graph: Graph, tensors: tuple[TensorId, ...]) -> bool:
     return all(graph.tensors[t].dtype is DType.INT8 for t in tensors)
+
+
+def _depthwise_is_exact(graph: Graph, op: DepthwiseConv2D) -> bool:
+    """Whether the fused arithmetic holds. Without weights all that scales tell is that none asks for a left shift."""
+    if graph.tensors[op.weights].data is not None:
+        return _exact(channel_arithmetic(graph, op))
+    return all(multiplier.shift < 0 for multiplier in op_multipliers(graph, op))
 
 
 def _exact(channels: ChannelArithmetic) -> bool:

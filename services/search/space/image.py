@@ -96,7 +96,7 @@ def image_spaces(image_hwc: tuple[int, int, int], classes: int, choices: SpaceCh
     A space keeps its resolution elastic downwards: it holds the resolution and the next smaller candidate.
     """
     resolutions = tuple(sorted(set(choices.resolutions or default_resolutions(min(image_hwc[:2])))))
-    multipliers = tuple(sorted(set(choices.width_multipliers or (0.5, 0.75, 1.0))))
+    multipliers = tuple(sorted(set(choices.width_multipliers or (0.5, 0.75, 1.0, 1.5))))
     stages = _stages(max(resolutions), choices)
     return tuple(
         ImageSpace(image_hwc[2], classes, resolutions[max(0, i - 1) : i + 1], m, 16, stages)
