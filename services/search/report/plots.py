@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from services.search.ports import Measurement
 from services.search.steps.measure import Point
 
-SEARCHED, HAND_MADE, LIMIT, GRID = "#1f6f8b", "#c8553d", "#8a8a8a", "#e4e4e4"
+SEARCHED, HAND_MADE, LIMIT, GRID = "#1f6f8b", "#b3452f", "#666666", "#e4e4e4"
 
 
 def pareto_plot(points: Sequence[Point], baselines: Sequence[Point], sram_limit: int | None) -> str:
@@ -29,14 +29,17 @@ def pareto_plot(points: Sequence[Point], baselines: Sequence[Point], sram_limit:
         right.axvline(sram_limit / 1024, color=LIMIT, linestyle="--", linewidth=1)
         right.annotate("limit", (sram_limit / 1024, 0.02), xycoords=("data", "axes fraction"), color=LIMIT, fontsize=8)
     figure.legend(*right.get_legend_handles_labels(), frameon=False, fontsize=8, ncols=2, loc="outside upper right")
-    return _svg(figure)
+    return _svg(figure, "Accuracy of every measured network over its latency and over its SRAM; figures in the table")
 
 
 def _scatter(axes: Axes, rows: Sequence[tuple[Point, Measurement, float]], color: str, label: str) -> None:
     front = sorted((x, 100 * m.accuracy) for p, m, x in rows if p.on_front)
     if label == "searched":
         axes.plot([x for x, _ in front], [y for _, y in front], color=color, linewidth=1, alpha=0.5)
-    axes.scatter([x for _, _, x in rows], [100 * m.accuracy for _, m, _ in rows], color=color, label=label, zorder=3)
+    # the shape tells the groups apart without the color
+    shape = "o" if label == "searched" else "s"
+    xs, ys = [x for _, _, x in rows], [100 * m.accuracy for _, m, _ in rows]
+    axes.scatter(xs, ys, color=color, marker=shape, label=label, zorder=3)
     for point, measured, x in rows:
         axes.annotate(
             _plain(point.trained.name), (x, 100 * measured.accuracy), xytext=(5, 4), textcoords="offset points",
@@ -69,9 +72,11 @@ def _plain(name: str) -> str:
     return name.replace("$", r"\$")
 
 
-def _svg(figure: Figure) -> str:
-    """Return the figure as an <svg> element: text stays text, and the same figure gives the same bytes."""
+def _svg(figure: Figure, label: str) -> str:
+    """Return the figure as an <svg> element with a label for who cannot see it: text stays text, and the same figure
+    gives the same bytes.
+    """
     buffer = io.StringIO()
     FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
-    text = buffer.getvalue()
+    text = buffer.getvalue().replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
     return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
