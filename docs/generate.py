@@ -22,6 +22,7 @@ _HEAD = """\
 
 A model is compiled when each of its operators obeys the rules below. Otherwise it is refused before any work is done,
 with the operator, the rule that it breaks and what would work. `tinyfarm` reads TFLite files with int8 quantization
+(weights also int4) or int16 activations and int8 weights (16x8),
 and ONNX files with QDQ or QLinear operators; both become the operators of this page.
 """
 
