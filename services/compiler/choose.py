@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from math import inf
 
+from services.compiler.cuts import fastest, least_memory
 from services.compiler.ir.graph import Graph
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Placed, Planned, plan_network
@@ -22,7 +22,6 @@ _GRIDS = ((2, 1), (2, 2), (3, 1), (3, 3), (4, 1), (4, 4))
 # How often a cut is replaced where its buffers do not lie as closely as they should, and by how many others tried.
 _MOST_ROUNDS = 6
 _MOST_BLAMED = 4
-_GROWTH = 1.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,44 +155,3 @@ def _told(planned: Planned) -> str:
         rows = max(turn.rows[1] - turn.rows[0] for turn in stage.turns)
         stages.append(f"layers {stage.start}-{stage.stop - 1} {rows} row{'s' if rows > 1 else ''} at a time")
     return f"streaming {', '.join(stages)}"
-
-
-def least_memory(pieces: Pieces) -> int:
-    """Return the bytes of arena that the neediest piece has in the cut where it has least."""
-    limit = 1.0 + min(pieces.need_bytes(pieces.single(op)) for op in range(len(pieces.graph.ops)))
-    while (found := _neediest(pieces, limit)) == inf:
-        limit *= _GROWTH  # long pieces need much: a low limit keeps from looking at them
-    return int(found)
-
-
-def _neediest(pieces: Pieces, limit_bytes: float) -> float:
-    """Return the least that the neediest piece of any cut has, all of them within the limit; infinite if none is."""
-    stop = len(pieces.graph.ops)
-    best = [0.0] + [inf] * stop
-    for start in range(stop):
-        if best[start] < inf:
-            for piece in (pieces.single(start), *pieces.streamed(start, limit_bytes, rows=1)):
-                if pieces.need_bytes(piece) <= limit_bytes:
-                    best[piece.stop] = min(best[piece.stop], max(best[start], pieces.need_bytes(piece)))
-    return best[stop]
-
-
-def fastest(pieces: Pieces, limit_bytes: float) -> tuple[Piece, ...]:
-    """Return the cut of fewest instructions whose pieces all keep to the limit; empty if there is none."""
-    stop = len(pieces.graph.ops)
-    best = [0.0] + [inf] * stop
-    came: list[Piece | None] = [None] * (stop + 1)
-    for start in range(stop):
-        if best[start] == inf:
-            continue
-        for piece in (pieces.single(start), *pieces.streamed(start, limit_bytes)):
-            cost = best[start] + piece.instructions
-            if pieces.need_bytes(piece) <= limit_bytes and cost < best[piece.stop]:
-                best[piece.stop], came[piece.stop] = cost, piece
-    found: list[Piece] = []
-    while stop:
-        if (last := came[stop]) is None:
-            return ()
-        found.append(last)
-        stop = last.start
-    return tuple(reversed(found))

@@ -79,12 +79,17 @@ class Pieces:
         return self._singles[op]
 
     def streamed(self, start: int, limit_bytes: float, rows: int | None = None) -> Iterator[Piece]:
-        """Yield the streamed pieces from an operator on that keep to the limit, with any rows a turn or so many."""
+        """Yield the streamed pieces from an operator on that keep to the limit, with any rows a turn or so many.
+
+        Only those with an operator that alone would need more: to stream the others gains nothing.
+        """
         for each in _ROWS if rows is None else (rows,):
+            needs_help = False
             for stop in range(start + 1, len(self.graph.ops) + 1):
                 if not self._row_wise[stop - 1]:
                     break
-                if stop - start < 2 or (each > 1 and each > self._most_rows(start, stop)):
+                needs_help |= self.need_bytes(self.single(stop - 1)) > limit_bytes
+                if not needs_help or stop - start < 2 or (each > 1 and each > self._most_rows(start, stop)):
                     continue
                 piece = self._piece(start, stop, each)
                 if self.need_bytes(piece) <= limit_bytes:

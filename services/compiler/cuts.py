@@ -1,0 +1,64 @@
+"""Cuts of a network into pieces: the one that needs least memory, and the fastest within a limit.
+
+Pieces follow one another, so the arena is that of the neediest one and time adds up: the best cut is found piece by
+piece (dynamic programming).
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from services.compiler.stages import Piece, Pieces
+
+_GROWTH, _HALVINGS = 1.2, 6
+
+
+def least_memory(pieces: Pieces) -> int:
+    """Return the bytes of arena that the neediest piece has in the cut where it has least, within a few thousandths.
+
+    Long pieces need much: limits from below keep from looking at them.
+    """
+    low = high = 1.0 + min(pieces.need_bytes(pieces.single(op)) for op in range(len(pieces.graph.ops)))
+    while (found := _neediest(pieces, high)) == inf:
+        low, high = high, high * _GROWTH
+    for _ in range(_HALVINGS):
+        middle = (low + min(high, found)) / 2
+        if (better := _neediest(pieces, middle)) == inf:
+            low = middle
+        else:
+            high = found = better
+    return int(found)
+
+
+def _neediest(pieces: Pieces, limit_bytes: float) -> float:
+    """Return the least that the neediest piece of any cut has, all of them within the limit; infinite if none is."""
+    stop = len(pieces.graph.ops)
+    best = [0.0] + [inf] * stop
+    for start in range(stop):
+        if best[start] < inf:
+            for piece in (pieces.single(start), *pieces.streamed(start, limit_bytes, rows=1)):
+                need = pieces.need_bytes(piece)
+                if need <= limit_bytes:
+                    best[piece.stop] = min(best[piece.stop], max(best[start], need))
+    return best[stop]
+
+
+def fastest(pieces: Pieces, limit_bytes: float) -> tuple[Piece, ...]:
+    """Return the cut of fewest instructions whose pieces all keep to the limit; empty if there is none."""
+    stop = len(pieces.graph.ops)
+    best = [0.0] + [inf] * stop
+    came: list[Piece | None] = [None] * (stop + 1)
+    for start in range(stop):
+        if best[start] == inf:
+            continue
+        for piece in (pieces.single(start), *pieces.streamed(start, limit_bytes)):
+            cost = best[start] + piece.instructions
+            if pieces.need_bytes(piece) <= limit_bytes and cost < best[piece.stop]:
+                best[piece.stop], came[piece.stop] = cost, piece
+    found: list[Piece] = []
+    while stop:
+        if (last := came[stop]) is None:
+            return ()
+        found.append(last)
+        stop = last.start
+    return tuple(reversed(found))
