@@ -16,14 +16,14 @@ from services.compiler.macs import op_macs
 from services.compiler.memory.arena import ArenaPlan, plan_arena
 from services.compiler.memory.bound import step_needs
 from services.compiler.memory.live_range import LiveRange, live_ranges
-from services.compiler.memory.overlap import OverlapRules, overlap_rules
+from services.compiler.memory.overlap import OverlapRule, OverlapRules, overlap_rules
 from services.compiler.memory.problem import BUFFER_ALIGN, Problem
 from services.compiler.memory.report import MemoryReport, memory_report
 from services.compiler.memory.scratch import affordable_planes, enlarge_scratch, grow_scratch
 from services.compiler.schedule.execution_order import order_operators
 from services.compiler.schedule.patches import Patches
 from services.compiler.schedule.per_layer import per_layer_schedule
-from services.compiler.schedule.schedule import Schedule, StageKind
+from services.compiler.schedule.schedule import BufferKind, Schedule, StageKind
 from services.compiler.schedule.staged import patched_schedule, staged_schedule
 from services.compiler.schedule.streaming import Stream
 
@@ -96,29 +96,43 @@ def plan_network(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE, *, exact
 
 
 class StreamPlanner:
-    """Plans one network with several choices of streamed stages; what they have in common is worked out once."""
+    """Plans one network with several choices of streamed stages; what they have in common is worked out once.
 
-    def __init__(self, graph: Graph, kernels: KernelSet) -> None:
-        self.graph, self.kernels = graph, kernels
+    Without `input_in_arena` the network's inputs lie elsewhere, in a camera's buffer for instance: what a plan then
+    needs can be known, code for it cannot be made.
+    """
+
+    def __init__(self, graph: Graph, kernels: KernelSet, *, input_in_arena: bool = True) -> None:
+        self.graph, self.kernels, self._input_in_arena = graph, kernels, input_in_arena
         self._per_layer = per_layer_schedule(graph, kernels)
         self._rules = OverlapRules(graph, kernels)
 
     def place(self, streams: Sequence[Stream], *, exact: bool) -> Placed:
         """Return the schedule in which these stages are streamed, with offsets of its buffers at their least."""
-        schedule = staged_schedule(self.graph, self.kernels, self._per_layer, streams)
-        ranges = live_ranges(schedule)
-        return schedule, ranges, plan_arena(ranges, self._rules.of(schedule), exact=exact)
+        return self._place(staged_schedule(self.graph, self.kernels, self._per_layer, streams), exact)
 
     def needs(self) -> list[int]:
         """Return the bytes that every operator needs where none is streamed."""
-        ranges = live_ranges(self._per_layer)
-        return [n * BUFFER_ALIGN for n in step_needs(Problem.of(ranges, self._rules.of(self._per_layer)))]
+        ranges = self.ranges(self._per_layer)
+        problem = Problem.of(ranges, self._rules_among(self._per_layer, ranges))
+        return [n * BUFFER_ALIGN for n in step_needs(problem)]
 
     def place_patches(self, found: Patches, *, exact: bool) -> Placed:
         """Return the schedule of which these patches are the beginning, with offsets of its buffers at their least."""
-        schedule = patched_schedule(self.graph, self.kernels, self._per_layer, found)
-        ranges = live_ranges(schedule)
-        return schedule, ranges, plan_arena(ranges, self._rules.of(schedule), exact=exact)
+        return self._place(patched_schedule(self.graph, self.kernels, self._per_layer, found), exact)
+
+    def ranges(self, schedule: Schedule) -> tuple[LiveRange, ...]:
+        """Return the live ranges of what lies in the arena."""
+        outside = {b.id for b in schedule.buffers if b.kind is BufferKind.INPUT and not self._input_in_arena}
+        return tuple(r for r in live_ranges(schedule) if r.buffer not in outside)
+
+    def _place(self, schedule: Schedule, exact: bool) -> Placed:
+        ranges = self.ranges(schedule)
+        return schedule, ranges, plan_arena(ranges, self._rules_among(schedule, ranges), exact=exact)
+
+    def _rules_among(self, schedule: Schedule, ranges: Sequence[LiveRange]) -> tuple[OverlapRule, ...]:
+        inside = {r.buffer for r in ranges}
+        return tuple(r for r in self._rules.of(schedule) if inside.issuperset((r.source, r.target)))
 
     def plan_patches(self, found: Patches, *, exact: bool = True) -> Planned:
         """Return the plan that begins with these patches, scratch grown."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from services.compiler.cost_model import layer_instructions, turn_instructions
-from services.compiler.ir.ops import Reshape
+from services.compiler.ir.ops import DepthwiseConv2D, Reshape
 from services.compiler.ir.tensor import TensorId
 from services.compiler.macs import op_macs
 from services.compiler.memory.live_range import LiveRange
@@ -37,16 +37,17 @@ class Piece:
 class Pieces:
     """Finds pieces of a network that was planned operator by operator; remembers what it found."""
 
-    def __init__(self, whole: Planned, core: Core) -> None:
+    def __init__(self, whole: Planned, core: Core, *, input_in_arena: bool = True) -> None:
         graph, schedule = whole.graph, whole.schedule
         self.graph, self.kernels, self._core = graph, whole.kernels, core
         self._buffer = {t: b.id for b in schedule.buffers for t in b.tensors}
         kinds = {b.id: b.kind for b in schedule.buffers}
+        outside = (BufferKind.SCRATCH,) if input_in_arena else (BufferKind.SCRATCH, BufferKind.INPUT)
         self._ranges: Mapping[BufferId, LiveRange] = {
-            r.buffer: r for r in whole.ranges if kinds[r.buffer] is not BufferKind.SCRATCH
+            r.buffer: r for r in whole.ranges if kinds[r.buffer] not in outside
         }
         self._slots = {layer.op_index: layer.index for layer in whole.program.layers}
-        self.planner = StreamPlanner(graph, whole.kernels)
+        self.planner = StreamPlanner(graph, whole.kernels, input_in_arena=input_in_arena)
         self._needs = self.planner.needs()
         self._layers = {layer.op_index: layer for layer in whole.program.layers}
         self._row_wise = [is_row_wise(graph, op) for op in graph.ops]
@@ -123,8 +124,20 @@ class Pieces:
                 beside[step] += aligned(rows * columns * self.graph.tensors[t].shape[3])
         for op in range(found.stop):
             size = turn_scratch_bytes(self.graph, self.graph.ops[op], self.kernels, found.extent(op))
-            beside[op] += aligned(size)
+            beside[op] += aligned(size) - self._in_place(found, op)
         return self._whole(0, self._slots[found.stop - 1], found.extents) + max(beside)
+
+    def _in_place(self, found: Patches, op: int) -> int:
+        """Return the bytes that a depthwise convolution's patch shares with the patch it uses up."""
+        node = self.graph.ops[op]
+        sizes = [
+            found.extents[t][0] * found.extents[t][1] * self.graph.tensors[t].shape[3]
+            for t in (node.inputs[0], node.output)
+            if isinstance(node, DepthwiseConv2D) and t in found.extents
+        ]
+        same = len({self.graph.tensors[t].shape[3] for t in (node.inputs[0], node.output)}) == 1
+        used_up = len(sizes) == 2 and same and found.life(self.graph, node.inputs[0])[1] == op
+        return min(sizes) // BUFFER_ALIGN * BUFFER_ALIGN if used_up else 0
 
     def _whole(self, first: int, last: int, inside: Collection[TensorId]) -> int:
         """Return the bytes of tensors that live at any of these steps but for those inside the stage."""
@@ -185,8 +198,8 @@ class Pieces:
         """Return the bytes that a whole output may share with an input that the stage uses up."""
         shared = 0
         for (source, target), behind in found.behind.items():
-            used_up = self._ranges[self._buffer[source]]
+            used_up = self._ranges.get(self._buffer[source])
             size = self._ranges[self._buffer[target]].size_bytes
-            if used_up.last <= last:
+            if used_up is not None and used_up.last <= last:
                 shared = max(shared, min(used_up.size_bytes, size, size - behind) // BUFFER_ALIGN * BUFFER_ALIGN)
         return shared

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Op
+from services.compiler.ir.ops import DepthwiseConv2D, Op
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.schedule.access_order import Overlap, overlaps
-from services.compiler.schedule.schedule import Buffer, BufferId, Schedule, Step
+from services.compiler.schedule.schedule import Buffer, BufferId, Schedule, StageKind, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,21 @@ class OverlapRules:
             for chase in stage.chases
             if chase.behind_bytes < buffers[chase.target].size_bytes
         ]
+        for stage in schedule.stages:
+            if stage.kind is StageKind.PATCH:
+                found += (rule for step in stage.steps for rule in self._of_patched(step, buffers))
         return tuple(found)
+
+    def _of_patched(self, step: Step, buffers: dict[BufferId, Buffer]) -> Iterator[OverlapRule]:
+        """Yield where a depthwise convolution's patch may lie: a channel is in the plane before any of it is written,
+        and rows are whole pixels of the same channels, so a channel overwrites only itself.
+        """
+        op = self._graph.ops[step.op_index]
+        if isinstance(op, DepthwiseConv2D) and step.scratch is not None:
+            channels = [self._graph.tensors[t].shape[3] for t in (op.input, op.output)]
+            source, target = buffers[step.reads[0]], buffers[step.writes[0]]
+            if channels[0] == channels[1] and source.columns is not None and target.columns is not None:
+                yield OverlapRule(source.id, target.id, -source.size_bytes, channels[0])
 
     def _of_step(self, step: Step, buffers: dict[BufferId, Buffer]) -> tuple[OverlapRule, ...]:
         used = (*step.reads, *step.writes, *(() if step.scratch is None else (step.scratch,)))
