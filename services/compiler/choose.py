@@ -6,13 +6,14 @@ piece (dynamic programming). Two passes: the least memory that any cut needs, th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from services.compiler.cuts import fastest, least_memory
 from services.compiler.ir.graph import Graph
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Placed, Planned, plan_network
+from services.compiler.schedule.patches import Grid, Patches
 from services.compiler.schedule.streaming import Stream
 from services.compiler.stages import Piece, Pieces
 
@@ -56,7 +57,7 @@ def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choi
     if room is not None and (found := _within(pieces, room)) is not None:
         planned = pieces.planner.plan(found.streams, exact=exact)
         return Choice(planned, f"{_told(planned)}: fewest instructions in {room} bytes of arena")
-    least = _closest(pieces, lambda: least_memory(pieces))
+    least = least_streams(pieces)
     if least is None or least.arena_bytes >= whole.plan.arena_bytes:
         return Choice(whole, "per-layer: streaming saves no memory")
     planned = pieces.planner.plan(least.streams, exact=exact)
@@ -65,22 +66,31 @@ def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choi
 
 def _in_patches(pieces: Pieces, options: CompileOptions, room: int | None, whole: Planned, *, exact: bool) -> Choice:
     named = options.patch_grid
-    found = sorted(pieces.patched(_GRIDS if named is None else (named,)), key=lambda p: p[:2])
-    fitting = [p for p in found if room is not None and p[0] <= room]
-    order = [p for _, _, p in sorted(fitting, key=lambda p: p[1]) or found]
-    placed = [(pieces.planner.place_patches(p, exact=False)[2].arena_bytes, p) for p in order[:_MOST_BLAMED]]
-    if not placed:
+    best = best_patches(pieces, _GRIDS if named is None else (named,), room)
+    if best is None:
         return Choice(whole, "per-layer: the first operators cannot be cut into patches")
-    arena, best = min(placed, key=lambda pair: pair[0])
-    if named is None and arena >= whole.plan.arena_bytes:
-        return Choice(whole, "per-layer: patches save no memory")
     planned = pieces.planner.plan_patches(best, exact=exact)
+    if named is None and planned.plan.arena_bytes >= whole.plan.arena_bytes:
+        return Choice(whole, "per-layer: patches save no memory")
     told = f"layers 0-{best.stop - 1} in {best.grid[0]}x{best.grid[1]} patches"
     return Choice(planned, f"{told}: per-layer needs {whole.plan.arena_bytes} bytes of arena")
 
 
+def best_patches(pieces: Pieces, grids: Sequence[Grid], room_bytes: int | None = None) -> Patches | None:
+    """Return the patches of least memory, or of fewest MACs within the room; None if no operator can be cut."""
+    found = sorted(pieces.patched(grids), key=lambda p: p[:2])
+    fitting = [p for p in found if room_bytes is not None and p[0] <= room_bytes]
+    order = [p for _, _, p in sorted(fitting, key=lambda p: p[1]) or found][:_MOST_BLAMED]
+    return min(order, key=lambda p: pieces.planner.place_patches(p, exact=False)[2].arena_bytes, default=None)
+
+
+def least_streams(pieces: Pieces) -> Trial | None:
+    """Return the cut of least memory that was found; it may stream nothing."""
+    return _closest(pieces, lambda: least_memory(pieces))
+
+
 @dataclass(frozen=True, slots=True)
-class _Trial:
+class Trial:
     """A cut as it was placed in memory."""
 
     cut: tuple[Piece, ...]
@@ -88,10 +98,12 @@ class _Trial:
 
     @property
     def streams(self) -> tuple[Stream, ...]:
+        """The streamed stages."""
         return tuple(piece.stream for piece in self.cut if piece.stream is not None)
 
     @property
     def arena_bytes(self) -> int:
+        """The bytes of arena that it needs."""
         return self.placed[2].arena_bytes
 
     def reach(self, slots: Collection[int]) -> int:
@@ -101,14 +113,14 @@ class _Trial:
         return max((plan.offsets[r.buffer] + r.size_bytes for r in used), default=0)
 
 
-def _within(pieces: Pieces, room_bytes: int) -> _Trial | None:
+def _within(pieces: Pieces, room_bytes: int) -> Trial | None:
     """Return the fastest cut found whose arena keeps to the room; None if none does."""
     found = _closest(pieces, lambda: room_bytes)
     return found if found is not None and found.arena_bytes <= room_bytes else None
 
 
-def _closest(pieces: Pieces, limit: Callable[[], int]) -> _Trial | None:
-    """Return the cut that is placed in least memory, the first within the limit; None if none streams.
+def _closest(pieces: Pieces, limit: Callable[[], int]) -> Trial | None:
+    """Return the cut that is placed in least memory, the first within the limit; None if no cut keeps to it.
 
     Buffers do not always lie as closely as their sizes promise: outputs over inputs form chains. Then one piece is
     taken to need more, that with which the next cut is placed best.
@@ -128,13 +140,13 @@ def _closest(pieces: Pieces, limit: Callable[[], int]) -> _Trial | None:
     return best
 
 
-def _trial(pieces: Pieces, limit_bytes: int) -> _Trial | None:
+def _trial(pieces: Pieces, limit_bytes: int) -> Trial | None:
     cut = fastest(pieces, limit_bytes)
     streams = [piece.stream for piece in cut if piece.stream is not None]
-    return _Trial(cut, pieces.planner.place(streams, exact=False)) if streams else None
+    return Trial(cut, pieces.planner.place(streams, exact=False)) if cut else None
 
 
-def _trial_without(pieces: Pieces, piece: Piece, trial: _Trial, limit: Callable[[], int]) -> _Trial | None:
+def _trial_without(pieces: Pieces, piece: Piece, trial: Trial, limit: Callable[[], int]) -> Trial | None:
     before = pieces.need_bytes(piece)
     pieces.raise_need(piece, trial.arena_bytes)
     other = _trial(pieces, limit())
@@ -142,7 +154,7 @@ def _trial_without(pieces: Pieces, piece: Piece, trial: _Trial, limit: Callable[
     return other
 
 
-def _beyond(pieces: Pieces, trial: _Trial, limit_bytes: int) -> list[Piece]:
+def _beyond(pieces: Pieces, trial: Trial, limit_bytes: int) -> list[Piece]:
     """Return the neediest pieces that reach beyond the limit."""
     found = [piece for piece in trial.cut if trial.reach(pieces.slots(piece)) > limit_bytes]
     return sorted(found, key=pieces.need_bytes, reverse=True)[:_MOST_BLAMED]
@@ -154,4 +166,4 @@ def _told(planned: Planned) -> str:
     for stage in planned.program.stages:
         rows = max(turn.rows[1] - turn.rows[0] for turn in stage.turns)
         stages.append(f"layers {stage.start}-{stage.stop - 1} {rows} row{'s' if rows > 1 else ''} at a time")
-    return f"streaming {', '.join(stages)}"
+    return f"streaming {', '.join(stages)}" if stages else "per-layer"

@@ -100,9 +100,11 @@ class Pieces:
 
     def patched(self, grids: Iterable[Grid]) -> Iterator[tuple[int, int, Patches]]:
         """Yield what patches at the beginning can be: bytes of arena that the network then needs, MACs, patches."""
-        for stop in range(2, len(self.graph.ops) + 1):
+        for stop in range(1, len(self.graph.ops) + 1):
             if not can_patch(self.graph, self.graph.ops[stop - 1]):
                 break
+            if stop == 1:
+                continue
             after = max((self.need_bytes(self.single(op)) for op in range(stop, len(self.graph.ops))), default=0)
             for grid in grids:
                 if (found := patches(self.graph, stop, grid)) is not None:
@@ -130,14 +132,14 @@ class Pieces:
     def _in_place(self, found: Patches, op: int) -> int:
         """Return the bytes that a depthwise convolution's patch shares with the patch it uses up."""
         node = self.graph.ops[op]
-        sizes = [
-            found.extents[t][0] * found.extents[t][1] * self.graph.tensors[t].shape[3]
-            for t in (node.inputs[0], node.output)
-            if isinstance(node, DepthwiseConv2D) and t in found.extents
-        ]
-        same = len({self.graph.tensors[t].shape[3] for t in (node.inputs[0], node.output)}) == 1
-        used_up = len(sizes) == 2 and same and found.life(self.graph, node.inputs[0])[1] == op
-        return min(sizes) // BUFFER_ALIGN * BUFFER_ALIGN if used_up else 0
+        if not isinstance(node, DepthwiseConv2D) or found.life(self.graph, node.input)[1] != op:
+            return 0
+        ends = node.input, node.output
+        channels = {self.graph.tensors[t].shape[3] for t in ends}
+        if len(channels) > 1 or not found.extents.keys() >= set(ends):
+            return 0
+        pixels = min(found.extents[t][0] * found.extents[t][1] for t in ends)
+        return pixels * channels.pop() // BUFFER_ALIGN * BUFFER_ALIGN
 
     def _whole(self, first: int, last: int, inside: Collection[TensorId]) -> int:
         """Return the bytes of tensors that live at any of these steps but for those inside the stage."""

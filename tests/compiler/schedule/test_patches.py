@@ -99,6 +99,13 @@ def test_core_kernels_run_patches(target: str, core: Core, kernels: KernelSet) -
                 np.testing.assert_array_equal(got, want, err_msg=name)
 
 
+def test_network_whose_first_operator_cannot_be_cut_runs_per_layer() -> None:
+    m = GraphMaker(name="reshaped first")
+    x = m.conv2d(m.conv2d(m.reshape(m.input(1, 64), 1, 8, 8, 1), 4), 4)
+    manifest = asked(m.build(x), "patch").manifest
+    assert manifest.schedule_reason == "per-layer: the first operators cannot be cut into patches"
+
+
 def test_patches_save_memory_and_cost_macs() -> None:
     graph = bottlenecks(size=48)
     whole, found = asked(graph, "per-layer").manifest, asked(graph, "patch").manifest
