@@ -171,7 +171,8 @@ def _turn_kind(graph: Graph, layer: Layer, start: int, stop: int) -> _TurnKind:
     op = graph.ops[layer.op_index]
     slid = window(graph, op, op.input)
     low, high = slid.needed(start, stop)
-    return _TurnKind(high - low, stop - start, max(0, -start * slid.stride - slid.offset))
+    # a turn whose windows lie in the padding altogether reads no row; one is the least that a tensor has
+    return _TurnKind(max(1, high - low), stop - start, max(0, -start * slid.stride - slid.offset))
 
 
 def _turn_counts(graph: Graph, layer: Layer, kind: _TurnKind) -> Counts:

@@ -19,11 +19,12 @@ Pair = tuple[int, int]
 
 @dataclass
 class GraphMaker:
-    """Grows a graph; scales and zero points of new tensors come from the seed."""
+    """Grows a graph; scales and zero points of new tensors come from the seed, some of them extreme if `wild`."""
 
     seed: int = 0
     name: str = "made"
     activations: DType = DType.INT8
+    wild: bool = False
     tensors: dict[TensorId, Tensor] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
     inputs: list[TensorId] = field(default_factory=list)
@@ -33,6 +34,9 @@ class GraphMaker:
 
     # tensors
     def quant(self) -> QuantParams:
+        if self.wild and self.random.random() < 0.2:
+            scale = float(np.float32(2.0 ** self.random.uniform(-18, 5)))
+            return QuantParams((scale,), (int(self.random.choice([-128, -1, 0, 127])),))
         scale = float(np.float32(self.random.uniform(0.01, 0.2)))
         zero_point = int(self.random.integers(-128, 128))
         if self.activations is DType.INT16:

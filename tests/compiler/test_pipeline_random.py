@@ -14,9 +14,11 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from services.compiler.importers.rules.arithmetic import no_activation
+from services.compiler.importers.supported import RULES
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation
-from services.compiler.ir.tensor import DType, TensorId
+from services.compiler.ir.tensor import DType, QuantParams, TensorId
 from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.passes.optimize import optimize
 from services.compiler.pipeline import compile_graph
@@ -37,12 +39,17 @@ class Grower:
 
     def __init__(self, draw: st.DrawFn) -> None:
         self.draw = draw
-        self.m = GraphMaker(seed=draw(st.integers(0, 1 << 20)), name="random")
-        shape = (1, draw(st.integers(1, 10)), draw(st.integers(1, 10)), draw(st.integers(1, 9)))
-        if draw(st.booleans()):
-            self.pool = [self.m.quantize(self.m.input(*shape, dtype=DType.FLOAT32))]
-        else:
-            self.pool = [self.m.input(*shape)]
+        self.m = GraphMaker(seed=draw(st.integers(0, 1 << 20)), name="random", wild=draw(st.booleans()))
+        self.begin((1, draw(st.integers(1, 10)), draw(st.integers(1, 10)), draw(st.integers(1, 9))))
+
+    def begin(self, shape: tuple[int, int, int, int]) -> None:
+        """Draw one to three inputs: the first float or int8, others of its shape, of its quantization, or a vector."""
+        first = self.draw(st.booleans())
+        self.pool = [self.m.quantize(self.m.input(*shape, dtype=DType.FLOAT32)) if first else self.m.input(*shape)]
+        for kind in self.draw(st.lists(st.sampled_from(["alike", "same", "vector"]), max_size=2)):
+            wanted = (1, 1, 1, shape[3]) if kind == "vector" else shape
+            quant = self.m.same_quant(self.pool[-1]) if kind == "alike" else None
+            self.pool.insert(0, self.m.input(*wanted, quant=quant))
 
     def pick(self) -> TensorId:
         """Mostly the newest tensor, so that graphs get deep; sometimes an older one, so that they branch."""
@@ -52,11 +59,21 @@ class Grower:
     def grow(self) -> None:
         steps: list[Callable[[TensorId], TensorId]] = [
             self.conv, self.conv, self.depthwise, self.depthwise, self.pooled, self.binary, self.scaled, self.unary,
-            self.requantize, self.mean, self.pad, self.concatenate, self.slice, self.split, self.transpose,
-            self.resize, self.reshape, self.dense, self.rnn_pool,
+            self.requantize, self.reduce, self.pad, self.concatenate, self.slice, self.split, self.transpose,
+            self.resize, self.reshape, self.dense, self.rnn_pool, self.extremum, self.prelu, self.table, self.broadcast,
+            self.function,
         ]  # fmt: skip
-        t = self.draw(st.sampled_from(steps))(self.pick())
-        if self.m.tensors[t].elements <= 20_000:
+        self.take(self.draw(st.sampled_from(steps)), 20_000)
+
+    def take(self, step: Callable[[TensorId], TensorId], most_elements: int) -> None:
+        """Keep what a step adds unless it is too large or breaks a rule that the importers would refuse it for."""
+        ops, pool = len(self.m.ops), list(self.pool)
+        t = step(self.pick())
+        draft = Graph("draft", self.m.tensors, tuple(self.m.ops), tuple(self.m.inputs), ())
+        if any(rule(draft, op) for op in self.m.ops[ops:] for rule in RULES[type(op)] if rule is not no_activation):
+            del self.m.ops[ops:]
+            self.pool = pool
+        elif self.m.tensors[t].elements <= most_elements:
             self.pool.append(t)
 
     def conv(self, x: TensorId) -> TensorId:
@@ -93,8 +110,54 @@ class Grower:
     def requantize(self, x: TensorId) -> TensorId:
         return self.m.quantize(x)
 
-    def mean(self, x: TensorId) -> TensorId:
-        return self.m.mean(x, self.draw(st.sampled_from([(1,), (2,), (1, 2), (3,)])))
+    def reduce(self, x: TensorId) -> TensorId:
+        reduce = self.draw(st.sampled_from([self.m.mean, self.m.mean, self.m.sum]))
+        return reduce(x, self.draw(st.sampled_from([(1,), (2,), (1, 2), (3,), (1, 2, 3)])))
+
+    def extremum(self, x: TensorId) -> TensorId:
+        """Against a pool of the same tensor, or against a number."""
+        kind = self.draw(st.sampled_from(["maximum", "minimum"]))
+        if self.draw(st.booleans()):
+            return self.m.binary(kind, x, self.number(self.m.same_quant(x)))
+        return self.m.binary(kind, x, self.m.pool("average", x, self.draw(PAIR)))
+
+    def number(self, quant: QuantParams | None = None) -> TensorId:
+        value = np.array([[[[self.draw(st.integers(-128, 127))]]]], np.int8)
+        return self.m.constant(value, quant or self.m.quant())
+
+    def prelu(self, x: TensorId) -> TensorId:
+        _, h, w, c = self.m.shape(x)
+        return self.m.prelu(x, self.draw(st.sampled_from([(c,), (1,), (h, w, c), (1, w, 1)])))
+
+    def table(self, x: TensorId) -> TensorId:
+        return self.m.table(x)
+
+    def broadcast(self, x: TensorId) -> TensorId:
+        """With a constant a channel or a number, or with a row, column or pixel of the tensor itself."""
+        kind, relu = self.draw(st.sampled_from(["add", "sub", "mul"])), self.draw(ACTIVATIONS)
+        match self.draw(st.sampled_from(["channels", "number", "row", "column", "pixel"])):
+            case "channels":
+                data = self.m.random.integers(-128, 128, self.m.shape(x)[3:]).astype(np.int8)
+                other = self.m.constant(data, self.m.quant())
+            case "number":
+                other = self.number()
+            case part:
+                other = self.m.mean(x, {"row": (1,), "column": (2,), "pixel": (1, 2)}[part])
+        pair = (other, x) if self.draw(st.booleans()) else (x, other)
+        return self.m.binary(kind, *pair, relu)
+
+    def function(self, x: TensorId) -> TensorId:
+        """Several operators that are a function of one tensor."""
+        match self.draw(st.sampled_from(["silu", "hard sigmoid", "square", "clip"])):
+            case "silu":
+                return self.m.binary("mul", x, self.m.unary("logistic", x))
+            case "hard sigmoid":
+                return self.m.binary("mul", self.m.binary("add", x, self.number(), Activation.RELU6), self.number())
+            case "square":
+                return self.m.binary("mul", x, x)
+            case _:
+                low = self.m.binary("maximum", x, self.number(self.m.same_quant(x)))
+                return self.m.binary("minimum", low, self.number(self.m.same_quant(x)))
 
     def pad(self, x: TensorId) -> TensorId:
         before, after = self.draw(PAIR), self.draw(PAIR)
@@ -127,7 +190,8 @@ class Grower:
     def resize(self, x: TensorId) -> TensorId:
         corners = self.draw(st.booleans())
         half = not corners and self.draw(st.booleans())
-        return self.m.resize(x, self.draw(st.integers(1, 9)), self.draw(st.integers(1, 9)), corners=corners, half=half)
+        h, w, bilinear = self.draw(st.integers(1, 9)), self.draw(st.integers(1, 9)), self.draw(st.booleans())
+        return self.m.resize(x, h, w, corners=corners, half=half, bilinear=bilinear)
 
     def reshape(self, x: TensorId) -> TensorId:
         _, h, w, c = self.m.shape(x)
@@ -148,7 +212,7 @@ def graphs(draw: st.DrawFn) -> Graph:
     grower = Grower(draw)
     for _ in range(draw(st.integers(1, 12))):
         grower.grow()
-    outputs = [grower.pool[-1], *draw(st.lists(st.sampled_from(grower.pool[:-1] or grower.pool), max_size=1))]
+    outputs = [grower.pool[-1], *draw(st.lists(st.sampled_from(grower.pool[:-1] or grower.pool), max_size=2))]
     if draw(st.booleans()):
         outputs[0] = grower.m.dequantize(outputs[0])
     return grower.m.build(*dict.fromkeys(outputs))

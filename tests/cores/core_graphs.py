@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op, Padding
-from services.compiler.ir.tensor import DType, QuantParams, TensorId
+from services.compiler.ir.tensor import QuantParams, TensorId
 from services.compiler.quant.reference import run_graph
 from tests.compiler.graph_maker import GraphMaker, random_inputs
 from tests.compiler.test_pipeline_random import ACTIVATIONS, PAIR, WEIGHTS, Grower
@@ -39,24 +40,21 @@ class CoreGrower(Grower):
 
     def __init__(self, draw: st.DrawFn, name: str) -> None:
         self.draw = draw
-        self.m = GraphMaker(seed=draw(st.integers(0, 1 << 20)), name=name)
+        self.m = GraphMaker(seed=draw(st.integers(0, 1 << 20)), name=name, wild=draw(st.booleans()))
         self.strain = Strain(self.m, draw(st.integers(0, 1 << 20)))
-        shape = draw(SHAPES)
-        if draw(st.booleans()):
-            self.pool = [self.m.quantize(self.m.input(*shape, dtype=DType.FLOAT32))]
-        else:
-            self.pool = [self.m.input(*shape)]
+        self.begin(draw(SHAPES))
 
     def grow(self) -> None:
-        if self.draw(st.integers(0, 9)) < 4:
+        if self.draw(st.integers(0, 9)) < 5:
             super().grow()
             return
         step = self.draw(st.sampled_from([self.conv, self.conv, self.depthwise, self.addition, self.dense]))
-        t = step(self.pick())
-        if step != self.addition:
-            self.strain.apply(self.m.ops[-1])
-        if self.m.tensors[t].elements <= LIMIT_ELEMENTS:
-            self.pool.append(t)
+        self.take(step if step == self.addition else partial(self.strained, step), LIMIT_ELEMENTS)
+
+    def strained(self, step: Callable[[TensorId], TensorId], x: TensorId) -> TensorId:
+        t = step(x)
+        self.strain.apply(self.m.ops[-1])
+        return t
 
     def padding(self, x: TensorId, kernel: tuple[int, int], dilation: tuple[int, int]) -> Padding | None:
         """Mostly that of SAME, sometimes any that leaves an output."""
@@ -154,7 +152,7 @@ def core_graphs(draw: st.DrawFn, name: str = "random") -> Graph:
     grower = CoreGrower(draw, name)
     for _ in range(draw(st.integers(1, 8))):
         grower.grow()
-    outputs = [grower.pool[-1], *draw(st.lists(st.sampled_from(grower.pool[:-1] or grower.pool), max_size=1))]
+    outputs = [grower.pool[-1], *draw(st.lists(st.sampled_from(grower.pool[:-1] or grower.pool), max_size=2))]
     if draw(st.booleans()):
         outputs[0] = grower.m.dequantize(outputs[0])
     return grower.m.build(*dict.fromkeys(outputs))

@@ -6,14 +6,17 @@ TINYFARM_FUZZ_EXAMPLES multiplies the number of graphs (`make fuzz`). A graph is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
 from functools import partial
 
 import numpy as np
 import pytest
 
+from services.compiler.choose import choose
+from services.compiler.ir.verify import verify
 from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.passes.optimize import optimize
-from services.compiler.pipeline import Compiled, compile_graph
+from services.compiler.pipeline import Compiled, compile_choice
 from services.evaluator.errors import ProgramFault
 from tests.cores.core_graphs import EXAMPLES, Sample, draw_samples
 from tests.cores.packed import Array, PackedBoard, packs
@@ -31,9 +34,22 @@ BOARDS = (
 COUNT = 20 * EXAMPLES
 
 
-def compiled_for(sample: Sample, target: str, core: Core, kernels: Kernels) -> Compiled:
-    options = CompileOptions(target, core, interface=Interface.FLOAT, kernels=kernels)
-    return compile_graph(optimize(sample.graph, Interface.FLOAT), sample.graph, options)
+class Planner(Enum):
+    """Per layer with the exact solver, per layer by the heuristics alone, or streams of rows for the least memory."""
+
+    EXACT = "exact"
+    HEURISTIC = "heuristic"
+    STREAMING = "streaming"
+
+
+def compiled_for(
+    sample: Sample, target: str, core: Core, kernels: Kernels, planner: Planner = Planner.EXACT
+) -> Compiled:
+    schedule = "streaming" if planner is Planner.STREAMING else "per-layer"
+    options = CompileOptions(target, core, schedule, Interface.FLOAT, kernels)
+    graph = optimize(sample.graph, Interface.FLOAT)
+    choice = choose(verify(graph), options, exact=planner is Planner.EXACT)
+    return compile_choice(choice, graph, sample.graph, options)
 
 
 def mistake(run: Callable[[], tuple[Array, ...]], wanted: tuple[Array, ...]) -> str | None:
@@ -44,17 +60,26 @@ def mistake(run: Callable[[], tuple[Array, ...]], wanted: tuple[Array, ...]) -> 
         return str(error)
 
 
-def mistakes(samples: Sequence[Sample], target: str, core: Core, kernels: Kernels) -> Iterator[str]:
-    compiled = [compiled_for(sample, target, core, kernels) for sample in samples]
+def mistakes(
+    samples: Sequence[Sample], target: str, core: Core, kernels: Kernels, planner: Planner = Planner.EXACT
+) -> Iterator[str]:
+    compiled = [compiled_for(sample, target, core, kernels, planner) for sample in samples]
     for pack in packs(compiled):
         with PackedBoard([compiled[number] for number in pack]) as board:
-            run = board.run_by_layer if kernels is Kernels.CORE else board.run
+            by_layer = kernels is Kernels.CORE and planner is not Planner.STREAMING
+            run = board.run_by_layer if by_layer else board.run
             for place, number in enumerate(pack):
                 sample = samples[number]
                 if found := mistake(partial(run, place, sample.inputs), sample.outputs):
-                    yield f"graph {sample.graph.name}, {core.value}, {kernels.value} kernels: {found}"
+                    where = f"{core.value}, {kernels.value} kernels, {planner.value} planner"
+                    yield f"graph {sample.graph.name}, {where}: {found}"
 
 
 @pytest.mark.parametrize(("target", "core", "kernels"), BOARDS)
 def test_random_graphs_equal_reference(target: str, core: Core, kernels: Kernels) -> None:
     assert list(mistakes(draw_samples(COUNT), target, core, kernels)) == []
+
+
+def test_random_graphs_in_streams_equal_reference() -> None:
+    found = mistakes(draw_samples(COUNT), "nucleo-l4r5zi", Core.CORTEX_M4, Kernels.CORE, Planner.STREAMING)
+    assert list(found) == []

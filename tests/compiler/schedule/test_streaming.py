@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.compiler.choose import Choice
+from services.compiler.choose import Choice, choose
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Padding
 from services.compiler.kernels.kernel_set import KernelSet
@@ -181,3 +181,12 @@ def test_what_streaming_does_not_help_runs_per_layer() -> None:
     manifest = asked(m.build(m.dense(m.input(1, 64), 8)), "streaming").manifest
     assert manifest.schedule == "per-layer"
     assert manifest.schedule_reason == "per-layer: streaming saves no memory"
+
+
+def test_turn_that_sees_only_padding_has_a_cost() -> None:
+    """Found by the random graphs: the first turn of the second convolution reads no row of the first one's."""
+    m = GraphMaker(name="padded")
+    x = m.conv2d(m.input(1, 3, 4, 2), 3, (1, 1))
+    graph = m.build(m.conv2d(x, 2, (2, 2), padding=Padding(top=3)))
+    options = CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4, "streaming", Interface.FLOAT)
+    assert choose(graph, options).planned.plan.arena_bytes > 0
