@@ -51,7 +51,7 @@ def _parts(node: Node, form: _Form) -> tuple[Node, ...]:
         raise unsupported(node, "channels_last is set", "export it in the NCHW layout")
     if len(node.inputs) <= max((*(i + 1 for i in form.operands), form.output)):
         raise unsupported(node, f"it has {len(node.inputs)} inputs", "give every operand a scale and a zero point")
-    before = tuple(_dequantize(node, i, _weights_axis(form.op_type, i)) for i in form.operands)
+    before = tuple(_dequantize(node, i, _weights_axis(node, form.op_type, i)) for i in form.operands)
     inputs = [part.output for part in before]
     if form.bias is not None and node.input_or_none(form.bias) is not None:
         inputs.append(node.inputs[form.bias])
@@ -61,9 +61,10 @@ def _parts(node: Node, form: _Form) -> tuple[Node, ...]:
     return (*before, middle, Node(f"{node.name}/quantize", "QuantizeLinear", triple, (node.output,)))
 
 
-def _weights_axis(op_type: str, index: int) -> int:
-    """Per-channel weights: Conv has channels first, MatMul last; a QGemm's follow transB and are read as rows."""
-    return 0 if op_type == "Conv" and index == 3 else 1
+def _weights_axis(node: Node, op_type: str, index: int) -> int:
+    """Per-channel weights: Conv has output channels first, MatMul last, QGemm as its transB says."""
+    rows = op_type == "Conv" or (op_type == "Gemm" and bool(node.integer("transB", 0)))
+    return 0 if rows and index == 3 else 1
 
 
 def _dequantize(node: Node, index: int, axis: int) -> Node:
