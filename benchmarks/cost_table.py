@@ -232,9 +232,16 @@ def core_kernel_networks(kernels: KernelSet) -> Iterator[tuple[str, Graph]]:
     pointwise: dict[str, Callable[[GraphMaker], int]] = {
         f"tf_pointwise_{own}_s8": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4, (1, 1)),
     }
+    element_wise: dict[str, Callable[[GraphMaker], int]] = {
+        f"tf_mul_{own}_s8": lambda m: m.binary("mul", m.input(1, 4), m.input(1, 4)),
+        f"tf_max_pool2d_{own}_s8": lambda m: m.pool("max", m.input(1, 4, 4, 2), (2, 2)),
+        f"tf_average_pool2d_{own}_s8": lambda m: m.pool("average", m.input(1, 4, 4, 2), (2, 2)),
+        f"tf_mean_{own}_s8": lambda m: m.mean(m.input(1, 4, 4, 2), (1, 2)),
+    }
     makers: dict[str, Callable[[GraphMaker], int]] = {
         f"tf_conv2d_{own}_s8": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4),
         **(pointwise if kernels is KernelSet.THUMB2 else {}),
+        **(element_wise if kernels is KernelSet.THUMB2 else {}),
         f"tf_fully_connected_{own}_s8": lambda m: m.dense(m.input(1, 8), 4),
         f"tf_depthwise_{own}_s8": lambda m: m.depthwise(m.input(1, 6, 6, 4)),
         f"tf_add_{own}_s8": lambda m: m.binary("add", m.input(1, 4), m.input(1, 4)),
@@ -375,7 +382,7 @@ STATIC = frozenset(
     ("inside", "border", "row", "run", "sum", "dot", "clipped", "channel", "fill_row", "fill_plane", "taps", "taps3x3",
      "vector", "mul_q31", "one_over_one_plus", "round_half_away", "dot2", "leading_zeros", "fill", "load_rows",
      "run_whole", "run_pixels", "border_row", "pixel", "window", "expand_windows", "copy_run", "gather", "turn_of",
-     "step", "expand_taps", "move_down")
+     "step", "expand_taps", "move_down", "channels", "four_sums")
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.kernel_cost tf_rnn_pool_s8 [CORE]...
 
-For a new portable kernel, where a full run of benchmarks.cost_table would take long. Whole networks' errors in the
+For a new kernel, where a full run of benchmarks.cost_table would take long. Whole networks' errors in the
 tables stay those of the last full run; the new kernel's own error on held-out layers is printed.
 """
 
@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.cost_table import (
     STATIC,
     TABLES,
     Subject,
+    core_kernel_networks,
     fit,
     kernel_networks,
     layer_rows,
@@ -26,6 +27,7 @@ from benchmarks.cost_table import (
     worst_and_rms,
 )
 from services.compiler import cost_model
+from services.compiler.cost_model import Counts
 from services.compiler.ir.graph import Graph
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import Core, Kernels
@@ -43,24 +45,68 @@ def rnn_pools(seed: int) -> Graph:
     return m.build(*(m.rnn_pool(x, pick(2, 4, 8, 16), pick(2, 4, 8, 16), s, pick((2, 2), (4, 4))) for s in shapes))
 
 
-LAYERS: dict[str, Callable[[int], Graph]] = {"tf_rnn_pool_s8": rnn_pools}
+def images(seed: int) -> tuple[GraphMaker, int]:
+    """Return a maker with an image of a random size."""
+    m = GraphMaker(seed=seed, name=f"images_{seed}")
+    h, w = (int(n) for n in m.random.integers(6, 17, 2))
+    return m, m.input(1, h, w, (3, 8, 13, 16, 24, 42)[seed % 6])
+
+
+def products(seed: int) -> Graph:
+    """Return products of an image with itself and with a value a channel."""
+    m, x = images(seed)
+    return m.build(m.binary("mul", x, x), m.binary("mul", x, m.input(1, 1, 1, m.shape(x)[3])))
+
+
+def pools(kind: str) -> Callable[[int], Graph]:
+    """Return a maker of pools of one kind."""
+
+    def make(seed: int) -> Graph:
+        m, x = images(seed)
+        windows = ((2, 2), (2, 2)), ((3, 3), (1, 1)), ((3, 3), (2, 2)), ((5, 4), (3, 3)), ((6, 6), (6, 6))
+        return m.build(*(m.pool(kind, x, kernel, stride) for kernel, stride in windows))
+
+    return make
+
+
+def means(seed: int) -> Graph:
+    """Return the mean of an image."""
+    m, x = images(seed)
+    return m.build(m.mean(x, (1, 2)))
+
+
+LAYERS: dict[str, Callable[[int], Graph]] = {
+    "tf_rnn_pool_s8": rnn_pools,
+    "tf_mul_thumb2_s8": products,
+    "tf_max_pool2d_thumb2_s8": pools("max"),
+    "tf_average_pool2d_thumb2_s8": pools("average"),
+    "tf_mean_thumb2_s8": means,
+}
+
+
+def rows_of(kernel: str, seeds: Iterable[int], subject: Subject, cache: Path) -> list[tuple[Counts, int, float]]:
+    """Return counts, instructions and cycles of the layers that the kernel covers."""
+    rows = layer_rows(run(LAYERS[kernel](seed), subject, cache) for seed in seeds)
+    return [row for row in rows if all(name.startswith(f"{kernel} ") for name in row[0])]
 
 
 def measure(kernel: str, core: Core, cache: Path) -> None:
     """Measure the kernel on one core and update its tables."""
-    subject = Subject(core, Kernels.PORTABLE)
-    sizes = linked_functions(run(dict(kernel_networks())[kernel], subject, cache).elf)
+    subject = Subject(core, Kernels.CORE if "thumb" in kernel else Kernels.PORTABLE)
+    own = subject.kernel_set
+    networks = dict(kernel_networks() if own is KernelSet.PORTABLE else core_kernel_networks(own))
+    sizes = linked_functions(run(networks[kernel], subject, cache).elf)
     sizes = {(f"{kernel}.{name}" if name in STATIC else name): size for name, size in sizes.items()}
-    rows = list(layer_rows(run(LAYERS[kernel](seed), subject, cache) for seed in TRAINING))
+    rows = rows_of(kernel, TRAINING, subject, cache)
     fitted = {
         "instructions": fit([row[0] for row in rows], [row[1] for row in rows]),
         "cycles": fit([row[0] for row in rows], [row[2] for row in rows]),
     }
-    for kernels in KernelSet:
+    for kernels in KernelSet if own is KernelSet.PORTABLE else (own,):
         path = TABLES / cost_model.table_file(core, kernels)
         if path.exists():
             _update(path, kernel, sizes, fitted)
-    held_out = list(layer_rows(run(LAYERS[kernel](seed), subject, cache) for seed in HELD_OUT))
+    held_out = rows_of(kernel, HELD_OUT, subject, cache)
     for index, (name, prices) in enumerate(fitted.items(), start=1):
         pairs = [(sum(prices[k] * v for k, v in row[0].items()), float(row[index])) for row in held_out]
         worst, rms = worst_and_rms(pairs)

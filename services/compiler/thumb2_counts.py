@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from services.compiler.codegen.program import KernelCall, Symbol
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op
+from services.compiler.ir.ops import AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool2D, Mean, Mul, Op
 from services.compiler.kernels.source import KernelSource
 from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.depthwise import ROW_LOOPS, UNPACK_LOOP
@@ -44,12 +44,37 @@ def thumb2_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str,
             yield from _depthwise_counts(graph, op, call)
         case FullyConnected():
             yield from _dense_counts(graph, op, call)
+        case AveragePool2D() | MaxPool2D():
+            yield from _pool_counts(graph, op)
+        case Mean():
+            elements, outputs = graph.tensors[op.input].elements, graph.tensors[op.output].elements
+            yield from _words("sum", elements, outputs)
+            yield from _words("output", outputs, outputs)
+        case Mul():
+            elements = graph.tensors[op.output].elements
+            rows, columns = (stop - start for start, stop in (call.region.rows, call.region.cols))
+            yield "runs", rows * columns
+            yield from _words("product", elements, elements // (rows * columns))
         case _:
             elements = graph.tensors[op.output].elements
             rows = call.region.rows[1] - call.region.rows[0]
             yield "rows", rows
             yield "words", rows * (elements // rows // 4)
             yield "rest", rows * (elements // rows % 4)
+
+
+def _words(name: str, elements: int, run: int) -> Iterator[tuple[str, float]]:
+    """Yield how many words, and bytes beside them, runs of elements have."""
+    yield f"{name} words", elements // run * (run // 4)
+    yield f"{name} bytes", elements // run * (run % 4)
+
+
+def _pool_counts(graph: Graph, op: AveragePool2D | MaxPool2D) -> Iterator[tuple[str, float]]:
+    channels, outputs = graph.tensors[op.output].shape[3], graph.tensors[op.output].elements
+    yield "pixels", outputs // channels
+    yield from _words("output", outputs, channels)
+    yield from _words("row", outputs * op.kernel_hw[0], channels)
+    yield from _words("tap", outputs * op.kernel_hw[0] * op.kernel_hw[1], channels)
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from services.compiler.codegen.elementwise import mul_call
+from services.compiler.codegen.movement import mean_call, pool_call
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import (
     ArrayRef,
@@ -19,7 +21,17 @@ from services.compiler.codegen.program import (
 from services.compiler.codegen.shapes import nhwc, row_stride, whole
 from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
+from services.compiler.ir.ops import (
+    Add,
+    AveragePool2D,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    MaxPool2D,
+    Mean,
+    Mul,
+    Op,
+)
 from services.compiler.kernels.thumb2 import files
 from services.compiler.kernels.thumb2.add import add_name
 from services.compiler.kernels.thumb2.dot import dot_entry, dot_name
@@ -39,10 +51,13 @@ from services.compiler.quant.requantize import activation_range
 from services.compiler.quant.values import output_zero_point, quant_of
 from services.compiler.schedule.thumb2 import (
     adds,
+    averages,
     depthwise_plan,
     is_pointwise,
     matrix_depth,
+    multiplies,
     pixel_blocks,
+    pools,
     swapped_operands,
     weight_bits,
 )
@@ -62,8 +77,19 @@ def thumb2_calls(graph: Graph, op: Op, operands: Operands, *, small: bool = Fals
             return (_depthwise_call(graph, op, operands, small), *limit_calls(graph, op, operands))
         case Add() if adds(graph, op):
             return (_add_call(graph, op, operands), *limit_calls(graph, op, operands))
+        case Mul() if multiplies(graph, op):
+            return (_own(mul_call(graph, op, operands)), *limit_calls(graph, op, operands))
+        case AveragePool2D() | MaxPool2D() if pools(graph, op):
+            return (_own(pool_call(graph, op, operands)),)
+        case Mean() if averages(graph, op):
+            return (_own(mean_call(graph, op, operands)),)
         case _:
             return None
+
+
+def _own(call: KernelCall) -> KernelCall:
+    """Return the call of a portable kernel's fellow with the same parameters."""
+    return replace(call, function=f"{call.function.removesuffix('_s8')}_thumb2_s8")
 
 
 def _conv2d_call(graph: Graph, op: Conv2D, operands: Operands, small: bool) -> KernelCall:
@@ -190,7 +216,7 @@ def _add_call(graph: Graph, op: Add, operands: Operands) -> KernelCall:
     return KernelCall("tf_add_thumb2_s8", "tf_add_thumb2_params", fields, (), pointers, region, sources)
 
 
-def limit_calls(graph: Graph, op: Weighted | Add, operands: Operands) -> tuple[KernelCall, ...]:
+def limit_calls(graph: Graph, op: Weighted | Add | Mul, operands: Operands) -> tuple[KernelCall, ...]:
     """Return the call that narrows the output, where a fused activation asks for more than int8's own limits."""
     tensor = graph.tensors[op.output]
     low, high = activation_range(op.activation, quant_of(graph, op.output), tensor.dtype)

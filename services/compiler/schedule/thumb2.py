@@ -8,19 +8,32 @@ from math import prod
 import numpy as np
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op, Padding
+from services.compiler.ir.ops import (
+    Add,
+    AveragePool2D,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    MaxPool2D,
+    Mean,
+    Mul,
+    Op,
+    Padding,
+)
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, plane_width, supported
 from services.compiler.kernels.thumb2.pack import padded_depth, separable
 from services.compiler.kernels.thumb2.requantize import MAX_FUSED_SHIFT, MAX_RIGHT_SHIFT
 from services.compiler.quant.channels import ChannelArithmetic, channel_arithmetic
 from services.compiler.quant.convolution import op_multipliers
-from services.compiler.quant.elementwise import add_params
+from services.compiler.quant.elementwise import add_params, mul_multiplier
 from services.compiler.quant.values import quant_of
 from services.compiler.schedule.pixel_blocks import PixelBlocks
 
 # Scratch grows from the least, which is always given, to the most, where the arena has room (memory/scratch.py).
 # A depthwise plane that does not hold all rows is cut in chunks; each chunk costs a few instructions a channel.
+# pixels whose bytes add up to 16 bits
+_MOST_AVERAGED = 255
 _LEAST_PLANE_BYTES = 1024
 _WEIGHT_BITS = {DType.INT4: 4, DType.INT8: 8}
 
@@ -149,6 +162,26 @@ def adds(graph: Graph, op: Add) -> bool:
     tensors = graph.tensors
     same = all(tensors[t].shape == tensors[op.output].shape for t in op.inputs)
     return same and _eight_bits(graph, (*op.inputs, op.output)) and add_params(graph, op).output.shift < 0
+
+
+def multiplies(graph: Graph, op: Mul) -> bool:
+    """Whether the product's kernel covers the operator: 8 bits, and no channel of one input that stands for all."""
+    tensors = graph.tensors
+    channels = [tensors[t].shape[-1:] for t in (*op.inputs, op.output)]
+    shift = -mul_multiplier(graph, op).shift
+    return _eight_bits(graph, (*op.inputs, op.output)) and len(set(channels)) == 1 and 1 <= shift <= MAX_RIGHT_SHIFT
+
+
+def pools(graph: Graph, op: AveragePool2D | MaxPool2D) -> bool:
+    """Whether the pools' kernels cover the operator: 8 bits, and averages whose sums fit 16 bits."""
+    fits = isinstance(op, MaxPool2D) or prod(op.kernel_hw) <= _MOST_AVERAGED
+    return _eight_bits(graph, (op.input, op.output)) and fits
+
+
+def averages(graph: Graph, op: Mean) -> bool:
+    """Whether the mean's kernel covers the operator: 8 bits, and all pixels of one image."""
+    shape = graph.tensors[op.input].shape
+    return _eight_bits(graph, (op.input, op.output)) and len(shape) == 4 and shape[0] == 1 and set(op.axes) == {1, 2}
 
 
 def swapped_operands(graph: Graph, op: Add) -> bool:

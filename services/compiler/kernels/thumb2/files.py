@@ -24,6 +24,10 @@ NEEDS = {
     "tf_fully_connected_thumb2_s8": (),
     "tf_depthwise_thumb2_s8": (),
     "tf_add_thumb2_s8": (),
+    "tf_mul_thumb2_s8": (),
+    "tf_max_pool2d_thumb2_s8": (),
+    "tf_average_pool2d_thumb2_s8": (),
+    "tf_mean_thumb2_s8": (),
 }
 
 # bytes of each parameter struct on a 32-bit core; a test compares them with what the C compiler says

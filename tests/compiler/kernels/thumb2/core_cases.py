@@ -572,6 +572,67 @@ def _four_bits() -> dict[str, CoreCase]:
     }
 
 
+def product_of(
+    a: tuple[int, ...], b: tuple[int, ...], out: QuantParams | None = None, activation: Activation = Activation.NONE
+) -> CoreCase:
+    """A product of two inputs, whose zero points are random or, where `out` is told, lie at the ends of int8."""
+
+    def make(m: GraphMaker) -> Graph:
+        ends = QuantParams((0.02,), (-128,)), QuantParams((0.03,), (127,))
+        quants = ends if out is not None else (m.quant(), m.quant())
+        inputs = (m.input(*shape, quant=quant) for shape, quant in zip((a, b), quants, strict=True))
+        y = m.binary("mul", *inputs, activation)
+        m.tensors[y] = replace(m.tensors[y], quant=out or QuantParams((0.9,), (5,)))
+        return m.build(y)
+
+    return CoreCase(make, covered=a[-1] == b[-1])
+
+
+def _products() -> dict[str, CoreCase]:
+    image = (1, 5, 3, 7)
+    cases = {f"product of {n} elements": product_of((1, n), (1, n)) for n in (1, 2, 3, 4, 5, 8, 11)}
+    return cases | {
+        "product of images": product_of(image, image),
+        "product by channel": product_of(image, (1, 1, 1, 7)),
+        "product by channel, first": product_of((1, 1, 1, 12), (1, 4, 3, 12)),
+        "product by row": product_of((1, 5, 1, 7), image),
+        "product of both ways": product_of((1, 5, 1, 4), (1, 1, 3, 4)),
+        "product by pixel": product_of(image, (1, 5, 3, 1)),
+        "product with ReLU6": product_of(image, image, activation=RELU6),
+        "product of far zero points": product_of(image, image, QuantParams((0.3,), (100,))),
+        "product that ends in ties": product_of(image, image, QuantParams((0.02 * 0.03 * 64,), (-3,))),
+    }
+
+
+def pooled(kind: str, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding | None = None) -> Step:
+    return lambda m, x: m.pool(kind, x, kernel, stride, padding)
+
+
+def averaged(axes: tuple[int, ...], *, keep: bool = True) -> Step:
+    return lambda m, x: m.mean(x, axes, keep=keep)
+
+
+def _pools() -> dict[str, CoreCase]:
+    windows = (((2, 2), (2, 2)), ((3, 3), (1, 1)), ((3, 2), (2, 3)), ((1, 1), (2, 2)), ((5, 5), (5, 5)))
+    kinds = product(("max", "average"), windows, (3, 4, 9))
+    cases = {f"{k} pool {w[0]} by {w[1]} of {c}": one(pooled(k, *w), 1, 7, 6, c) for k, w, c in kinds}
+    cases |= {
+        f"{kind} pool in place": one(
+            lambda m, x, kind=kind: m.pool(kind, m.conv2d(x, 12, (1, 1)), (3, 3)),  # type: ignore[misc]
+            1, 6, 5, 4,
+        )
+        for kind in ("max", "average")
+    }  # fmt: skip
+    images = ((1, 1, 9), (15, 17, 4), (16, 16, 6), (17, 31, 5))
+    cases |= {f"mean of {h}x{w}": one(averaged((1, 2)), 1, h, w, c) for h, w, c in images}
+    return cases | {
+        "average of 255 pixels": one(pooled("average", (15, 17), (1, 1), NO_PADDING), 1, 15, 17, 6),
+        "average of 256 pixels": one(pooled("average", (16, 16), (1, 1), NO_PADDING), 1, 16, 16, 6, covered=False),
+        "mean of rows": one(averaged((1,)), 1, 6, 5, 4, covered=False),
+        "mean without dimensions": one(averaged((1, 2), keep=False), 1, 6, 5, 8),
+    }
+
+
 CORE_CASES: dict[str, CoreCase] = {
     **_pointwise(),
     **_convolutions(),
@@ -581,4 +642,6 @@ CORE_CASES: dict[str, CoreCase] = {
     **_numbers(),
     **_additions(),
     **_four_bits(),
+    **_products(),
+    **_pools(),
 }

@@ -82,4 +82,57 @@ typedef struct {
 void tf_add_thumb2_s8(const tf_add_thumb2_params *p, const tf_region *region, const int8_t *plain,
                       const int8_t *scaled, int8_t *output);
 
+/* Element-wise kernels and pools with the parameters of their portable fellows. */
+void tf_mul_thumb2_s8(const tf_mul_s8_params *p, const tf_region *region, const int8_t *in1, const int8_t *in2,
+                      int8_t *output);
+void tf_max_pool2d_thumb2_s8(const tf_pool2d_s8_params *p, const tf_region *region, const int8_t *input,
+                             int8_t *output);
+void tf_average_pool2d_thumb2_s8(const tf_pool2d_s8_params *p, const tf_region *region, const int8_t *input,
+                                 int8_t *output);
+void tf_mean_thumb2_s8(const tf_mean_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
+
+/* Four bytes at any address: one LDR or STR on these cores. */
+typedef struct {
+    uint32_t value;
+} __attribute__((packed, may_alias)) tf_word;
+
+static inline uint32_t tf_load_word(const int8_t *from)
+{
+    return ((const tf_word *)(const void *)from)->value;
+}
+
+static inline void tf_store_word(int8_t *to, uint32_t value)
+{
+    ((tf_word *)(void *)to)->value = value;
+}
+
+/* Adds bytes 0 and 2 of a word to the halves of `even`, bytes 1 and 3 to those of `odd`. */
+static inline void tf_add_bytes(uint32_t *even, uint32_t *odd, uint32_t bytes)
+{
+    __asm__("sxtab16 %0, %0, %1" : "+r"(*even) : "r"(bytes));
+    __asm__("sxtab16 %0, %0, %1, ror #8" : "+r"(*odd) : "r"(bytes));
+}
+
+/* From a place in the row above row `y` of a windowed input to the place below it. */
+static inline const int8_t *tf_next_row(const int8_t *above, int32_t row_stride, const tf_region *region, int32_t y)
+{
+    return above + row_stride - (y == region->wrap_row ? region->wrap_bytes : 0);
+}
+
+/* The part of a pool's window that lies in the image. */
+typedef struct {
+    int32_t y0, y1, x0, x1;
+} tf_pool_window;
+
+static inline tf_pool_window tf_window_at(const tf_window *k, int32_t oy, int32_t ox)
+{
+    const int32_t top = oy * k->stride_h - k->pad_top, left = ox * k->stride_w - k->pad_left;
+    tf_pool_window w;
+    w.y0 = top < 0 ? 0 : top;
+    w.y1 = top + k->kernel_h < k->in_h ? top + k->kernel_h : k->in_h;
+    w.x0 = left < 0 ? 0 : left;
+    w.x1 = left + k->kernel_w < k->in_w ? left + k->kernel_w : k->in_w;
+    return w;
+}
+
 #endif
