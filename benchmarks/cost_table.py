@@ -431,8 +431,8 @@ def errors(
 def network_pairs(core: Core, measured: list[Measured]) -> Iterator[tuple[str, list[tuple[float, float]]]]:
     """Yield (predicted, measured) of whole networks that ran: instructions, cycles, flash."""
     done = [(m.planned, m.timing.total) for m in measured if m.timing is not None]
-    yield "instructions", [(cost_model.instructions(p, core), float(f.instructions)) for p, f in done]
-    yield "cycles", [(cost_model.cycles(p, core), f.cycles) for p, f in done]
+    yield "instructions", [(cost_model.work(p, core).instructions, float(f.instructions)) for p, f in done]
+    yield "cycles", [(cost_model.work(p, core).cycles, f.cycles) for p, f in done]
     flash = [(m.planned.weights_bytes + m.planned.tables_bytes, m) for m in measured]
     yield "flash", [(n + cost_model.code_bytes(m.planned, core), float(m.flash_bytes)) for n, m in flash]
 

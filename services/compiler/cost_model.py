@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from services.compiler.codegen.program import ArenaRef, KernelCall, Layer, Program
 from services.compiler.codegen.shapes import nhwc
@@ -51,7 +50,6 @@ from services.compiler.thumb2_counts import source_bytes, thumb2_counts
 _FOLDER = Path(__file__).parent / "cost_tables"
 
 Counts = dict[str, float]
-Quantity = Literal["instructions", "cycles"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +107,34 @@ def known_code_bytes(planned: Planned, core: Core) -> int | None:
     return code_bytes(planned, core) if needs.keys() >= set(planned.program.functions()) else None
 
 
-def instructions(planned: Planned, core: Core) -> float:
-    """Return the instructions of one inference."""
-    return _total(planned, core, "instructions")
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one inference takes: instructions, and the core's cycles without waiting for memory."""
+
+    instructions: float
+    cycles: float
 
 
-def cycles(planned: Planned, core: Core) -> float:
-    """Return the core's cycles of one inference, without waiting for memory."""
-    return _total(planned, core, "cycles")
+def work(planned: Planned, core: Core) -> Work:
+    """Return the modelled work of a planned network."""
+    table = load_cost_table(core, planned.kernels)
+    turns: dict[int, list[tuple[int, int]]] = {}
+    for stage in planned.program.stages:
+        for turn in stage.turns:
+            turns.setdefault(turn.layer, []).append(turn.rows)
+    counts: Counts = {}
+    for layer in planned.program.layers:
+        for name, count in _layer_work(planned.graph, layer, turns.get(layer.index, [])):
+            counts[name] = counts.get(name, 0.0) + count
+    return Work(_priced(table.instructions, counts), _priced(table.cycles, counts))
+
+
+def _layer_work(graph: Graph, layer: Layer, turns: list[tuple[int, int]]) -> Iterator[tuple[str, float]]:
+    if not layer.in_turns:
+        yield from layer_counts(graph, graph.ops[layer.op_index], layer.calls).items()
+        return
+    for kind, times in Counter(_turn_kind(graph, layer, *turn) for turn in turns).items():
+        yield from ((name, times * count) for name, count in _turn_counts(graph, layer, kind).items())
 
 
 def glue_counts(program: Program) -> Counts:
@@ -188,22 +206,6 @@ def _turn_counts(graph: Graph, layer: Layer, kind: _TurnKind) -> Counts:
 def _with_rows(tensor: Tensor, rows: int) -> Tensor:
     n, _, w, c = tensor.shape
     return replace(tensor, shape=(n, rows, w, c))
-
-
-def _total(planned: Planned, core: Core, quantity: Quantity) -> float:
-    table = load_cost_table(core, planned.kernels)
-    prices = table.instructions if quantity == "instructions" else table.cycles
-    graph = planned.graph
-    turns: dict[int, list[tuple[int, int]]] = {}
-    for stage in planned.program.stages:
-        for turn in stage.turns:
-            turns.setdefault(turn.layer, []).append(turn.rows)
-    return sum(
-        _in_turns(graph, layer, turns[layer.index], prices)
-        if layer.in_turns
-        else _priced(prices, layer_counts(graph, graph.ops[layer.op_index], layer.calls))
-        for layer in planned.program.layers
-    )
 
 
 def _priced(prices: Mapping[str, float], counts: Counts) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from services.compiler.cost_model import code_bytes, cycles, instructions, load_cost_table
+from services.compiler.cost_model import code_bytes, load_cost_table, work
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.rules.types import weight_channel_axis
 from services.compiler.importers.supported import check_supported
@@ -78,12 +78,13 @@ def estimate(network: Graph, options: CompileOptions, *, exact: bool = False) ->
         raise InvalidModelError(f"network {network.name!r}: {error}", subject=network.name) from None
     planned = plan_network(graph, kernel_set(options), exact=exact)
     errors = load_cost_table(options.core, planned.kernels).error
+    done = work(planned, options.core)
     return Estimate(
         planned=planned,
         macs=graph_macs(graph),
         code_bytes=code_bytes(planned, options.core),
-        instructions=instructions(planned, options.core),
-        cycles=cycles(planned, options.core),
+        instructions=done.instructions,
+        cycles=done.cycles,
         instructions_band=errors["models instructions worst"],
         cycles_band=errors["models cycles worst"],
         layers=_layers(planned),

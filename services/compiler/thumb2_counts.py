@@ -6,10 +6,10 @@ Counts are read from the call's own parameters; those of depthwise routines from
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
-from services.compiler.codegen.program import KernelCall, Symbol
+from services.compiler.codegen.program import FieldValue, KernelCall, Symbol
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool2D, Mean, Mul, Op
 from services.compiler.kernels.source import KernelSource
@@ -85,8 +85,14 @@ def source_bytes(source: KernelSource, issue: Issue) -> int:
     return sum(-(-code_bytes(routine) // 4) * 4 for routine in sized)
 
 
+@lru_cache(maxsize=1)
+def _fields(call: KernelCall) -> Mapping[str, FieldValue]:
+    """Return the call's parameters; one call is asked for several of them."""
+    return dict(call.fields())
+
+
 def _routine(call: KernelCall, field: str) -> str:
-    value = dict(call.fields())[field]
+    value = _fields(call)[field]
     if not isinstance(value, Symbol):
         raise AssertionError(f"{call.function}: field {field} names no routine")
     return value.name
@@ -100,7 +106,7 @@ def _either(mark: str, routine: str, name: str, count: float) -> Iterator[tuple[
 
 
 def _number(call: KernelCall, field: str) -> int:
-    value = dict(call.fields())[field]
+    value = _fields(call)[field]
     if not isinstance(value, int):
         raise AssertionError(f"{call.function}: field {field} is no integer")
     return value
@@ -143,7 +149,7 @@ def _conv_counts(graph: Graph, op: Conv2D, call: KernelCall) -> Iterator[tuple[s
 
 def _is_staged(call: KernelCall) -> bool:
     """Whether groups of weights are copied to RAM."""
-    shape = dict(call.fields())["shape"]
+    shape = _fields(call)["shape"]
     return isinstance(shape, tuple) and ("stage", 0) not in shape
 
 

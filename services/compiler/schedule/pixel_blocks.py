@@ -8,6 +8,7 @@ pair of pixels does. The costs are those of an STM32L4 (../shared/SIMULATION.md)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from services.compiler.kernels.thumb2.pack import group_bytes
 
@@ -21,6 +22,8 @@ _COPY_CYCLES = {8: 5.5, 4: 17.0}
 _BLOCK_CYCLES = 900.0
 _STEP_CYCLES, _OUTPUTS_CYCLES = 16.0, 110.0
 _SLIGHT = 0.09
+# convolutions that one search meets again and again
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +57,18 @@ class PixelBlocks:
 
     def sizes(self) -> tuple[int, ...]:
         """Return the useful sizes of scratch, upwards: the least, then every one that is faster."""
-        return tuple(size for size, _ in self._useful())
+        return tuple(size for size, _ in _useful(self))
 
     def block(self, scratch_bytes: int) -> Block:
         """Return the fastest block that fits."""
-        return [block for size, block in self._useful() if size <= scratch_bytes][-1]
+        return [block for size, block in _useful(self) if size <= scratch_bytes][-1]
 
     def wanted_bytes(self) -> int:
         """Return the least scratch with which waiting for flash is slight beside the multiplications."""
-        useful = self._useful()
+        useful = _useful(self)
         return next((size for size, block in useful if self._waiting(block) <= _SLIGHT * self._core()), useful[-1][0])
 
-    def _useful(self) -> tuple[tuple[int, Block], ...]:
-        found: list[tuple[int, Block]] = []
-        for size, block in sorted(((self.scratch_bytes(b), b) for b in self._blocks()), key=lambda one: one[0]):
-            if not found or self._cost(block) < self._cost(found[-1][1]):
-                found.append((size, block))
-        return tuple(found)
-
-    def _blocks(self) -> tuple[Block, ...]:
+    def blocks(self) -> tuple[Block, ...]:
         """Return the smallest blocks for every number of them that a run can be cut into, staged and not."""
         pairs = -(-self.length // 2)
         counts = {-(-pairs // -(-pairs // n)) for n in range(1, pairs + 1)}
@@ -81,7 +77,7 @@ class PixelBlocks:
         staged = (Block(n, staged=True) for n in counts if n > 1 and self.channels >= 4)
         return *map(Block, counts), *staged
 
-    def _cost(self, block: Block) -> float:
+    def cost(self, block: Block) -> float:
         """Return the cycles of a block's choice: waiting for flash, and copying in order to wait less."""
         copies = self._count(block) * self._sectors() * _COPY_CYCLES[self.weight_bits] if block.staged else 0.0
         return self._waiting(block) + copies
@@ -101,3 +97,17 @@ class PixelBlocks:
     def _core(self) -> float:
         pairs = self.runs * -(-self.length // 2)
         return pairs * self.channels / 4 * (self.depth / 2 * _STEP_CYCLES + _OUTPUTS_CYCLES)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _useful(convolution: PixelBlocks) -> tuple[tuple[int, Block], ...]:
+    """Return sizes of scratch and their blocks, upwards, each faster than those before it."""
+    found: list[tuple[int, Block]] = []
+    costs: list[float] = []
+    sized = ((convolution.scratch_bytes(block), block) for block in convolution.blocks())
+    for size, block in sorted(sized, key=lambda one: one[0]):
+        cost = convolution.cost(block)
+        if not costs or cost < costs[-1]:
+            found.append((size, block))
+            costs.append(cost)
+    return tuple(found)
