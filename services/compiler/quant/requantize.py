@@ -6,6 +6,7 @@ Source: TensorFlow Lite's 8-bit quantization specification; arithmetic of TFLM's
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import floor, frexp
 
 import numpy as np
@@ -29,6 +30,7 @@ class Multiplier:
     shift: int
 
 
+@lru_cache(maxsize=4096)  # channels and layers share scales while there are no weights
 def quantize_multiplier(real: float) -> Multiplier:
     """Return the fixed-point form of a real multiplier; below about 2**-31 it is 0.
 

@@ -26,12 +26,23 @@ def order_operators(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE) -> Gr
 
     The peak counts live tensors, least scratch, and what outputs may share of inputs that die there.
     """
+    needs, given = needed_operators(graph), tuple(range(len(graph.ops)))
+    if all(len(list(ready(needs, (1 << n) - 1))) == 1 for n in given):
+        return graph  # there is no choice
     cuts = Cuts.of(graph, kernels)
-    given = tuple(range(len(graph.ops)))
-    if all(len(list(cuts.ready((1 << n) - 1))) == 1 for n in given):
-        return graph
     order = _search(cuts) or _greedy(cuts)
     return graph.with_ops(graph.ops[i] for i in order) if cuts.peak(order) < cuts.peak(given) else graph
+
+
+def needed_operators(graph: Graph) -> tuple[int, ...]:
+    """Return for every operator those whose outputs it reads, as bits."""
+    made = {t: 1 << i for i, op in enumerate(graph.ops) for t in op.outputs}
+    return tuple(sum({made[t] for t in op.inputs if t in made}) for op in graph.ops)
+
+
+def ready(needs: tuple[int, ...], done: int) -> Iterator[int]:
+    """Yield the operators that can run next, in the graph's order."""
+    return (i for i, needed in enumerate(needs) if not done >> i & 1 and needed & ~done == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +65,7 @@ class Cuts:
         live = [t for t, root in roots.items() if t == root and not graph.tensors[t].is_constant]
         scratch = tuple(_least_scratch(graph, i, kernels) for i in range(len(graph.ops)))
         return cls(
-            needs=tuple(sum({made[t] for t in op.inputs if t in made}) for op in graph.ops),
+            needs=needed_operators(graph),
             sizes={t: graph.tensors[t].size_bytes for t in live},
             producer={t: made.get(t, 0) for t in live if t in made or t in graph.inputs},
             readers={
@@ -72,7 +83,7 @@ class Cuts:
 
     def ready(self, done: int) -> Iterator[int]:
         """Yield the operators that can run next."""
-        return (i for i, needs in enumerate(self.needs) if not done >> i & 1 and needs & ~done == 0)
+        return ready(self.needs, done)
 
     def step_bytes(self, done: int, op: int) -> int:
         """Return what must live while the operator runs after those done."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count, repeat
 
 from services.compiler.kernels.thumb2.assembly import Routine
@@ -214,6 +215,7 @@ def plane_width(out_w: int, kernel_w: int, stride_w: int) -> int:
     return width + width % 2
 
 
+@lru_cache(maxsize=4096)  # shapes that one search meets again and again
 def supported(shape: DepthwiseShape) -> bool:
     """Whether the filter is two to ten wide, fits a tile, and every row of it is in reach of one base register."""
     kernel_h, kernel_w = shape.kernel_hw
