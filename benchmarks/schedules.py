@@ -51,19 +51,19 @@ class Row:
 
 def rows(name: str, graph: Graph, grids: tuple[Grid, ...]) -> Iterator[Row]:
     """Yield the row of every schedule."""
-    whole = plan_network(graph, KERNELS)
+    whole = plan_network(graph, KERNELS, exact=False)
     inside, outside = Pieces(whole, CORE), Pieces(whole, CORE, input_in_arena=False)
     yield _row(name, "per-layer", whole, outside.planner.place((), exact=False)[2].arena_bytes)
     for grid in grids:
         held, elsewhere = best_patches(inside, (grid,)), best_patches(outside, (grid,))
         if held is not None and elsewhere is not None:
             without = outside.planner.place_patches(elsewhere, exact=False)[2].arena_bytes
-            planned = inside.planner.plan_patches(elsewhere)
-            with_input = inside.planner.plan_patches(held).plan.arena_bytes
+            planned = inside.planner.plan_patches(elsewhere, exact=False)
+            with_input = inside.planner.place_patches(held, exact=False)[2].arena_bytes
             yield Row(name, f"{grid[0]}x{grid[1]} patches", with_input, without, planned.macs, None)
     held_streams, other = least_streams(inside), least_streams(outside)
     if held_streams is not None and other is not None:
-        planned = inside.planner.plan(held_streams.streams)
+        planned = inside.planner.plan(held_streams.streams, exact=False)
         yield _row(name, "streaming", planned, other.arena_bytes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 
 from services.compiler.cost_model import layer_instructions, turn_instructions
 from services.compiler.ir.ops import DepthwiseConv2D, Reshape
@@ -21,6 +22,7 @@ from services.compiler.schedule.streaming import Stream, stream
 
 # Rows that an operator computes at a turn: more cost memory, fewer cost time.
 _ROWS = (1, 2, 3, 4, 6, 8)
+_PATIENCE = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,16 +101,26 @@ class Pieces:
                     break
 
     def patched(self, grids: Iterable[Grid]) -> Iterator[tuple[int, int, Patches]]:
-        """Yield what patches at the beginning can be: bytes of arena that the network then needs, MACs, patches."""
+        """Yield what patches at the beginning can be: bytes of arena that the network then needs, MACs, patches.
+
+        Ends where so many operators more in patches did not help: the halo only grows.
+        """
+        best, since = inf, 0
         for stop in range(1, len(self.graph.ops) + 1):
             if not can_patch(self.graph, self.graph.ops[stop - 1]):
                 break
             if stop == 1:
                 continue
+            if since == _PATIENCE:
+                break
+            since += 1
             after = max((self.need_bytes(self.single(op)) for op in range(stop, len(self.graph.ops))), default=0)
             for grid in grids:
                 if (found := patches(self.graph, stop, grid)) is not None:
-                    yield max(after, self._patches_need(found)), self._patches_macs(found), found
+                    need = max(after, self._patches_need(found))
+                    if need < best or need == after:  # while the rest is the neediest, patches have yet to help
+                        best, since = min(best, need), 0
+                    yield need, self._patches_macs(found), found
 
     def _patches_macs(self, found: Patches) -> int:
         macs = 0
