@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks.networks import mobilenet_v2, plan_graph
 from services.compiler.choose import best_patches, least_streams
-from services.compiler.cost_model import instructions
+from services.compiler.cost_model import work
 from services.compiler.ir.graph import Graph
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import Core, Interface
@@ -57,10 +57,9 @@ def rows(name: str, graph: Graph, grids: tuple[Grid, ...]) -> Iterator[Row]:
     for grid in grids:
         held, elsewhere = best_patches(inside, (grid,)), best_patches(outside, (grid,))
         if held is not None and elsewhere is not None:
-            without = outside.planner.place_patches(elsewhere, exact=False)[2].arena_bytes
-            planned = inside.planner.plan_patches(elsewhere, exact=False)
-            with_input = inside.planner.place_patches(held, exact=False)[2].arena_bytes
-            yield Row(name, f"{grid[0]}x{grid[1]} patches", with_input, without, planned.macs, None)
+            planned = inside.planner.plan_patches(elsewhere.patches, elsewhere.streams, exact=False)
+            arenas = held.arena_bytes, elsewhere.arena_bytes
+            yield Row(name, f"{grid[0]}x{grid[1]} patches", *arenas, planned.macs, None)
     held_streams, other = least_streams(inside), least_streams(outside)
     if held_streams is not None and other is not None:
         planned = inside.planner.plan(held_streams.streams, exact=False)
@@ -68,7 +67,7 @@ def rows(name: str, graph: Graph, grids: tuple[Grid, ...]) -> Iterator[Row]:
 
 
 def _row(name: str, schedule: str, planned: Planned, without_input: int) -> Row:
-    modelled = round(instructions(planned, CORE))
+    modelled = round(work(planned, CORE).instructions)
     return Row(name, schedule, planned.plan.arena_bytes, without_input, planned.macs, modelled)
 
 

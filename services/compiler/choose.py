@@ -14,6 +14,7 @@ from services.compiler.ir.graph import Graph
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Placed, Planned, plan_network
 from services.compiler.schedule.patches import Grid, Patches
+from services.compiler.schedule.schedule import StageKind
 from services.compiler.schedule.streaming import Stream
 from services.compiler.stages import Piece, Pieces
 
@@ -69,19 +70,43 @@ def _in_patches(pieces: Pieces, options: CompileOptions, room: int | None, whole
     best = best_patches(pieces, _GRIDS if named is None else (named,), room)
     if best is None:
         return Choice(whole, "per-layer: the first operators cannot be cut into patches")
-    planned = pieces.planner.plan_patches(best, exact=exact)
+    planned = pieces.planner.plan_patches(best.patches, best.streams, exact=exact)
     if named is None and planned.plan.arena_bytes >= whole.plan.arena_bytes:
         return Choice(whole, "per-layer: patches save no memory")
-    told = f"layers 0-{best.stop - 1} in {best.grid[0]}x{best.grid[1]} patches"
-    return Choice(planned, f"{told}: per-layer needs {whole.plan.arena_bytes} bytes of arena")
+    rows, columns = best.patches.grid
+    told = [
+        f"layers 0-{best.patches.stop - 1} in {rows}x{columns} patches",
+        *([_told(planned)] if best.streams else []),
+    ]
+    return Choice(planned, f"{', '.join(told)}: per-layer needs {whole.plan.arena_bytes} bytes of arena")
 
 
-def best_patches(pieces: Pieces, grids: Sequence[Grid], room_bytes: int | None = None) -> Patches | None:
+@dataclass(frozen=True, slots=True)
+class PatchTrial:
+    """Patches at the beginning and streamed stages behind them."""
+
+    patches: Patches
+    streams: tuple[Stream, ...]
+    arena_bytes: int
+
+
+def best_patches(pieces: Pieces, grids: Sequence[Grid], room_bytes: int | None = None) -> PatchTrial | None:
     """Return the patches of least memory, or of fewest MACs within the room; None if no operator can be cut."""
     found = sorted(pieces.patched(grids), key=lambda p: p[:2])
     fitting = [p for p in found if room_bytes is not None and p[0] <= room_bytes]
     order = [p for _, _, p in sorted(fitting, key=lambda p: p[1]) or found][:_MOST_BLAMED]
-    return min(order, key=lambda p: pieces.planner.place_patches(p, exact=False)[2].arena_bytes, default=None)
+    return min((_patch_trial(pieces, p) for p in order), key=lambda t: t.arena_bytes, default=None)
+
+
+def _patch_trial(pieces: Pieces, found: Patches) -> PatchTrial:
+    """Return the patches placed; what follows is streamed where it needs more than they do."""
+    rest = [pieces.need_bytes(pieces.single(op)) for op in range(found.stop, len(pieces.graph.ops))]
+    own = pieces.patches_need(found)
+    streams: tuple[Stream, ...] = ()
+    if rest and max(rest) > own:
+        cut = fastest(pieces, max(own, least_memory(pieces, found.stop)), found.stop)
+        streams = tuple(piece.stream for piece in cut if piece.stream is not None)
+    return PatchTrial(found, streams, pieces.planner.place_patches(found, streams, exact=False)[2].arena_bytes)
 
 
 def least_streams(pieces: Pieces) -> Trial | None:
@@ -163,7 +188,7 @@ def _beyond(pieces: Pieces, trial: Trial, limit_bytes: int) -> list[Piece]:
 def _told(planned: Planned) -> str:
     """Return the stages in a few words."""
     stages = []
-    for stage in planned.program.stages:
+    for stage in (s for s in planned.program.stages if s.kind is StageKind.STREAMING):
         rows = max(turn.rows[1] - turn.rows[0] for turn in stage.turns)
         stages.append(f"layers {stage.start}-{stage.stop - 1} {rows} row{'s' if rows > 1 else ''} at a time")
     return f"streaming {', '.join(stages)}" if stages else "per-layer"

@@ -13,28 +13,29 @@ from services.compiler.stages import Piece, Pieces
 _GROWTH, _HALVINGS = 1.2, 6
 
 
-def least_memory(pieces: Pieces) -> int:
-    """Return the bytes of arena that the neediest piece has in the cut where it has least, within a few thousandths.
+def least_memory(pieces: Pieces, start: int = 0) -> int:
+    """Return the bytes of arena that the neediest piece from an operator on has in the cut where it has least, within a
+    few thousandths.
 
     Long pieces need much: limits from below keep from looking at them.
     """
-    low = high = 1.0 + min(pieces.need_bytes(pieces.single(op)) for op in range(len(pieces.graph.ops)))
-    while (found := _neediest(pieces, high)) == inf:
+    low = high = 1.0 + min(pieces.need_bytes(pieces.single(op)) for op in range(start, len(pieces.graph.ops)))
+    while (found := _neediest(pieces, high, start)) == inf:
         low, high = high, high * _GROWTH
     for _ in range(_HALVINGS):
         middle = (low + min(high, found)) / 2
-        if (better := _neediest(pieces, middle)) == inf:
+        if (better := _neediest(pieces, middle, start)) == inf:
             low = middle
         else:
             high = found = better
     return int(found)
 
 
-def _neediest(pieces: Pieces, limit_bytes: float) -> float:
+def _neediest(pieces: Pieces, limit_bytes: float, first: int) -> float:
     """Return the least that the neediest piece of any cut has, all of them within the limit; infinite if none is."""
     stop = len(pieces.graph.ops)
-    best = [0.0] + [inf] * stop
-    for start in range(stop):
+    best = [inf] * first + [0.0] + [inf] * (stop - first)
+    for start in range(first, stop):
         if best[start] < inf:
             for piece in (pieces.single(start), *pieces.streamed(start, limit_bytes, rows=1)):
                 need = pieces.need_bytes(piece)
@@ -43,12 +44,12 @@ def _neediest(pieces: Pieces, limit_bytes: float) -> float:
     return best[stop]
 
 
-def fastest(pieces: Pieces, limit_bytes: float) -> tuple[Piece, ...]:
+def fastest(pieces: Pieces, limit_bytes: float, first: int = 0) -> tuple[Piece, ...]:
     """Return the cut of fewest instructions whose pieces all keep to the limit; empty if there is none."""
     stop = len(pieces.graph.ops)
-    best = [0.0] + [inf] * stop
+    best = [inf] * first + [0.0] + [inf] * (stop - first)
     came: list[Piece | None] = [None] * (stop + 1)
-    for start in range(stop):
+    for start in range(first, stop):
         if best[start] == inf:
             continue
         for piece in (pieces.single(start), *pieces.streamed(start, limit_bytes)):
@@ -56,7 +57,7 @@ def fastest(pieces: Pieces, limit_bytes: float) -> tuple[Piece, ...]:
             if pieces.need_bytes(piece) <= limit_bytes and cost < best[piece.stop]:
                 best[piece.stop], came[piece.stop] = cost, piece
     found: list[Piece] = []
-    while stop:
+    while stop > first:
         if (last := came[stop]) is None:
             return ()
         found.append(last)

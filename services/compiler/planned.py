@@ -117,9 +117,9 @@ class StreamPlanner:
         problem = Problem.of(ranges, self._rules_among(self._per_layer, ranges))
         return [n * BUFFER_ALIGN for n in step_needs(problem)]
 
-    def place_patches(self, found: Patches, *, exact: bool) -> Placed:
+    def place_patches(self, found: Patches, streams: Sequence[Stream] = (), *, exact: bool) -> Placed:
         """Return the schedule of which these patches are the beginning, with offsets of its buffers at their least."""
-        return self._place(patched_schedule(self.graph, self.kernels, self._per_layer, found), exact)
+        return self._place(patched_schedule(self.graph, self.kernels, self._per_layer, found, streams), exact)
 
     def ranges(self, schedule: Schedule) -> tuple[LiveRange, ...]:
         """Return the live ranges of what lies in the arena."""
@@ -134,9 +134,9 @@ class StreamPlanner:
         inside = {r.buffer for r in ranges}
         return tuple(r for r in self._rules.of(schedule) if inside.issuperset((r.source, r.target)))
 
-    def plan_patches(self, found: Patches, *, exact: bool = True) -> Planned:
-        """Return the plan that begins with these patches, scratch grown."""
-        schedule, ranges, plan = self.place_patches(found, exact=exact)
+    def plan_patches(self, found: Patches, streams: Sequence[Stream] = (), *, exact: bool = True) -> Planned:
+        """Return the plan that begins with these patches and streams these stages, scratch grown."""
+        schedule, ranges, plan = self.place_patches(found, streams, exact=exact)
         schedule, plan = grow_scratch(self.graph, schedule, ranges, plan, self.kernels)
         return _lowered(self.graph, self.kernels, schedule, live_ranges(schedule), plan)
 

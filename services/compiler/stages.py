@@ -117,7 +117,7 @@ class Pieces:
             after = max((self.need_bytes(self.single(op)) for op in range(stop, len(self.graph.ops))), default=0)
             for grid in grids:
                 if (found := patches(self.graph, stop, grid)) is not None:
-                    need = max(after, self._patches_need(found))
+                    need = max(after, self.patches_need(found))
                     if need < best or need == after:  # while the rest is the neediest, patches have yet to help
                         best, since = min(best, need), 0
                     yield need, self._patches_macs(found), found
@@ -129,7 +129,7 @@ class Pieces:
             macs += op_macs(self.graph, self.graph.ops[op]) * found.computed(op) // (height * width)
         return macs + sum(op_macs(self.graph, op) for op in self.graph.ops[found.stop :])
 
-    def _patches_need(self, found: Patches) -> int:
+    def patches_need(self, found: Patches) -> int:
         """Return what lives beside the fullest operator of a patch: patches, scratch, and whole tensors throughout."""
         beside = [0] * found.stop
         for t, (rows, columns) in found.extents.items():

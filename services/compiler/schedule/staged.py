@@ -33,20 +33,33 @@ from services.compiler.schedule.streaming import Turn as RowTurn
 def staged_schedule(graph: Graph, kernels: KernelSet, whole: Schedule, streams: Sequence[Stream]) -> Schedule:
     """Return the per-layer schedule with the operators of `streams`, in order and apart, streamed, all others not."""
     buffers = {b.id: b for b in whole.buffers}
-    of_tensor = {t: b.id for b in whole.buffers for t in b.tensors}
     steps = {step.op_index: step for step in whole.steps()}
+    return _with_stages(whole, buffers, _stages(graph, kernels, buffers, steps, streams))
+
+
+def _stages(
+    graph: Graph,
+    kernels: KernelSet,
+    buffers: dict[BufferId, Buffer],
+    steps: Mapping[int, Step],
+    streams: Sequence[Stream],
+    *,
+    at: int = 0,
+) -> Sequence[Stage]:
+    """Return the stages from operator `at` on."""
+    of_tensor = {t: b.id for b in buffers.values() for t in b.tensors}
     stages: list[Stage] = []
-    at = 0
     for found in streams:
         stages += _per_layer(steps, at, found.start)
         stages.append(_Streamed(graph, kernels, found, buffers, of_tensor).stage(steps))
         at = found.stop
-    stages += _per_layer(steps, at, len(graph.ops))
-    return _with_stages(whole, buffers, stages)
+    return *stages, *_per_layer(steps, at, len(graph.ops))
 
 
-def patched_schedule(graph: Graph, kernels: KernelSet, whole: Schedule, found: Patches) -> Schedule:
-    """Return the per-layer schedule with its first operators run patch by patch."""
+def patched_schedule(
+    graph: Graph, kernels: KernelSet, whole: Schedule, found: Patches, streams: Sequence[Stream] = ()
+) -> Schedule:
+    """Return the per-layer schedule with its first operators run patch by patch, and some of the others streamed."""
     buffers = {b.id: b for b in whole.buffers}
     of_tensor = {t: b.id for b in whole.buffers for t in b.tensors}
     steps = {step.op_index: step for step in whole.steps()}
@@ -61,7 +74,8 @@ def patched_schedule(graph: Graph, kernels: KernelSet, whole: Schedule, found: P
     turns = tuple(Turn(n, region) for patch in found.regions for n, region in enumerate(patch))
     lives = tuple(Life(of_tensor[t], *found.life(graph, t)) for t in found.extents)
     stage = Stage(StageKind.PATCH, tuple(inside), turns, lives)
-    return _with_stages(whole, buffers, (stage, *_per_layer(steps, found.stop, len(graph.ops))))
+    after = _stages(graph, kernels, buffers, steps, streams, at=found.stop)
+    return _with_stages(whole, buffers, (stage, *after))
 
 
 def _with_stages(whole: Schedule, buffers: Mapping[BufferId, Buffer], stages: Sequence[Stage]) -> Schedule:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from services.compiler.choose import choose
-from services.compiler.cost_model import instructions
+from services.compiler.cost_model import work
 from services.compiler.ir.graph import Graph
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import CompileOptions, Core, Kernels
@@ -68,6 +68,6 @@ def test_more_room_is_never_slower() -> None:
         )
         planned = choose(graph, options).planned
         if planned.plan.arena_bytes <= budget - 1024:
-            costs.append(instructions(planned, Core.CORTEX_M4))
+            costs.append(work(planned, Core.CORTEX_M4).instructions)
     assert len(costs) > 1
     assert costs == sorted(costs, reverse=True)

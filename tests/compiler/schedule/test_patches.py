@@ -16,6 +16,7 @@ from services.compiler.planned import Planned, StreamPlanner
 from services.compiler.quant.reference import run_graph
 from services.compiler.schedule.patches import Grid, patches
 from services.compiler.schedule.schedule import Region, StageKind
+from services.compiler.schedule.streaming import stream
 from tests.compiler.graph_maker import GraphMaker, random_inputs
 from tests.compiler.host_twin import build_twins
 from tests.compiler.schedule.test_streaming import asked, bottlenecks, compiled
@@ -104,6 +105,17 @@ def test_network_whose_first_operator_cannot_be_cut_runs_per_layer() -> None:
     x = m.conv2d(m.conv2d(m.reshape(m.input(1, 64), 1, 8, 8, 1), 4), 4)
     manifest = asked(m.build(x), "patch").manifest
     assert manifest.schedule_reason == "per-layer: the first operators cannot be cut into patches"
+
+
+def test_streams_follow_patches(tmp_path: Path) -> None:
+    graph = bottlenecks(size=16, name="both")
+    found = patches(graph, 2, (2, 2))
+    assert found is not None
+    planned = StreamPlanner(graph, KernelSet.PORTABLE).plan_patches(found, [stream(graph, 4, 9, 2)])
+    (twin,) = build_twins([compiled(planned)], tmp_path)
+    inputs = random_inputs(graph, 1)
+    for got, want in zip(twin.run(*inputs), run_graph(graph, inputs), strict=True):
+        np.testing.assert_array_equal(got, want)
 
 
 def test_patches_save_memory_and_cost_macs() -> None:
