@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.compiler import pipeline, planned
+from services.compiler import choose, pipeline, planned
 from services.compiler.codegen.program import KernelCall, Program, RegionArg
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation, Quantize
@@ -120,8 +120,8 @@ def quarters(call: KernelCall) -> list[KernelCall]:
 
 
 def test_quarters_equal_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cut(*arguments: object) -> planned.Planned:
-        whole = planned.plan_network(*arguments)  # type: ignore[arg-type]
+    def cut(*arguments: object, **options: object) -> planned.Planned:
+        whole = planned.plan_network(*arguments, **options)  # type: ignore[arg-type]
         layers = [
             replace(layer, calls=tuple(part for call in layer.calls for part in quarters(call)))
             for layer in whole.program.layers
@@ -129,5 +129,5 @@ def test_quarters_equal_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return replace(whole, program=Program(tuple(layers)))
 
     monkeypatch.setattr(planned, "overlap_rules", lambda *_: ())
-    monkeypatch.setattr(pipeline, "plan_network", cut)
+    monkeypatch.setattr(choose, "plan_network", cut)
     assert wrong({name: graph_of(name) for name in CASES}, tmp_path) == []

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.compiler import pipeline, planned
+from services.compiler import choose, pipeline, planned
 from services.compiler.codegen.program import KernelCall, Program, RegionArg
 from services.compiler.quant.reference import run_graph
 from tests.compiler.graph_maker import GraphMaker, random_inputs
@@ -41,7 +41,7 @@ def in_quarters(whole: planned.Planned) -> planned.Planned:
 
 def test_quarters_equal_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planned, "overlap_rules", lambda *_: ())
-    monkeypatch.setattr(pipeline, "plan_network", lambda *arguments: in_quarters(planned.plan_network(*arguments)))
+    monkeypatch.setattr(choose, "plan_network", lambda *args, **kw: in_quarters(planned.plan_network(*args, **kw)))
     graphs = [CASES[name](GraphMaker(seed=n, name=f"regions {n}")) for n, name in enumerate(CASES)]
     compiled = [pipeline.compile_graph(graph, graph, OPTIONS) for graph in graphs]
     failed = []
