@@ -62,15 +62,8 @@ class Row:
 
 
 def export(network: Network) -> bytes:
-    """Return a torch module as ONNX, batch open, with batch statistics that do something."""
+    """Return a torch module as ONNX, batch open."""
     module, shape = network
-    random = torch.Generator().manual_seed(1)
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
-            assert norm.running_mean is not None and norm.running_var is not None
-            norm.running_mean.normal_(0, 0.1, generator=random)
-            norm.running_var.uniform_(0.5, 1.5, generator=random)
-            norm.weight.data.uniform_(0.7, 1.3, generator=random)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, about itself
@@ -86,10 +79,24 @@ def export(network: Network) -> bytes:
     return buffer.getvalue()
 
 
+def randomize(module: nn.Module, seed: int) -> None:
+    """Give layers weights that keep the spread of activations, and batch norms statistics that do something."""
+    random = torch.Generator().manual_seed(seed)
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=random)
+        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            assert layer.running_mean is not None and layer.running_var is not None
+            layer.running_mean.normal_(0, 0.1, generator=random)
+            layer.running_var.uniform_(0.5, 1.5, generator=random)
+            layer.weight.data.uniform_(0.7, 1.3, generator=random)
+
+
 def measure(name: str, board: BoardConfig, cache: Path) -> Row:
     """Take one network all the way."""
     torch.manual_seed(0)
     network = FAMILIES[name]()
+    randomize(network[0], seed=1)
     images = np.random.default_rng(2).normal(size=(CALIBRATION, *network[1])).astype(np.float32)
     model = quantize_onnx(export(network), images)
     start = time.process_time()

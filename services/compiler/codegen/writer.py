@@ -34,16 +34,11 @@ class Writer:
         self.line(f"}}{tail}")
 
     def values(self, numbers: Iterable[int | str]) -> None:
-        """Add comma-separated values, filled to the line width."""
-        row = ""
-        for number in numbers:
-            item = f"{number},"
-            if len(row) + len(item) + 1 > _LINE_WIDTH:
-                self.line(row)
-                row = ""
-            row = f"{row} {item}" if row else item
-        if row:
-            self.line(row)
+        """Add comma-separated values, as many a line as fit its width whichever they are."""
+        items = list(map(str, numbers))
+        count = max(1, _LINE_WIDTH // (max(map(len, items), default=0) + 2))
+        indent = "    " * self._indent
+        self._lines += [f"{indent}{', '.join(items[i : i + count])}," for i in range(0, len(items), count)]
 
     def text(self) -> str:
         """Return the file."""

@@ -31,6 +31,8 @@ def constant_terms(graph: Graph, op: Mixing, channels: int, x: Range | None) -> 
     if x is None:
         return terms
     read = x.known.reshape(-1, channels).all(axis=0) & ~unread
+    if not read.any():
+        return terms
     windows = _windows(graph, op, channels, x.low)
     for c in np.flatnonzero(read):
         sums = windows[:, :, c].astype(np.int64) @ weights[:, :, c].T

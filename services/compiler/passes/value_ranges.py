@@ -52,7 +52,7 @@ from services.compiler.quant.folding import Weighted, constant_data
 from services.compiler.quant.pooling import mean_params
 from services.compiler.quant.reference import run_op
 from services.compiler.quant.requantize import as_arrays
-from services.compiler.quant.values import Array
+from services.compiler.quant.values import Array, quant_of
 
 _INT32_MAX = (1 << 31) - 1
 _NARROW = (DType.INT8, DType.UINT8)
@@ -102,13 +102,16 @@ def value_ranges(graph: Graph) -> Mapping[TensorId, Range]:
 
 
 def sum_range(graph: Graph, op: Weighted, x: Range) -> tuple[Int64s, Int64s]:
-    """Return the smallest and largest sums [positions, channels] with the bias, if the input stays in its range."""
+    """Return the smallest and largest sums [positions, channels] with the bias, if the input stays in its range.
+
+    The ends' sum is weights times the sum of the input's ends, their difference |weights| times the input's width.
+    """
     weights = constant_data(graph, op.weights).astype(np.int64)
-    above, below = np.maximum(weights, 0), np.minimum(weights, 0)
-    low = sums(graph, op, x.low, above) + sums(graph, op, x.high, below)
-    high = sums(graph, op, x.high, above) + sums(graph, op, x.low, below)
+    low, high, zero = x.low.astype(np.int32), x.high.astype(np.int32), quant_of(graph, op.input).zero_point[0]
+    both = sums(graph, op, low + high - zero, weights)  # `sums` takes off the zero point once
+    apart = sums(graph, op, high - low + zero, np.abs(weights))
     bias = 0 if op.bias is None else constant_data(graph, op.bias).astype(np.int64).ravel()
-    return low + bias, high + bias
+    return (both - apart) // 2 + bias, (both + apart) // 2 + bias
 
 
 def _any_value(graph: Graph, t: TensorId) -> Range:

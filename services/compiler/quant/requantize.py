@@ -78,6 +78,7 @@ def reduced(multiplier: npt.ArrayLike) -> Int64s:
     return np.where(wide < 0x7FFF0000, (wide + (1 << 15)) >> 16, 0x7FFF)
 
 
+@lru_cache(maxsize=1024)  # every step of the compiler asks anew
 def channel_multipliers(
     input_quant: QuantParams, weights_quant: QuantParams, output_quant: QuantParams, channels: int
 ) -> tuple[Multiplier, ...]:

@@ -8,8 +8,6 @@ import numpy.typing as npt
 from services.compiler.kernels.thumb2.requantize import MAX_RIGHT_SHIFT
 
 Words = npt.NDArray[np.uint32]
-# int16 positions of four values x0..x3 after SXTB16 of a word and of the word rotated by 8 bits
-_LANES = ((0, 2), (1, 3))
 
 
 def packed_words(channels: int, depth: int, bits: int = 8) -> int:
@@ -63,7 +61,7 @@ def pack_gemm(
     padded[:channels, :depth] = weights
     starts = np.zeros(len(padded), np.int64)
     starts[:channels] = bias
-    halves = padded[0::2] + 256 * padded[1::2]  # [pairs, depth]
+    lanes = _lanes(padded[0::2] + 256 * padded[1::2])
     words: list[int] = []
     first = 0
     while first < channels:
@@ -72,8 +70,7 @@ def pack_gemm(
         for pair in members:
             low, high = int(starts[2 * pair]), int(starts[2 * pair + 1])
             words += [low, low + 256 * high]
-        quads = range(0, padded.shape[1], 4)
-        stream = [_word(halves[pair, k : k + 4], lanes) for k in quads for lanes in _LANES for pair in members]
+        stream = lanes[members.start : members.stop].transpose(1, 2, 0).ravel().tolist()
         words += stream if bits == 8 else _nibbles(stream)
         ends = slice(first, min(first + 2 * pairs, channels))
         words.append(sum(int(shift - 1) << 8 * number for number, shift in enumerate(right_shift[ends])))
@@ -82,8 +79,13 @@ def pack_gemm(
     return np.array([w & 0xFFFFFFFF for w in words], np.uint32)
 
 
-def _word(halves: npt.NDArray[np.int64], lanes: tuple[int, int]) -> int:
-    return (int(halves[lanes[0]]) & 0xFFFF) | (int(halves[lanes[1]]) & 0xFFFF) << 16
+def _lanes(halves: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the words [pairs, depth / 4, 2] that meet four values x0..x3 of the input.
+
+    x0 and x2 are the int16 lanes after SXTB16 of their word, x1 and x3 after that of the word rotated by 8 bits.
+    """
+    quads = halves.reshape(len(halves), -1, 4) & 0xFFFF
+    return np.asarray(quads[..., :2] | quads[..., 2:] << 16)
 
 
 def _nibbles(stream: list[int]) -> list[int]:
