@@ -39,6 +39,7 @@ from services.compiler.ir.ops import (
 )
 from services.compiler.ir.tensor import Tensor
 from services.compiler.kernels.kernel_set import KernelSet
+from services.compiler.kernels.source import KernelSource
 from services.compiler.kernels.thumb1.files import NEEDS as THUMB1_KERNELS
 from services.compiler.kernels.thumb2.files import NEEDS as THUMB2_KERNELS
 from services.compiler.options import Core, issue_of
@@ -93,10 +94,17 @@ def table_file(core: Core, kernels: KernelSet) -> str:
 def code_bytes(planned: Planned, core: Core) -> int:
     """Return the bytes of the library's code and the runtime routines that it pulls in."""
     table = load_cost_table(core, planned.kernels)
-    functions = {name for kernel in ("", *planned.program.functions()) for name in table.needs[kernel]}
-    glue = _priced(table.glue_bytes, glue_counts(planned.program))
-    generated = sum(source_bytes(source, issue_of(core)) for source in planned.program.sources())
-    return sum(table.function_bytes[name] for name in functions) + generated + round(glue)
+    program = planned.program
+    return linked_bytes(table, program.functions(), program.sources(), glue_counts(program), core)
+
+
+def linked_bytes(
+    table: CostTable, kernels: Iterable[str], sources: Iterable[KernelSource], glue: Counts, core: Core
+) -> int:
+    """Return the bytes of code that links these kernels and generated files, with glue that counts so much."""
+    functions = {name for kernel in ("", *kernels) for name in table.needs[kernel]}
+    generated = sum(source_bytes(source, issue_of(core)) for source in sources)
+    return sum(table.function_bytes[name] for name in functions) + generated + round(_priced(table.glue_bytes, glue))
 
 
 def known_code_bytes(planned: Planned, core: Core) -> int | None:
@@ -126,6 +134,12 @@ def work(planned: Planned, core: Core) -> Work:
     for layer in planned.program.layers:
         for name, count in _layer_work(planned.graph, layer, turns.get(layer.index, [])):
             counts[name] = counts.get(name, 0.0) + count
+    return Work(_priced(table.instructions, counts), _priced(table.cycles, counts))
+
+
+def work_of_calls(graph: Graph, op: Op, calls: tuple[KernelCall, ...], table: CostTable) -> Work:
+    """Return the modelled work of a layer that runs at once."""
+    counts = layer_counts(graph, op, calls)
     return Work(_priced(table.instructions, counts), _priced(table.cycles, counts))
 
 

@@ -7,16 +7,17 @@ instructions and cycles are modelled (cost_model.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 
-from services.compiler.cost_model import code_bytes, load_cost_table, work
+from services.compiler.cost_model import load_cost_table
 from services.compiler.errors import InvalidModelError
-from services.compiler.importers.rules.types import weight_channel_axis
 from services.compiler.importers.supported import check_supported
 from services.compiler.ir import ops
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
 from services.compiler.ir.verify import InvalidGraphError, verify
+from services.compiler.layer_cost import network_cost
 from services.compiler.macs import graph_macs, op_macs
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Planned, plan_network
@@ -57,6 +58,8 @@ class Estimate:
 
     planned: Planned
     macs: int
+    weights_bytes: int
+    tables_bytes: int
     code_bytes: int
     instructions: float
     cycles: float
@@ -78,13 +81,15 @@ def estimate(network: Graph, options: CompileOptions, *, exact: bool = False) ->
         raise InvalidModelError(f"network {network.name!r}: {error}", subject=network.name) from None
     planned = plan_network(graph, kernel_set(options), exact=exact)
     errors = load_cost_table(options.core, planned.kernels).error
-    done = work(planned, options.core)
+    cost = network_cost(planned, options.core)
     return Estimate(
         planned=planned,
         macs=graph_macs(graph),
-        code_bytes=code_bytes(planned, options.core),
-        instructions=done.instructions,
-        cycles=done.cycles,
+        weights_bytes=cost.weights_bytes,
+        tables_bytes=cost.tables_bytes,
+        code_bytes=cost.code_bytes,
+        instructions=cost.instructions,
+        cycles=cost.cycles,
         instructions_band=errors["models instructions worst"],
         cycles_band=errors["models cycles worst"],
         layers=_layers(planned),
@@ -92,19 +97,23 @@ def estimate(network: Graph, options: CompileOptions, *, exact: bool = False) ->
 
 
 def with_quantization(network: Graph) -> Graph:
-    """Return the graph with stand-in scales where a tensor has none: one a tensor, one a channel for weights."""
-    axes = {op.weights: weight_channel_axis(op) for op in network.ops if isinstance(op, ops.WeightedNode)}
+    """Return the graph with stand-in scales where a tensor has none: one, for weights of dense layers one a channel.
+
+    Kernels of convolutions take a multiplier a channel either way, those of dense layers one where there is one scale.
+    """
+    dense = {op.weights for op in network.ops if isinstance(op, ops.FullyConnected)}
     fixed = {op.output: _FIXED[type(op)] for op in network.ops if type(op) in _FIXED}
     unit = set(fixed)
     fixed |= dict.fromkeys(_clamped_at_zero(network), (_SCALE, _RELU_ZERO_POINT))
     changed: dict[TensorId, Tensor] = {}
     for tensor_id, tensor in network.tensors.items():
         if tensor.quant is None and tensor.dtype in (DType.INT4, DType.INT8, DType.UINT8, DType.INT32):
-            quant = _stand_in(tensor, axes.get(tensor_id), fixed.get(tensor_id, (_SCALE, 0)))
-            changed[tensor_id] = replace(tensor, quant=quant)
+            channels = tensor.shape[0] if tensor_id in dense and tensor.shape else None
+            quant = _stand_in(channels, *fixed.get(tensor_id, (_SCALE, 0)))
+            changed[tensor_id] = _quantized(tensor, quant)
         elif tensor.quant is None and tensor.dtype is DType.INT16:
             scale = _FIXED_INT16 if tensor_id in unit else _SCALE
-            changed[tensor_id] = replace(tensor, quant=QuantParams((scale,), (0,)))
+            changed[tensor_id] = _quantized(tensor, _stand_in(None, scale, 0))
     return network.with_tensors(changed)
 
 
@@ -116,24 +125,29 @@ def _clamped_at_zero(network: Graph) -> set[TensorId]:
     return found - joined
 
 
-def _stand_in(tensor: Tensor, axis: int | None, of_tensor: tuple[float, int]) -> QuantParams:
-    if axis is None or axis >= len(tensor.shape):
-        return QuantParams((of_tensor[0],), (of_tensor[1],))
-    channels = tensor.shape[axis]
-    return QuantParams((_SCALE,) * channels, (0,) * channels, axis)
+def _quantized(tensor: Tensor, quant: QuantParams) -> Tensor:
+    return Tensor(tensor.name, tensor.shape, tensor.dtype, quant, tensor.data, tensor.is_constant)
+
+
+@lru_cache(maxsize=1024)
+def _stand_in(channels: int | None, scale: float, zero_point: int) -> QuantParams:
+    """Return scales along dimension 0 where there are channels: one each, or one if that costs the same."""
+    if channels is None:
+        return QuantParams((scale,), (zero_point,))
+    return QuantParams((scale,) * channels, (zero_point,) * channels, 0)
 
 
 def _layers(planned: Planned) -> tuple[LayerEstimate, ...]:
     graph = planned.graph
     return tuple(
         LayerEstimate(
-            index=layer.index,
+            index=index,
             name=op.name,
             op=op.kind,
             macs=op_macs(graph, op),
             output_shape=graph.tensors[op.output].shape,
-            live_bytes=planned.memory.live_bytes[layer.index],
+            live_bytes=planned.memory.live_bytes[index],
         )
-        for layer in planned.program.layers
-        for op in (graph.ops[layer.op_index],)
+        for index, step in enumerate(planned.schedule.steps())
+        for op in (graph.ops[step.op_index],)
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from services.compiler.ir.alone import remembered
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op, RnnPool
 
 
+@remembered
 def op_macs(graph: Graph, op: Op) -> int:
     """Return the multiply-accumulates of one operator; taps in the padding count, as is usual."""
     match op:

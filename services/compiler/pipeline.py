@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from services.compiler.choose import Choice, choose
 from services.compiler.codegen.kernel_files import kernel_headers, kernel_texts
@@ -79,7 +79,7 @@ def compile_choice(
 
 
 def _written(planned: Planned) -> Planned:
-    return replace(planned, program=share_weights(planned.program))
+    return planned.with_program(share_weights(planned.program))
 
 
 def c_files(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import assert_never
 
 from services.compiler.codegen.calls import lower
@@ -30,17 +31,26 @@ from services.compiler.schedule.streaming import Stream
 _TURN_BYTES = {StageKind.STREAMING: PARAMS_BYTES["tf_turn"], StageKind.PATCH: PARAMS_BYTES["tf_box"]}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Planned:
-    """Everything that is decided about a network before text is written."""
+    """Everything that is decided about a network before text is written. Calls are made when they are asked for."""
 
     graph: Graph
     schedule: Schedule
     ranges: Sequence[LiveRange]
     plan: ArenaPlan
     memory: MemoryReport
-    program: Program
     kernels: KernelSet
+    rewritten: Program | None = None
+
+    @cached_property
+    def program(self) -> Program:
+        """The calls of every layer: those lowered from the schedule, or what replaces them."""
+        return self.rewritten or lower(self.graph, self.schedule, self.plan, self.kernels)
+
+    def with_program(self, program: Program) -> Planned:
+        """Return the plan with other calls."""
+        return replace(self, rewritten=program)
 
     @property
     def kind(self) -> StageKind:
@@ -58,7 +68,7 @@ class Planned:
         """Bytes of multipliers, look-up tables, parameters, regions and turns in flash, on a 32-bit core."""
         arrays = sum(a.size_bytes for a in self.program.arrays(Section.TABLE))
         params = sum(
-            _params_bytes(call.params_type, self.kernels) for layer in self.program.layers for call in layer.calls
+            params_bytes(call.params_type, self.kernels) for layer in self.program.layers for call in layer.calls
         )
         regions = PARAMS_BYTES["tf_region"] * len(self.program.regions())
         turns = sum(_TURN_BYTES[stage.kind] * len(stage.turns) for stage in self.program.stages)
@@ -150,8 +160,7 @@ class StreamPlanner:
 def _lowered(
     graph: Graph, kernels: KernelSet, schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPlan
 ) -> Planned:
-    program = lower(graph, schedule, plan, kernels)
-    return Planned(graph, schedule, ranges, plan, memory_report(schedule, ranges, plan), program, kernels)
+    return Planned(graph, schedule, ranges, plan, memory_report(schedule, ranges, plan), kernels)
 
 
 Placed = tuple[Schedule, Sequence[LiveRange], ArenaPlan]
@@ -182,7 +191,8 @@ def _least(graph: Graph, kernels: KernelSet, schedule: Schedule, exact: bool) ->
     return schedule, ranges, plan_arena(ranges, overlap_rules(graph, schedule, kernels), exact=exact)
 
 
-def _params_bytes(params_type: str, kernels: KernelSet) -> int:
+def params_bytes(params_type: str, kernels: KernelSet) -> int:
+    """Return the bytes of a parameter struct on a 32-bit core."""
     own = core_files(kernels)
     known = PARAMS_BYTES if own is None else {**PARAMS_BYTES, **own.params_bytes}
     return known[params_type]

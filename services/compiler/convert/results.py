@@ -113,9 +113,9 @@ def estimate_to_proto(found: Estimate, target: Target) -> compile_pb2.NetworkEst
     planned = found.planned
     flash = metric_pb2.FlashBytes(
         code=found.code_bytes,
-        weights=planned.weights_bytes,
-        tables=planned.tables_bytes,
-        total=found.code_bytes + planned.weights_bytes + planned.tables_bytes,
+        weights=found.weights_bytes,
+        tables=found.tables_bytes,
+        total=found.code_bytes + found.weights_bytes + found.tables_bytes,
     )
     peak = planned.memory.peak_step
     arena = planned.memory.split.arena

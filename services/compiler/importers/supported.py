@@ -12,6 +12,7 @@ from services.compiler.importers.rules import rnn_pool as r
 from services.compiler.importers.rules import shapes as s
 from services.compiler.importers.rules import types as t
 from services.compiler.ir import ops
+from services.compiler.ir.alone import remembered
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.tensor import quoted
 
@@ -93,8 +94,22 @@ class Refusal:
 
 def refusals(graph: Graph) -> tuple[Refusal, ...]:
     """Return the first broken rule of every operator that breaks one, in execution order."""
-    broken = ((op, next(filter(None, (rule(graph, op) for rule in RULES[type(op)])), None)) for op in graph.ops)
+    broken = ((op, _broken_rule(graph, op)) for op in graph.ops if not _obeys(graph, op))
     return tuple(Refusal(op.kind, op.name, reason) for op, reason in broken if reason is not None)
+
+
+def _obeys(graph: Graph, op: ops.Op) -> bool:
+    """Whether the operator is known to obey every rule; that of a reshape looks at the whole graph."""
+    return not isinstance(op, ops.Reshape) and _obeys_alone(graph, op)
+
+
+@remembered
+def _obeys_alone(graph: Graph, op: ops.Op) -> bool:
+    return _broken_rule(graph, op) is None
+
+
+def _broken_rule(graph: Graph, op: ops.Op) -> str | None:
+    return next(filter(None, (rule(graph, op) for rule in RULES[type(op)])), None)
 
 
 def check_supported(graph: Graph) -> Graph:

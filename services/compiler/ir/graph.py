@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from services.compiler.ir.ops import Op
 from services.compiler.ir.tensor import Tensor, TensorId
+
+if TYPE_CHECKING:
+    from services.compiler.ir.alone import Alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,8 @@ class Graph:
     ops: tuple[Op, ...]
     inputs: tuple[TensorId, ...]
     outputs: tuple[TensorId, ...]
+    # operators by themselves, by their first output: filled and read by ir/alone.py
+    alone: dict[TensorId, tuple[Op, Alone | None]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))

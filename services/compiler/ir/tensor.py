@@ -32,6 +32,8 @@ class DType(Enum):
     FLOAT32 = "float32"
     BOOL = "bool"
 
+    __hash__ = object.__hash__  # members are single objects; that of Enum is slow
+
     @property
     def bits(self) -> int:
         """Bits one element takes in memory."""

@@ -41,7 +41,7 @@ class Problem:
     def of(cls, ranges: Sequence[LiveRange], rules: Sequence[OverlapRule]) -> Problem:
         """Return the problem; rules whose source lives on when it should have died do not hold."""
         by_buffer = {r.buffer: r for r in ranges}
-        conflicts = {r.buffer: tuple(o.buffer for o in ranges if o is not r and r.overlaps(o)) for r in ranges}
+        conflicts = _conflicts(ranges)
         usable = (r for r in rules if by_buffer[r.source].last == by_buffer[r.target].first + r.lasting)
         sizes = {r.buffer: units(r.size_bytes) for r in ranges}
         return cls(by_buffer, sizes, conflicts, {(r.source, r.target): _shift(r) for r in usable})
@@ -107,6 +107,22 @@ class Problem:
                 low = start + ahead.least
                 found |= {max(base, low) + (start - max(base, low)) % ahead.step for base in bases}
         return sorted(o for o in found if o >= 0)
+
+
+def _conflicts(ranges: Sequence[LiveRange]) -> dict[BufferId, tuple[BufferId, ...]]:
+    """Return for every buffer those that live at one of its steps, in the order of the ranges."""
+    steps: list[list[int]] = [[] for _ in range(max((r.last for r in ranges), default=0) + 1)]
+    for number, r in enumerate(ranges):
+        for live in steps[r.first : r.last + 1]:
+            live.append(number)
+    return {
+        r.buffer: tuple(
+            ranges[other].buffer
+            for other in sorted({o for live in steps[r.first : r.last + 1] for o in live})
+            if other != number
+        )
+        for number, r in enumerate(ranges)
+    }
 
 
 def units(size_bytes: int) -> int:

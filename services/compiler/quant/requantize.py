@@ -86,7 +86,9 @@ def channel_multipliers(
 
     Per-tensor weights give every channel the same. Scales are multiplied and divided as doubles.
     """
-    scales = weights_quant.scale if len(weights_quant.scale) > 1 else weights_quant.scale * channels
+    scales = weights_quant.scale
+    if len(scales) == 1:
+        return (quantize_multiplier(input_quant.scale[0] * scales[0] / output_quant.scale[0]),) * channels
     return tuple(quantize_multiplier(input_quant.scale[0] * s / output_quant.scale[0]) for s in scales)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.compiler.codegen.shapes import Shape4, dense_strides, nhwc
+from services.compiler.ir.alone import remembered, tensor_order
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
     Add,
@@ -73,6 +74,20 @@ class Overlap:
 
 def overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> tuple[Overlap, ...]:
     """Return the overlaps that the operator's kernel allows when it has so much scratch; one an input and output."""
+    order = tensor_order(op)
+    numbered = _numbered_overlaps(graph, op, kernels, scratch_bytes)
+    return tuple(Overlap(order[o.source], order[o.target], o.distance_bytes, o.multiple_bytes) for o in numbered)
+
+
+@remembered
+def _numbered_overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> tuple[Overlap, ...]:
+    """Return the overlaps with tensors told by their place in `tensor_order`."""
+    numbers = {t: number for number, t in enumerate(tensor_order(op))}
+    found = _found_overlaps(graph, op, kernels, scratch_bytes)
+    return tuple(replace(o, source=numbers[o.source], target=numbers[o.target]) for o in found)
+
+
+def _found_overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> tuple[Overlap, ...]:
     wide = {t for t in (*op.inputs, *op.outputs) if graph.tensors[t].dtype is DType.INT16}
     if not wide:
         return _overlaps(graph, op, kernels, scratch_bytes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+from services.compiler.ir.alone import remembered
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
 from services.compiler.kernels.kernel_set import KernelSet
@@ -14,6 +15,7 @@ from services.compiler.schedule import thumb1, thumb2
 _THUMB2 = (KernelSet.THUMB2, KernelSet.THUMB2_SMALL)
 
 
+@remembered
 def scratch_sizes(graph: Graph, op: Op, kernels: KernelSet, extent: tuple[int, int] | None = None) -> tuple[int, ...]:
     """Return the sizes of scratch that the operator's kernel can use, upwards: the first is what it needs.
 

@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 
+from services.compiler.ir.alone import remembered
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
     Add,
@@ -38,6 +39,7 @@ _LEAST_PLANE_BYTES = 1024
 _WEIGHT_BITS = {DType.INT4: 4, DType.INT8: 8}
 
 
+@remembered
 def scratch_sizes(graph: Graph, op: Op, rows: int | None = None) -> tuple[int, ...]:
     """Return the sizes of scratch that the operator's kernel can use, upwards: the first is what it needs.
 
@@ -55,6 +57,7 @@ def scratch_sizes(graph: Graph, op: Op, rows: int | None = None) -> tuple[int, .
             return ()
 
 
+@remembered
 def wanted_scratch(graph: Graph, op: Op) -> int:
     """Return the scratch for which a somewhat larger arena is worth its bytes; 0 where none is."""
     match op:

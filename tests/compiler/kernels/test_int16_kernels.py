@@ -126,7 +126,7 @@ def test_quarters_equal_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             replace(layer, calls=tuple(part for call in layer.calls for part in quarters(call)))
             for layer in whole.program.layers
         ]
-        return replace(whole, program=Program(tuple(layers)))
+        return whole.with_program(Program(tuple(layers)))
 
     monkeypatch.setattr(planned, "overlap_rules", lambda *_: ())
     monkeypatch.setattr(choose, "plan_network", cut)

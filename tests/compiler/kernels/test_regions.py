@@ -36,7 +36,7 @@ def in_quarters(whole: planned.Planned) -> planned.Planned:
         replace(layer, calls=tuple(part for call in layer.calls for part in by_quarters(call)))
         for layer in whole.program.layers
     )
-    return replace(whole, program=Program(layers))
+    return whole.with_program(Program(layers))
 
 
 def test_quarters_equal_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
