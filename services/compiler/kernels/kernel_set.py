@@ -15,3 +15,5 @@ class KernelSet(Enum):
     THUMB2 = "thumb2"
     THUMB2_SMALL = "thumb2-small"
     THUMB1 = "thumb1"
+
+    __hash__ = object.__hash__  # members are single objects; that of Enum is slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.compiler.schedule.schedule import BufferId, Schedule, Stage
@@ -50,6 +51,15 @@ def live_ranges(schedule: Schedule) -> tuple[LiveRange, ...]:
         LiveRange(b.id, b.size_bytes, first.get(b.id, 0), after_end if b.id in kept else last.get(b.id, 0))
         for b in schedule.buffers
     )
+
+
+def by_step(ranges: Sequence[LiveRange]) -> list[list[LiveRange]]:
+    """Return for every step the ranges that are live there, in their order."""
+    live: list[list[LiveRange]] = [[] for _ in range(max((r.last for r in ranges), default=0) + 1)]
+    for r in ranges:
+        for step in live[r.first : r.last + 1]:
+            step.append(r)
+    return live
 
 
 def _keep_through(stage: Stage, start: int, first: dict[BufferId, int], last: dict[BufferId, int]) -> None:

@@ -42,7 +42,8 @@ class OverlapRules:
 
     def __init__(self, graph: Graph, kernels: KernelSet) -> None:
         self._graph, self._kernels = graph, kernels
-        self._of_steps: dict[tuple[Step, tuple[Buffer, ...]], tuple[OverlapRule, ...]] = {}
+        # by operator, and its buffers with their sizes: what tensors they hold is the same in all schedules
+        self._of_steps: dict[tuple[int, tuple[tuple[BufferId, int], ...]], tuple[OverlapRule, ...]] = {}
 
     def of(self, schedule: Schedule) -> tuple[OverlapRule, ...]:
         """Return every permitted overlap; whether a source dies there is the planner's to check."""
@@ -72,7 +73,7 @@ class OverlapRules:
 
     def _of_step(self, step: Step, buffers: dict[BufferId, Buffer]) -> tuple[OverlapRule, ...]:
         used = (*step.reads, *step.writes, *(() if step.scratch is None else (step.scratch,)))
-        key = step, tuple(buffers[b] for b in used)
+        key = step.op_index, tuple((b, buffers[b].size_bytes) for b in used)
         if key not in self._of_steps:
             op = self._graph.ops[step.op_index]
             self._of_steps[key] = tuple(_step_rules(self._graph, op, step, buffers, self._kernels))

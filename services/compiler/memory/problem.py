@@ -70,43 +70,69 @@ class Problem:
 
     def place(self, order: Sequence[BufferId], fixed: Mapping[BufferId, int] | None = None) -> dict[BufferId, int]:
         """Give each buffer in turn the lowest offset that is free."""
+        placed = self.place_below(order, None, fixed)
+        if placed is None:
+            raise AssertionError("without a limit there is always room")
+        return placed
+
+    def place_below(
+        self, order: Sequence[BufferId], limit: int | None, fixed: Mapping[BufferId, int] | None = None
+    ) -> dict[BufferId, int] | None:
+        """Return the same, or None as soon as a buffer reaches up to the limit."""
         offsets = dict(fixed or {})
         for buffer in order:
-            candidates = self._candidates(buffer, offsets)
-            offsets[buffer] = next(o for o in candidates if self.fits(buffer, o, offsets))
+            size, placed = self.sizes[buffer], self._beside(buffer, offsets)
+            offset = next(o for o in _candidates(placed) if _fits(o, o + size, placed))
+            if limit is not None and offset + size >= limit:
+                return None
+            offsets[buffer] = offset
         return offsets
 
     def fits(self, buffer: BufferId, offset: int, offsets: Mapping[BufferId, int]) -> bool:
         """Whether the buffer may lie there beside those placed."""
-        stop = offset + self.sizes[buffer]
+        return _fits(offset, offset + self.sizes[buffer], self._beside(buffer, offsets))
+
+    def _beside(self, buffer: BufferId, offsets: Mapping[BufferId, int]) -> list[_Placed]:
+        """Return those placed already that live with a buffer."""
+        found = []
         for other in self.conflicts[buffer]:
-            start = offsets.get(other)
-            if start is None or stop <= start or start + self.sizes[other] <= offset:
-                continue
-            behind, ahead = self.shifts.get((other, buffer)), self.shifts.get((buffer, other))
-            if not ((behind and behind.allows(start, offset)) or (ahead and ahead.allows(offset, start))):
-                return False
-        return True
+            if (start := offsets.get(other)) is not None:
+                behind, ahead = self.shifts.get((other, buffer)), self.shifts.get((buffer, other))
+                found.append((start, start + self.sizes[other], behind, ahead))
+        return found
 
     def extent(self, offsets: Mapping[BufferId, int]) -> int:
         """Return the units up to the highest end."""
         return max((o + self.sizes[b] for b, o in offsets.items()), default=0)
 
-    def _candidates(self, buffer: BufferId, offsets: Mapping[BufferId, int]) -> list[int]:
-        """Return the offsets that a lowest placement can have: at an end of another, or as low as a shift asks."""
-        placed = [b for b in self.conflicts[buffer] if b in offsets]
-        found = {0, *(offsets[o] + self.sizes[o] for o in placed)}
-        bases = tuple(found)
-        for other in placed:
-            start = offsets[other]
-            if behind := self.shifts.get((other, buffer)):
-                found.add(start - behind.least)
-                # the lowest above every base in step with the source
-                found |= {base + (start - base) % behind.step for base in bases}
-            if ahead := self.shifts.get((buffer, other)):
-                low = start + ahead.least
-                found |= {max(base, low) + (start - max(base, low)) % ahead.step for base in bases}
-        return sorted(o for o in found if o >= 0)
+
+# where another buffer starts and stops, how a buffer may lie over it as its target, and as its source
+_Placed = tuple[int, int, Shift | None, Shift | None]
+
+
+def _fits(offset: int, stop: int, placed: Sequence[_Placed]) -> bool:
+    """Whether a buffer may lie there beside those placed."""
+    for start, end, behind, ahead in placed:
+        if stop <= start or end <= offset:
+            continue
+        if not ((behind and behind.allows(start, offset)) or (ahead and ahead.allows(offset, start))):
+            return False
+    return True
+
+
+def _candidates(placed: Sequence[_Placed]) -> list[int]:
+    """Return the offsets that a lowest placement can have: at an end of another, or as low as a shift asks."""
+    found = {0, *(end for _, end, _, _ in placed)}
+    bases = tuple(found)
+    for start, _, behind, ahead in placed:
+        if behind:
+            found.add(start - behind.least)
+            # the lowest above every base in step with the source
+            found |= {base + (start - base) % behind.step for base in bases}
+        if ahead:
+            low = start + ahead.least
+            found |= {max(base, low) + (start - max(base, low)) % ahead.step for base in bases}
+    return sorted(o for o in found if o >= 0)
 
 
 def _conflicts(ranges: Sequence[LiveRange]) -> dict[BufferId, tuple[BufferId, ...]]:

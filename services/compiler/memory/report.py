@@ -42,7 +42,7 @@ class MemoryReport:
 def memory_report(schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPlan) -> MemoryReport:
     """Return how the planned arena is used over the schedule's steps."""
     steps = max(1, len(list(schedule.steps())))
-    uses = [_bytes_by_kind(schedule, ranges, plan, step) for step in range(steps)]
+    uses = [_bytes_by_kind(spans) for spans in _spans(schedule, ranges, plan, steps)]
     live = tuple(sum(use.values()) for use in uses)
     peak = live.index(max(live))
     use = uses[peak]
@@ -59,16 +59,23 @@ def memory_report(schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPl
 _PRIORITY = (BufferKind.INPUT, BufferKind.ACTIVATION, BufferKind.LINE_BUFFER, BufferKind.SCRATCH)
 
 
-def _bytes_by_kind(
-    schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPlan, step: int
-) -> dict[BufferKind, int]:
+_Span = tuple[int, int, int]  # start, stop, place of the kind in _PRIORITY
+
+
+def _spans(schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPlan, steps: int) -> list[list[_Span]]:
+    """Return for every step where the buffers lie that live there."""
+    priority = {kind: place for place, kind in enumerate(_PRIORITY)}
+    kinds = {b.id: priority[b.kind] for b in schedule.buffers}
+    live: list[list[_Span]] = [[] for _ in range(steps)]
+    for r in ranges:
+        start = plan.offsets[r.buffer]
+        for spans in live[r.first : r.last + 1]:
+            spans.append((start, start + r.size_bytes, kinds[r.buffer]))
+    return live
+
+
+def _bytes_by_kind(spans: Sequence[_Span]) -> dict[BufferKind, int]:
     """Return how many bytes each kind covers at a step, counting every byte once."""
-    kinds = {b.id: b.kind for b in schedule.buffers}
-    spans = [
-        (plan.offsets[r.buffer], plan.offsets[r.buffer] + r.size_bytes, _PRIORITY.index(kinds[r.buffer]))
-        for r in ranges
-        if r.first <= step <= r.last
-    ]
     edges = sorted({edge for start, stop, _ in spans for edge in (start, stop)})
     use = dict.fromkeys(_PRIORITY, 0)
     for low, high in itertools.pairwise(edges):

@@ -10,7 +10,7 @@ from services.compiler.ir.ops import DepthwiseConv2D
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan
-from services.compiler.memory.live_range import LiveRange
+from services.compiler.memory.live_range import LiveRange, by_step
 from services.compiler.memory.problem import BUFFER_ALIGN, aligned
 from services.compiler.schedule import thumb2
 from services.compiler.schedule.core_kernels import scratch_sizes
@@ -26,16 +26,16 @@ def enlarge_scratch(graph: Graph, schedule: Schedule, ranges: Sequence[LiveRange
     whose kernel would wait for flash too often and finds no hole that is large enough.
     """
     limit = int(plan.arena_bytes * (1 + _MORE_ARENA)) // BUFFER_ALIGN * BUFFER_ALIGN
-    sizes = {b.id: b.size_bytes for b in schedule.buffers}
+    sizes, live = {b.id: b.size_bytes for b in schedule.buffers}, by_step(ranges)
     for index, step in enumerate(schedule.steps()):
         op = graph.ops[step.op_index]
         wanted = thumb2.wanted_scratch(graph, op)
-        if step.scratch is None or _largest_hole(ranges, step, index, plan.offsets, plan.arena_bytes)[1] >= wanted:
+        if step.scratch is None or _largest_hole(live[index], step, index, plan.offsets, plan.arena_bytes)[1] >= wanted:
             continue
-        room = limit - sum(stop - start for start, stop in _covered(_taken(ranges, step, index, plan.offsets)))
+        room = limit - sum(stop - start for start, stop in _covered(_taken(live[index], step, index, plan.offsets)))
         affordable = (size for size in thumb2.scratch_sizes(graph, op) if size <= min(wanted, room))
         sizes[step.scratch] = max(affordable, default=sizes[step.scratch])
-    return replace(schedule, buffers=tuple(replace(b, size_bytes=sizes[b.id]) for b in schedule.buffers))
+    return _resized(schedule, sizes)
 
 
 def grow_scratch(
@@ -46,17 +46,22 @@ def grow_scratch(
     Nothing else moves. More scratch never makes an overlap of output and input wrong: kernels read further ahead.
     """
     sizes = {b.id: b.size_bytes for b in schedule.buffers}
-    offsets = dict(plan.offsets)
+    offsets, live = dict(plan.offsets), by_step(ranges)
     for index, step in enumerate(schedule.steps()):
         useful = scratch_sizes(graph, graph.ops[step.op_index], kernels, step.extent)
         if step.scratch is None or sizes[step.scratch] not in useful:
             continue
-        start, room = _largest_hole(ranges, step, index, offsets, plan.arena_bytes)
+        start, room = _largest_hole(live[index], step, index, offsets, plan.arena_bytes)
         largest = max((size for size in useful if size <= room), default=0)
         if largest > sizes[step.scratch]:
             sizes[step.scratch], offsets[step.scratch] = largest, start
-    buffers = tuple(replace(b, size_bytes=sizes[b.id]) for b in schedule.buffers)
-    return replace(schedule, buffers=buffers), replace(plan, offsets=offsets)
+    return _resized(schedule, sizes), replace(plan, offsets=offsets)
+
+
+def _resized(schedule: Schedule, sizes: Mapping[BufferId, int]) -> Schedule:
+    """Return the schedule with buffers of these sizes; itself where it has them."""
+    buffers = tuple(b if b.size_bytes == sizes[b.id] else replace(b, size_bytes=sizes[b.id]) for b in schedule.buffers)
+    return schedule if buffers == schedule.buffers else replace(schedule, buffers=buffers)
 
 
 def affordable_planes(

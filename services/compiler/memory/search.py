@@ -42,19 +42,19 @@ _GREEDY_KEYS: Mapping[str, Callable[[LiveRange], tuple[int, ...]]] = {
 }
 
 
-def _placed(problem: Problem, algorithm: str, order: Sequence[BufferId]) -> Placement:
-    offsets = problem.place(order)
-    return Placement(algorithm, tuple(order), offsets, problem.extent(offsets))
+def _placed(problem: Problem, algorithm: str, order: Sequence[BufferId], limit: int | None = None) -> Placement | None:
+    """Return the placement in this order; None where it reaches up to the limit."""
+    offsets = problem.place_below(order, limit)
+    return None if offsets is None else Placement(algorithm, tuple(order), offsets, problem.extent(offsets))
 
 
 def _best_greedy(problem: Problem, bound: int) -> Placement:
     """Return the best of the greedy orders, or the first that meets the bound."""
     best: Placement | None = None
     for name, key in _GREEDY_KEYS.items():
-        trial = _placed(problem, name, [r.buffer for r in sorted(problem.ranges.values(), key=key)])
-        if best is None or trial.extent < best.extent:
-            best = trial
-        if best.extent <= bound:
+        order = [r.buffer for r in sorted(problem.ranges.values(), key=key)]
+        best = _placed(problem, name, order, None if best is None else best.extent) or best
+        if best is not None and best.extent <= bound:
             break
     if best is None:
         raise AssertionError("there is always a greedy order")
@@ -70,9 +70,7 @@ def _improve(problem: Problem, bound: int, best: Placement) -> Placement:
         moved = random.choice([b for b in order if best.offsets[b] + problem.sizes[b] > bound])
         order.remove(moved)
         order.insert(random.randrange(len(order) + 1), moved)
-        trial = _placed(problem, name, order)
-        if trial.extent <= best.extent:
-            best = trial
+        best = _placed(problem, name, order, best.extent + 1) or best
         if best.extent <= bound:
             break
     return best
