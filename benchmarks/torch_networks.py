@@ -194,6 +194,7 @@ FAMILIES: Mapping[str, Callable[[], Network]] = {
     "SE 96, SiLU": lambda: excited(nn.Sigmoid, nn.SiLU, dense=False, side=96),
     "ResNet-32 on 32x32": lambda: resnet((16, 32, 64), 5, 32),
     "ResNet 0.75 on 144x144": lambda: resnet((48, 96, 192, 384), 2, 144, large_stem=True),
+    "ResNet 0.75 on 188x188": lambda: resnet((48, 96, 192, 384), 2, 188, large_stem=True),
     "MobileNetV1 0.25/96": lambda: mobilenet_v1(0.25, 96, 2),
     "MobileNetV1 1.0/224": lambda: mobilenet_v1(1.0, 224, 10),
     "MobileNetV2 0.35/160": lambda: mobilenet_v2(0.35, 160),
