@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import assert_never
 
 from services.common.errors import InvalidArgumentError
@@ -98,8 +99,12 @@ def _tensor_from_proto(tensor: network_pb2.Tensor) -> Tensor:
     if tensor.HasField("quant"):
         axis = tensor.quant.axis if tensor.quant.HasField("axis") else None
         quant = QuantParams(tuple(tensor.quant.scale), tuple(tensor.quant.zero_point), axis)
-    dtype = DType[network_pb2.DataType.Name(tensor.dtype).removeprefix("DATA_TYPE_")]
-    return Tensor(tensor.name, tuple(tensor.shape), dtype, quant, None, tensor.is_constant)
+    return Tensor(tensor.name, tuple(tensor.shape), _dtype(tensor.dtype), quant, None, tensor.is_constant)
+
+
+@cache
+def _dtype(number: network_pb2.DataType.ValueType) -> DType:
+    return DType[network_pb2.DataType.Name(number).removeprefix("DATA_TYPE_")]
 
 
 def _op_to_proto(op: ops.Op) -> network_pb2.Op:

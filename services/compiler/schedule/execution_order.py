@@ -27,8 +27,8 @@ def order_operators(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE) -> Gr
     The peak counts live tensors, least scratch, and what outputs may share of inputs that die there.
     """
     needs, given = needed_operators(graph), tuple(range(len(graph.ops)))
-    if all(len(list(ready(needs, (1 << n) - 1))) == 1 for n in given):
-        return graph  # there is no choice
+    if all(needed.bit_length() == n for n, needed in enumerate(needs)):
+        return graph  # there is no choice: each waits for the one before it
     cuts = Cuts.of(graph, kernels)
     order = _search(cuts) or _greedy(cuts)
     return graph.with_ops(graph.ops[i] for i in order) if cuts.peak(order) < cuts.peak(given) else graph
