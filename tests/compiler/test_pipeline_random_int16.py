@@ -70,6 +70,9 @@ class WideGrower(Grower):
     def requantize(self, x: TensorId) -> TensorId:
         return self.m.quantize(x, DType.INT16)
 
+    def mean(self, x: TensorId) -> TensorId:
+        return self.m.mean(x, self.draw(st.sampled_from([(1,), (2,), (1, 2), (3,)])))
+
     def rows(self, x: TensorId) -> TensorId:
         """Slices keep the elements of the last dimension side by side."""
         shape = self.m.shape(x)

@@ -147,7 +147,7 @@ REFUSED = {
     "absent weights": (None, InvalidModelError, "operator 0 \\(FULLY_CONNECTED\\) has no input 1"),
     "cycle": (None, InvalidModelError, "reads tensors \\[2\\] before they are written"),
     "custom": (None, UnsupportedModelError, "custom operator"),
-    "unknown": (None, UnsupportedModelError, "operator 0 \\(LSTM\\) cannot be compiled: supported are ADD"),
+    "unknown": (None, UnsupportedModelError, "operator 0 \\(LSTM\\) cannot be compiled: supported are ABS, ADD"),
     "wrong options": (None, InvalidModelError, "has options of type 11: must be FullyConnectedOptions"),
     "no inputs": (None, InvalidModelError, "model has 0 inputs and 1 outputs"),
 }

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.compiler.options import CompileOptions, Core, Interface
+from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.passes.optimize import optimize
 from services.compiler.pipeline import compile_graph, import_model
 from tests.compiler.host_twin import HostTwin, build_twins
 from tests.compiler.oracle import Tflm, random_inputs
 from tests.compiler.tflite_cases import CASES
 
-OPTIONS = CompileOptions("host", Core.CORTEX_M0PLUS, interface=Interface.FLOAT)
+OPTIONS = CompileOptions("host", Core.CORTEX_M0PLUS, interface=Interface.FLOAT, kernels=Kernels.PORTABLE)
 
 
 @pytest.fixture(scope="module")

@@ -170,10 +170,17 @@ def test_auto_streams_only_where_the_chip_or_the_budget_is_too_small() -> None:
     arena = asked(graph, "per-layer").manifest.memory.arena
     assert asked(graph, "auto").manifest.schedule == "per-layer"
     assert asked(graph, "auto", sram=arena + 1024).manifest.schedule == "per-layer"
-    tight = asked(graph, "auto", sram=arena + 1023).manifest
-    assert tight.schedule == "streaming"
-    assert tight.memory.arena < arena
-    assert asked(graph, "auto", budget=arena, sram=1 << 20).manifest.schedule == "streaming"
+    least = asked(graph, "streaming").manifest.memory.arena
+    for limits in ({"sram": least + 1024}, {"budget": least + 1024, "sram": 1 << 20}):
+        tight = asked(graph, "auto", **limits).manifest
+        assert tight.schedule == "streaming"
+        assert tight.memory.arena <= least
+
+
+def test_auto_gives_up_scratch_before_it_streams() -> None:
+    graph = bottlenecks(size=32)
+    arena = asked(graph, "per-layer").manifest.memory.arena
+    assert asked(graph, "auto", sram=arena + 1023).manifest.memory.arena < arena
 
 
 def test_what_streaming_does_not_help_runs_per_layer() -> None:
