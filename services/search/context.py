@@ -122,7 +122,9 @@ class Context:
             raise CanceledError(f"the search was cancelled in phase {phase}", subject="search")
         names = list(PHASES)
         before = sum(PHASES[name] for name in names[: names.index(phase)])
-        self.on_progress(Progress(phase, done, total, before + PHASES[phase] * done / max(total, 1), detail))
+        # rounded: a phase's end and the next one's start are sums in another order
+        fraction = round(before + PHASES[phase] * done / max(total, 1), 6)
+        self.on_progress(Progress(phase, done, total, fraction, detail))
 
     def costs(self, plans: Sequence[Plan]) -> Sequence[Costs | Failure]:
         """Ask the estimator about plans, in one batch."""

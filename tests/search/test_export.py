@@ -143,7 +143,7 @@ def test_estimate_of_the_network_is_the_memory_of_the_compiled_file(name: str) -
     quantized = quantize(Candidate(name, onnx_file, samples, samples, np.zeros(4, np.int64)))
     options = CompileOptions(target="nano33ble", core=Core.CORTEX_M4)
     manifest = compile_graph(as_estimated(quantized, name), import_model(quantized, name), options).manifest
-    estimated = estimate(compiler_graph(network_of(plan, name)), options)
+    estimated = estimate(compiler_graph(network_of(plan, name)), options, exact=True)
     split = estimated.planned.memory.split
     assert {f.name: getattr(manifest.memory, f.name) for f in fields(split)} == asdict(split)
     assert estimated.macs == manifest.macs
