@@ -178,7 +178,7 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands, small
             ("in_c", channels),
             ("record_bytes", record),
             ("plane_w", plan.plane_w),
-            ("chunk_rows", plan.chunk_rows(operands.scratch_bytes())),
+            ("chunk_rows", plan.plane().chunk_rows(operands.scratch_bytes())),
             ("in_zero_point", quant_of(graph, op.input).zero_point[0]),
             ("window", window_fields(graph, op)),
         )

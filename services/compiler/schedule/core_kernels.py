@@ -79,7 +79,7 @@ def chunk_rows(graph: Graph, op: DepthwiseConv2D, kernels: KernelSet, scratch_by
             return None
         case KernelSet.THUMB2 | KernelSet.THUMB2_SMALL:
             plan = thumb2.depthwise_plan(graph, op)
-            return None if plan is None else plan.chunk_rows(scratch_bytes)
+            return None if plan is None else plan.plane().chunk_rows(scratch_bytes)
         case KernelSet.THUMB1:
             plane = thumb1.depthwise_plane(graph, op)
             return None if plane is None else plane.chunk_rows(scratch_bytes)

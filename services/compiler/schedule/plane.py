@@ -11,6 +11,7 @@ class ChunkedPlane:
 
     A plane that does not hold all rows is cut in chunks, each of which costs some instructions a channel. What is
     always given is what fits `least_bytes`, at least a row; it grows where the arena has room (memory/scratch.py).
+    `spare` values lie behind the last row, for routines that load beyond it.
     """
 
     width: int
@@ -19,6 +20,7 @@ class ChunkedPlane:
     out_h: int
     value_bytes: int
     least_bytes: int
+    spare: int = 0
 
     def sizes(self) -> tuple[int, ...]:
         """Return the useful scratch sizes: from the least, every one that saves a chunk, up to a whole plane."""
@@ -28,8 +30,8 @@ class ChunkedPlane:
 
     def chunk_rows(self, scratch_bytes: int) -> int:
         """Return the output rows at a time that a plane of so many bytes has room for."""
-        held = scratch_bytes // (self.value_bytes * self.width)
+        held = (scratch_bytes // self.value_bytes - self.spare) // self.width
         return min(self.out_h, (held - self.reach) // self.stride_h + 1)
 
     def _bytes(self, rows: int) -> int:
-        return self.value_bytes * ((rows - 1) * self.stride_h + self.reach) * self.width
+        return self.value_bytes * (((rows - 1) * self.stride_h + self.reach) * self.width + self.spare)

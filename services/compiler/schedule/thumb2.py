@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -30,6 +30,7 @@ from services.compiler.quant.convolution import op_multipliers
 from services.compiler.quant.elementwise import add_params, mul_multiplier
 from services.compiler.quant.values import quant_of
 from services.compiler.schedule.pixel_blocks import PixelBlocks
+from services.compiler.schedule.plane import ChunkedPlane
 
 # Scratch grows from the least, which is always given, to the most, where the arena has room (memory/scratch.py).
 # A depthwise plane that does not hold all rows is cut in chunks; each chunk costs a few instructions a channel.
@@ -52,7 +53,7 @@ def scratch_sizes(graph: Graph, op: Op, rows: int | None = None) -> tuple[int, .
         case FullyConnected() if (depth := matrix_depth(graph, op)) is not None:
             return (2 * padded_depth(depth),)
         case DepthwiseConv2D() if (plan := depthwise_plan(graph, op)) is not None:
-            return plan.plane_sizes() if rows is None else replace(plan, out_h=rows).plane_sizes()
+            return plan.plane(rows).sizes()
         case _:
             return ()
 
@@ -111,19 +112,9 @@ class DepthwisePlan:
     stride_h: int
     out_h: int
 
-    def plane_sizes(self) -> tuple[int, ...]:
-        """Return the useful scratch sizes: from the least, every one that saves a chunk, up to a whole plane."""
-        least = next((n for n in range(self.out_h, 1, -1) if self._plane_bytes(n) <= _LEAST_PLANE_BYTES), 1)
-        rows = {-(-self.out_h // -(-self.out_h // n)) for n in range(least, self.out_h + 1)}
-        return tuple(self._plane_bytes(n) for n in sorted(rows))
-
-    def chunk_rows(self, scratch_bytes: int) -> int:
-        """Return the output rows at a time that a plane of so many bytes has room for."""
-        held = (scratch_bytes // 2 - 2) // self.plane_w
-        return min(self.out_h, (held - self.kernel_h) // self.stride_h + 1)
-
-    def _plane_bytes(self, rows: int) -> int:
-        return 2 * (((rows - 1) * self.stride_h + self.kernel_h) * self.plane_w + 2)
+    def plane(self, rows: int | None = None) -> ChunkedPlane:
+        """Return the int16 plane for so many output rows a call, all if None."""
+        return ChunkedPlane(self.plane_w, self.kernel_h, self.stride_h, rows or self.out_h, 2, _LEAST_PLANE_BYTES, 2)
 
     def shape(self, graph: Graph, op: DepthwiseConv2D, relu: bool) -> DepthwiseShape:
         """Return what the channel's routine is made for."""

@@ -95,9 +95,10 @@ def test_rows_of_a_plane_are_read_back_from_its_size(stride: int) -> None:
     plan = depthwise_plan(graph, op)
     assert plan is not None
     out_h = graph.tensors[op.output].shape[1]
-    rows = [plan.chunk_rows(size) for size in plan.plane_sizes()]
+    plane = plan.plane()
+    rows = [plane.chunk_rows(size) for size in plane.sizes()]
     assert rows == sorted(set(rows))
     assert rows[-1] == out_h
     chunks = [-(-out_h // n) for n in rows]
     assert all(more > fewer for more, fewer in itertools.pairwise(chunks))
-    assert plan.plane_sizes()[0] <= 1024
+    assert plane.sizes()[0] <= 1024
