@@ -33,6 +33,7 @@ from services.compiler.ir.ops import (
     Tanh,
 )
 from services.compiler.ir.tensor import TensorId
+from services.compiler.schedule.rows import window
 
 _POINTWISE = (
     Add | Sub | Mul | Maximum | Minimum | Concatenation | Pad
@@ -73,11 +74,10 @@ def receptive_fields(graph: Graph) -> Mapping[TensorId, Sight]:
 def _through(graph: Graph, op: Op, sights: list[Sight]) -> Sight | None:
     source = sights[0]
     match op:
-        case Conv2D() | DepthwiseConv2D():
-            _, kernel_h, kernel_w, _ = graph.tensors[op.weights].shape
-            reach = ((kernel_h - 1) * op.dilation_hw[0], (kernel_w - 1) * op.dilation_hw[1])
-            return _windowed(source, reach, op.stride_hw)
-        case AveragePool2D() | MaxPool2D() | RnnPool():
+        case Conv2D() | DepthwiseConv2D() | AveragePool2D() | MaxPool2D():
+            rows, columns = (window(graph, op, op.input, axis) for axis in (1, 2))
+            return _windowed(source, (rows.extent - 1, columns.extent - 1), op.stride_hw)
+        case RnnPool():
             return _windowed(source, (op.kernel_hw[0] - 1, op.kernel_hw[1] - 1), op.stride_hw)
         case ResizeNearestNeighbor() | ResizeBilinear():
             sizes = [graph.tensors[t].shape for t in (op.input, op.output)]
