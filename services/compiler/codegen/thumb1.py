@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+from services.compiler.codegen.limits import is_relu, limit_calls
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import (
     ArrayRef,
@@ -17,7 +18,6 @@ from services.compiler.codegen.program import (
     Values,
 )
 from services.compiler.codegen.shapes import row_stride, whole
-from services.compiler.codegen.thumb2 import is_relu, limit_calls
 from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op

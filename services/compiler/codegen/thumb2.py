@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.compiler.codegen.elementwise import mul_call
+from services.compiler.codegen.limits import is_relu, limit_calls
 from services.compiler.codegen.movement import mean_call, pool_call
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import (
@@ -18,7 +19,7 @@ from services.compiler.codegen.program import (
     Symbol,
     Values,
 )
-from services.compiler.codegen.shapes import nhwc, row_stride, whole
+from services.compiler.codegen.shapes import row_stride, whole
 from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
@@ -47,7 +48,6 @@ from services.compiler.kernels.thumb2.requantize import offset
 from services.compiler.quant.channels import channel_arithmetic
 from services.compiler.quant.elementwise import add_params
 from services.compiler.quant.folding import Weighted, output_channels
-from services.compiler.quant.requantize import activation_range
 from services.compiler.quant.values import output_zero_point, quant_of
 from services.compiler.schedule.thumb2 import (
     adds,
@@ -214,26 +214,6 @@ def _add_call(graph: Graph, op: Add, operands: Operands) -> KernelCall:
     region = whole(graph.tensors[op.output])
     sources = (files.add_file(shifted),)
     return KernelCall("tf_add_thumb2_s8", "tf_add_thumb2_params", fields, (), pointers, region, sources)
-
-
-def limit_calls(graph: Graph, op: Weighted | Add | Mul, operands: Operands) -> tuple[KernelCall, ...]:
-    """Return the call that narrows the output, where a fused activation asks for more than int8's own limits."""
-    tensor = graph.tensors[op.output]
-    low, high = activation_range(op.activation, quant_of(graph, op.output), tensor.dtype)
-    if (low, high) == tensor.dtype.value_range:
-        return ()
-    region, channels = whole(tensor), nhwc(tensor.shape)[3]
-
-    def fields() -> Fields:
-        return ("row_stride", row_stride(graph, op.output)), ("col_elements", channels), ("min", low), ("max", high)
-
-    return (KernelCall("tf_limit_s8", "tf_limit_params", fields, (), (operands.write(op.output),), region),)
-
-
-def is_relu(graph: Graph, op: Weighted) -> bool:
-    """Whether the output is clamped from below at its zero point or above, so that negative sums do not matter."""
-    low, _ = activation_range(op.activation, quant_of(graph, op.output), graph.tensors[op.output].dtype)
-    return low >= output_zero_point(graph, op)
 
 
 def _packed(graph: Graph, op: Conv2D | FullyConnected, operands: Operands) -> ConstArray:
