@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from services.common.errors import UnsupportedError
 from services.compiler.cost_model import load_cost_table
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.supported import check_supported
@@ -22,6 +23,7 @@ from services.compiler.macs import graph_macs, op_macs
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Planned, plan_network
 
+_SCHEDULES = "auto", "per-layer"
 # Stands in for scales that are not known before training: no cost depends on them.
 _SCALE = 1 / 64
 # Training gives outputs that are never negative the lowest zero point, where int8 itself is their lower limit.
@@ -73,8 +75,17 @@ def estimate(network: Graph, options: CompileOptions, *, exact: bool = False) ->
 
     With `exact` the memory plan is the compiler's own also where its heuristics leave a gap: slower.
 
-    Raises InvalidModelError for what is no graph, UnsupportedModelError for what cannot be compiled.
+    Raises InvalidModelError for what is no graph, UnsupportedModelError for what cannot be compiled, UnsupportedError
+    for a schedule whose costs are not modelled: operators are taken one after the other, also for `auto`.
     """
+    if options.schedule not in _SCHEDULES:
+        raise UnsupportedError(
+            f"schedule {options.schedule!r} cannot be estimated: only operators one after the other are modelled",
+            reason="SCHEDULE_NOT_ESTIMATED",
+            subject="schedule",
+            value=options.schedule,
+            allowed=", ".join(_SCHEDULES),
+        )
     try:
         graph = check_supported(verify(with_quantization(network)))
     except InvalidGraphError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from services.common.errors import UnsupportedError
 from services.common.targets import load_target
 from services.compiler import cost_model
 from services.compiler.cost_model import load_cost_table
@@ -188,6 +189,14 @@ def test_larger_networks_cost_more() -> None:
     small, large = (estimated(name, Core.CORTEX_M4) for name in ("autoencoder", "inverted bottlenecks"))
     assert 0 < small.instructions < large.instructions
     assert 0 < small.cycles < large.cycles
+
+
+@pytest.mark.parametrize("schedule", ["streaming", "patch", "patch:2x2"])
+def test_schedule_whose_costs_are_not_modelled_is_refused(schedule: str) -> None:
+    m = GraphMaker()
+    graph = m.build(m.dense(m.input(1, 8), 4))
+    with pytest.raises(UnsupportedError, match=f"schedule '{schedule}' cannot be estimated"):
+        estimate(graph, CompileOptions("t", Core.CORTEX_M4, schedule))
 
 
 def test_estimate_travels_between_processes() -> None:
