@@ -1,6 +1,7 @@
 """SRAM, flash, instructions, cycles and speed of the tools on real models, beside what other engines need.
 
-    python -m benchmarks.models [--board NAME]... [--kernels core|small|portable] [--layers] [--json] [MODEL]...
+    python -m benchmarks.models [--board NAME]... [--kernels core|small|portable] [--toolchain zig|gcc]
+                                [--layers] [--json] [MODEL]...
 
 Without models it takes the folder ../shared/models. One seeded input runs on each board; nothing is cached and no
 service is needed, so the seconds are those of the compiler, the cross compiler and the simulator.
@@ -24,6 +25,7 @@ from services.compiler.options import CompileOptions, Core, Kernels
 from services.compiler.pipeline import compile_model
 from services.evaluator.evaluate import Evaluation, Performance, Request, Workplace, evaluate
 from services.evaluator.farm import BoardConfig, load_farm
+from services.evaluator.toolchain import ToolchainKind
 
 SHARED_MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
 DEFAULT_BOARDS = ("nucleo-l4r5zi", "stm32f746", "nucleo-u575zi", "rp2040")
@@ -46,14 +48,14 @@ class Row:
         return self.evaluation.performance if self.evaluation else None
 
 
-def measure(model: Path, board: BoardConfig, kernels: Kernels, workplace: Workplace) -> Row:
+def measure(model: Path, board: BoardConfig, kernels: Kernels, toolchain: ToolchainKind, workplace: Workplace) -> Row:
     """Compile and run one model."""
     start = time.perf_counter()
     options = CompileOptions(board.target, Core(board.facts.core), kernels=kernels)
     try:
         library = compile_model(model.read_bytes(), model.name, options).library_zip
         compiled = time.perf_counter()
-        evaluation = evaluate(Request(library), board, workplace)
+        evaluation = evaluate(Request(library, toolchain=toolchain), board, workplace)
     except FarmError as error:
         return Row(model.stem, board.name, time.perf_counter() - start, 0.0, None, str(error))
     return Row(model.stem, board.name, compiled - start, time.perf_counter() - compiled, evaluation)
@@ -182,6 +184,9 @@ def main() -> None:
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--board", action="append", dest="boards", metavar="NAME")
     parser.add_argument("--kernels", type=Kernels, default=Kernels.CORE, help="core (default), small or portable")
+    parser.add_argument(
+        "--toolchain", choices=("zig", "gcc"), default="zig", help="compiler of the firmware: zig (default) or gcc"
+    )
     parser.add_argument("--layers", action="store_true", help="also a table for each model's layers")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     options = parser.parse_args()
@@ -190,7 +195,7 @@ def main() -> None:
         parser.error(f"{SHARED_MODELS} is not here: name the models to measure")
     farm = load_farm()
     boards = [farm.board(name) for name in options.boards or DEFAULT_BOARDS]
-    rows = _measure_all(models, boards, options.kernels)
+    rows = _measure_all(models, boards, options.kernels, options.toolchain)
     if options.json:
         print(document(rows))
         return
@@ -202,13 +207,15 @@ def main() -> None:
         console.print(against_peers(found))
 
 
-def _measure_all(models: list[Path], boards: list[BoardConfig], kernels: Kernels) -> list[Row]:
+def _measure_all(
+    models: list[Path], boards: list[BoardConfig], kernels: Kernels, toolchain: ToolchainKind
+) -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory() as cache, Console(stderr=True).status("measuring") as status:
         for model in models:
             for board in boards:
                 status.update(f"{model.stem} on {board.name}")
-                rows.append(measure(model, board, kernels, Workplace(Path(cache))))
+                rows.append(measure(model, board, kernels, toolchain, Workplace(Path(cache))))
     return rows
 
 
