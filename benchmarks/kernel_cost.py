@@ -14,13 +14,12 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from benchmarks.cost_networks import core_kernel_networks, kernel_networks
 from benchmarks.cost_table import (
     STATIC,
     TABLES,
     Subject,
-    core_kernel_networks,
     fit,
-    kernel_networks,
     layer_rows,
     linked_functions,
     run,
