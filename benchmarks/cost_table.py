@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from elftools.elf.elffile import ELFFile
@@ -258,12 +259,17 @@ def make_table(subject: Subject, cache: Path) -> cost_model.CostTable:
 
 
 def write(subject: Subject, table: cost_model.CostTable, error: dict[str, float]) -> None:
-    """Write a table."""
+    """Write a table; that of a core's own kernels without what the core's portable table says."""
     TABLES.mkdir(exist_ok=True)
-    fields = {
+    fields: dict[str, Any] = {
         "source": table.source, "error": error, "function_bytes": table.function_bytes, "needs": table.needs,
         "glue_bytes": table.glue_bytes, "instructions": table.instructions, "cycles": table.cycles,
     }  # fmt: skip
+    if subject.kernel_set is not KernelSet.PORTABLE:
+        portable = cost_model.load_cost_table(subject.core)
+        for name in ("function_bytes", "needs", "instructions", "cycles"):
+            known = getattr(portable, name)
+            fields[name] = {key: value for key, value in fields[name].items() if key not in known}
     (TABLES / cost_model.table_file(subject.core, subject.kernel_set)).write_text(
         json.dumps(fields, indent=1, sort_keys=True) + "\n"
     )
@@ -274,9 +280,6 @@ def renew_code(subject: Subject, cache: Path) -> None:
     table = cost_model.load_cost_table(subject.core, subject.kernel_set)
     function_bytes, needs = code_table(subject, cache)
     linked = {kernel: tuple(names) for kernel, names in needs.items()}
-    if subject.kernel_set is not KernelSet.PORTABLE:
-        portable = cost_model.load_cost_table(subject.core)
-        function_bytes, linked = {**portable.function_bytes, **function_bytes}, {**portable.needs, **linked}
     write(subject, replace(table, function_bytes=function_bytes, needs=linked), dict(table.error))
     cost_model.load_cost_table.cache_clear()
 
