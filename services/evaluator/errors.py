@@ -84,9 +84,3 @@ class ModelRefusedFault(ProgramFault):
     """The model's invoke returned an error code."""
 
     default_reason = "INVOKE_FAILED"
-
-
-class TwinMismatchError(FarmError):
-    """The board and the host twin disagree; the figures cannot be trusted."""
-
-    default_reason = "TWIN_MISMATCH"

@@ -61,10 +61,6 @@ class Submitter:
         self._metrics.submitted.labels(record.kind.value, str(record.cached).lower()).inc()
         return record
 
-    async def require_artifact(self, name: str) -> None:
-        """Raise NotFoundError where the artifact is not stored."""
-        await asyncio.to_thread(self._artifacts.stat, name)
-
     def _submit(self, submission: Submission) -> JobRecord:
         if len(submission.request_id) > _LONGEST_REQUEST_ID:
             raise InvalidArgumentError(
