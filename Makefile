@@ -26,8 +26,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/tinyfarm demo --output $(OUT)
 
+# One process a core; the tests of a file stay in one process, which starts what they share (a stack, a server) once.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
