@@ -70,8 +70,7 @@ PHASES = {
     "warmup": 0.04,
     "supernet": 0.15,
     "evolution": 0.02,
-    "finetune": 0.33,
-    "baselines": 0.40,
+    "finalists": 0.73,
     "measure": 0.04,
 }
 

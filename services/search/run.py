@@ -13,7 +13,7 @@ from services.search.objective import Budgets
 from services.search.ports import Checkpoints, Estimator, Farm
 from services.search.space.image import ImageSpace
 from services.search.steps.evolution import search_architectures
-from services.search.steps.finalists import finetune, train_baselines
+from services.search.steps.finalists import train_finalists
 from services.search.steps.measure import Point, mark_front, measure, winner
 from services.search.steps.space import prepare_space
 from services.search.steps.training import train_supernet
@@ -62,8 +62,7 @@ def run_search(
     chosen = prepare_space(ctx)
     supernet = train_supernet(ctx, chosen.space)
     history = search_architectures(ctx, chosen, supernet)
-    finalists = finetune(ctx, chosen.space, supernet, select_finalists(history, settings.finalists))
-    hand_made = train_baselines(ctx, chosen)
+    finalists, hand_made = train_finalists(ctx, chosen, supernet, select_finalists(history, settings.finalists))
     measured = measure(ctx, (*finalists, *hand_made))
 
     marked = mark_front(measured)

@@ -1,4 +1,4 @@
-"""Steps 5 and 6: train the few networks that will be measured, searched ones and hand-made ones."""
+"""Step 5: train the few networks that will be measured, searched ones and hand-made ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.search.space.network import Network, network_of
 from services.search.space.plan import Plan, plan_of
 from services.search.steps.evolution import calibration_images, quality_of
 from services.search.steps.space import ChosenSpace, Correction
-from services.search.steps.training import fit
+from services.search.steps.training import Fit, fit_together
 from services.search.strategy.explore import Quality, Scored
 from services.search.supernet.calibrate import recalibrate
 from services.search.supernet.net import ElasticNet, extract, seeded_net
@@ -46,78 +46,86 @@ class Trained:
     onnx: bytes
 
 
-def finetune(ctx: Context, space: ImageSpace, supernet: ElasticNet, chosen: tuple[Scored, ...]) -> tuple[Trained, ...]:
-    """Return the chosen architectures, cut out of the supernet and trained further.
+def train_finalists(
+    ctx: Context, chosen: ChosenSpace, supernet: ElasticNet, selected: tuple[Scored, ...]
+) -> tuple[tuple[Trained, ...], tuple[Trained, ...]]:
+    """Return the selected architectures, cut out of the supernet and trained further, and the hand-made networks.
 
     Raises FailedPreconditionError where the search found nothing that fits.
     """
-    if not chosen:
+    if not selected:
         raise FailedPreconditionError(
             "the search found no network that fits the budgets: raise a limit or give it more iterations",
             reason="NOTHING_FITS",
             subject="budgets",
         )
-    settings = ctx.settings.training
-    epochs, rate = settings.finetune_epochs, settings.finetune_learning_rate
-    trained = []
-    for i, scored in enumerate(chosen):
-        net = extract(supernet, plan_of(space, scored.architecture))
-        fit(
-            ctx, net, f"finalist-{i + 1}", epochs=epochs, rate=rate, loss=label_loss(settings),
-            phase="finetune", before=i * epochs, total=len(chosen) * epochs,
-        )  # fmt: skip
-        trained.append(_finish(ctx, net, f"net-{i + 1}", str(scored.architecture), scored.architecture))
-    return tuple(trained)
+    searched = tuple(_searched(ctx, chosen.space, supernet, i, scored) for i, scored in enumerate(selected, start=1))
+    hand_made = _fitting_baselines(ctx, chosen)
+    fit_together(ctx, "finalists", [finalist.fit for finalist in (*searched, *hand_made)])
+    return tuple(_finish(ctx, f) for f in searched), tuple(_finish(ctx, f) for f in hand_made)
 
 
-def train_baselines(ctx: Context, chosen: ChosenSpace) -> tuple[Trained, ...]:
-    """Return the hand-made networks, each at its largest size that fits the limits; none where none is asked for.
+@dataclass(frozen=True, slots=True)
+class _Finalist:
+    """A network that is to be trained and measured."""
 
-    Each is trained alone for as many epochs as a searched network in all: warm-up, supernet and fine-tuning.
-    """
-    settings = ctx.settings.training
-    epochs = settings.warmup_epochs + settings.supernet_epochs + settings.finetune_epochs
-    fitting = _fitting_baselines(ctx, chosen) if ctx.settings.baselines else ()
-    trained = []
-    for i, scaled in enumerate(fitting):
-        net = seeded_net(scaled.plan, seed_for(ctx.settings.seed, scaled.name))
-        fit(
-            ctx, net, f"baseline-{i + 1}", epochs=epochs, rate=settings.learning_rate, loss=label_loss(settings),
-            phase="baselines", before=i * epochs, total=len(fitting) * epochs,
-        )  # fmt: skip
-        trained.append(_finish(ctx, net, scaled.name, scaled.description, None))
-    return tuple(trained)
+    name: str
+    description: str
+    architecture: Architecture | None
+    fit: Fit
 
 
-def _fitting_baselines(ctx: Context, chosen: ChosenSpace) -> tuple[Scaled, ...]:
-    """The largest size of each family that fits; a family of which none does is left out."""
+def _searched(ctx: Context, space: ImageSpace, supernet: ElasticNet, number: int, scored: Scored) -> _Finalist:
+    training = ctx.settings.training
+    net = extract(supernet, plan_of(space, scored.architecture))
+    fit = Fit(
+        f"finalist-{number}", net, training.finetune_epochs, training.finetune_learning_rate, label_loss(training),
+        epoch_work=scored.costs.macs,
+    )  # fmt: skip
+    return _Finalist(f"net-{number}", str(scored.architecture), scored.architecture, fit)
+
+
+def _hand_made(ctx: Context, scaled: Scaled, macs: int) -> _Finalist:
+    """A baseline is trained alone for as many epochs as a searched network in all: warm-up, supernet, fine-tuning."""
+    training = ctx.settings.training
+    epochs = training.warmup_epochs + training.supernet_epochs + training.finetune_epochs
+    net = seeded_net(scaled.plan, seed_for(ctx.settings.seed, scaled.name))
+    fit = Fit(scaled.name, net, epochs, training.learning_rate, label_loss(training), epoch_work=macs)
+    return _Finalist(scaled.name, scaled.description, None, fit)
+
+
+def _fitting_baselines(ctx: Context, chosen: ChosenSpace) -> tuple[_Finalist, ...]:
+    """The largest size of each family that fits, where any are asked for; a family of which none does is left out."""
+    if not ctx.settings.baselines:
+        return ()
     space = chosen.space
     shape = (max(space.resolutions), space.input_channels, space.classes)
     found = (_largest_fitting(ctx, sizes(*shape), chosen.correction) for sizes in (ds_cnn_sizes, mobilenet_v2_sizes))
-    return tuple(scaled for scaled in found if scaled is not None)
+    return tuple(baseline for baseline in found if baseline is not None)
 
 
-def _largest_fitting(ctx: Context, sizes: Iterator[Scaled], correction: Correction) -> Scaled | None:
+def _largest_fitting(ctx: Context, sizes: Iterator[Scaled], correction: Correction) -> _Finalist | None:
     candidates = tuple(sizes)
     for scaled, costs in zip(candidates, ctx.costs([s.plan for s in candidates]), strict=True):
         if isinstance(costs, Costs) and fits(correction.apply(costs), ctx.settings.budgets):
-            return scaled
+            return _hand_made(ctx, scaled, costs.macs)
     return None
 
 
-def _finish(ctx: Context, net: ElasticNet, name: str, description: str, architecture: Architecture | None) -> Trained:
+def _finish(ctx: Context, finalist: _Finalist) -> Trained:
+    net = finalist.fit.net
     recalibrate(net, calibration_images(ctx, CALIBRATION_IMAGES))
     (predicted,) = _costs(ctx.costs([net.plan]))
     return Trained(
-        name,
-        description,
-        architecture,
+        finalist.name,
+        finalist.description,
+        finalist.architecture,
         net.plan,
-        network_of(net.plan, name),
+        network_of(net.plan, finalist.name),
         predicted,
         quality_of(net, ctx.dataset.validation),
         quality_of(net, ctx.dataset.test).accuracy,
-        export_onnx(net, name),
+        export_onnx(net, finalist.name),
     )
 
 

@@ -1,4 +1,4 @@
-"""Step 7: measure the trained networks on the farm, and draw the front through what was measured."""
+"""Step 6: measure the trained networks on the farm, and draw the front through what was measured."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class ElasticConv(nn.Module):
             momentum=norm.momentum or 0.1,
             eps=norm.eps,
         )
-        return functional.relu(y) if plan.relu else y
+        return functional.relu_(y) if plan.relu else y
 
 
 class ElasticLinear(nn.Module):
