@@ -36,6 +36,7 @@ from benchmarks.cost_networks import (
 )
 from services.compiler import cost_model
 from services.compiler.ir.graph import Graph
+from services.compiler.kernel_counts import layer_counts
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import CompileOptions, Core, Interface, Kernels, issue_of, kernel_set
 from services.compiler.pipeline import compile_graph, compile_model
@@ -187,7 +188,7 @@ def layer_rows(measured: Iterable[Measured]) -> Iterator[tuple[dict[str, float],
         assert one.timing is not None
         graph = one.planned.graph
         for layer, figures in zip(one.planned.program.layers, one.timing.layers, strict=True):
-            counts = cost_model.layer_counts(graph, graph.ops[layer.op_index], layer.calls)
+            counts = layer_counts(graph, graph.ops[layer.op_index], layer.calls)
             yield counts, figures.instructions, figures.cycles
 
 

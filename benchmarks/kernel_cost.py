@@ -26,8 +26,8 @@ from benchmarks.cost_table import (
     worst_and_rms,
 )
 from services.compiler import cost_model
-from services.compiler.cost_model import Counts
 from services.compiler.ir.graph import Graph
+from services.compiler.kernel_counts import Counts
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import Core, Kernels
 from tests.compiler.graph_maker import GraphMaker

@@ -187,8 +187,11 @@ def _beyond(pieces: Pieces, trial: Trial, limit_bytes: int) -> list[Piece]:
 
 def _told(planned: Planned) -> str:
     """Return the stages in a few words."""
-    stages = []
-    for stage in (s for s in planned.program.stages if s.kind is StageKind.STREAMING):
-        rows = max(turn.rows[1] - turn.rows[0] for turn in stage.turns)
-        stages.append(f"layers {stage.start}-{stage.stop - 1} {rows} row{'s' if rows > 1 else ''} at a time")
+    stages, start = [], 0
+    for stage in planned.schedule.stages:
+        stop = start + len(stage.steps)
+        if stage.kind is StageKind.STREAMING:
+            rows = max(turn.region.row_stop - turn.region.row_start for turn in stage.turns)
+            stages.append(f"layers {start}-{stop - 1} {rows} row{'s' if rows > 1 else ''} at a time")
+        start = stop
     return f"streaming {', '.join(stages)}" if stages else "per-layer"

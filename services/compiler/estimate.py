@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from services.common.errors import UnsupportedError
+from services.compiler.choose import choose
 from services.compiler.cost_model import load_cost_table
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.supported import check_supported
@@ -19,11 +19,10 @@ from services.compiler.ir.graph import Graph
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
 from services.compiler.ir.verify import InvalidGraphError, verify
 from services.compiler.layer_cost import network_cost
-from services.compiler.macs import graph_macs, op_macs
-from services.compiler.options import CompileOptions, kernel_set
-from services.compiler.planned import Planned, plan_network
+from services.compiler.macs import op_macs
+from services.compiler.options import CompileOptions
+from services.compiler.planned import Planned, scheduled_macs
 
-_SCHEDULES = "auto", "per-layer"
 # Stands in for scales that are not known before training: no cost depends on them.
 _SCALE = 1 / 64
 # Training gives outputs that are never negative the lowest zero point, where int8 itself is their lower limit.
@@ -59,6 +58,7 @@ class Estimate:
     """
 
     planned: Planned
+    reason: str
     macs: int
     weights_bytes: int
     tables_bytes: int
@@ -75,27 +75,21 @@ def estimate(network: Graph, options: CompileOptions, *, exact: bool = False) ->
 
     With `exact` the memory plan is the compiler's own also where its heuristics leave a gap: slower.
 
-    Raises InvalidModelError for what is no graph, UnsupportedModelError for what cannot be compiled, UnsupportedError
-    for a schedule whose costs are not modelled: operators are taken one after the other, also for `auto`.
+    The schedule is chosen as the compiler does (choose.py). Raises InvalidModelError for what is no graph,
+    UnsupportedModelError for what cannot be compiled.
     """
-    if options.schedule not in _SCHEDULES:
-        raise UnsupportedError(
-            f"schedule {options.schedule!r} cannot be estimated: only operators one after the other are modelled",
-            reason="SCHEDULE_NOT_ESTIMATED",
-            subject="schedule",
-            value=options.schedule,
-            allowed=", ".join(_SCHEDULES),
-        )
     try:
         graph = check_supported(verify(with_quantization(network)))
     except InvalidGraphError as error:
         raise InvalidModelError(f"network {network.name!r}: {error}", subject=network.name) from None
-    planned = plan_network(graph, kernel_set(options), exact=exact)
+    choice = choose(graph, options, exact=exact)
+    planned = choice.planned
     errors = load_cost_table(options.core, planned.kernels).error
     cost = network_cost(planned, options.core)
     return Estimate(
         planned=planned,
-        macs=graph_macs(graph),
+        reason=choice.reason,
+        macs=scheduled_macs(planned.graph, planned.schedule),
         weights_bytes=cost.weights_bytes,
         tables_bytes=cost.tables_bytes,
         code_bytes=cost.code_bytes,

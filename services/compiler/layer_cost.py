@@ -6,23 +6,26 @@ in the network, so without weights an operator is lowered alone, once in a searc
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from services.compiler.codegen.calls import lower
 from services.compiler.codegen.program import ArenaRef, Program, RegionArg, Section
-from services.compiler.cost_model import code_bytes, linked_bytes, load_cost_table, work, work_of_calls
-from services.compiler.ir.alone import Alone, alone, tensor_order
-from services.compiler.ir.ops import Reshape
+from services.compiler.cost_model import code_bytes, layer_work, linked_bytes, load_cost_table, work
+from services.compiler.ir.alone import Alone, alone, isolated, tensor_order
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Op, Reshape
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.portable_set import PARAMS_BYTES
 from services.compiler.kernels.source import KernelSource
 from services.compiler.memory.arena import ArenaPlan
 from services.compiler.options import Core
-from services.compiler.planned import Planned, params_bytes
-from services.compiler.schedule.schedule import Buffer, BufferKind, Schedule, Stage, StageKind, Step
+from services.compiler.planned import TURN_BYTES, Planned, params_bytes
+from services.compiler.schedule.schedule import Buffer, BufferId, BufferKind, Schedule, Stage, StageKind, Step
+from services.compiler.turn_counts import Box, Widths
 
-_REMEMBERED = 1 << 14
+_REMEMBERED = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,29 @@ class NetworkCost:
 
 
 @dataclass(frozen=True, slots=True)
-class _LayerCost:
+class InTurns:
+    """How a layer runs in a stage: `boxes` of its output, of at most `extent` rows and columns; `widths` are the
+    columns of the buffers of a patch.
+    """
+
+    kind: StageKind
+    extent: tuple[int, int]
+    boxes: tuple[Box, ...]
+    widths: Widths = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Kernels, the core that they run on, scratch, and the turns that they take, if any."""
+
+    kernels: KernelSet
+    core: Core
+    scratch_bytes: int
+    turns: InTurns | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
     """A layer's own; functions, sources and regions are of use to several."""
 
     weights_bytes: int
@@ -53,52 +78,64 @@ class _LayerCost:
 
 def network_cost(planned: Planned, core: Core) -> NetworkCost:
     """Return the costs of a planned network."""
-    layers = _layers(planned, core)
-    if layers is None:
-        done = work(planned, core)
+    if any(isinstance(op, Reshape) and planned.graph.tensors[op.input].is_constant for op in planned.graph.ops):
+        done = work(planned, core)  # a layer by itself would not see that what it reads is a constant
         flash = planned.weights_bytes, planned.tables_bytes, code_bytes(planned, core)
         return NetworkCost(*flash, done.instructions, done.cycles)
+    layers = list(_layers(planned, core))
     regions = {region for layer in layers for region in layer.regions}
     functions = {name for layer in layers for name in layer.functions}
     sources = {source.file: source for layer in layers for source in layer.sources}
     calls, pointers = sum(layer.calls for layer in layers), sum(layer.pointers for layer in layers)
     glue = {"network": 1.0, "layers": len(layers), "calls": calls, "pointers": pointers}
+    turns = sum(TURN_BYTES[stage.kind] * len(stage.turns) for stage in planned.schedule.stages if stage.turns)
     return NetworkCost(
         weights_bytes=sum(layer.weights_bytes for layer in layers),
-        tables_bytes=sum(layer.tables_bytes for layer in layers) + PARAMS_BYTES["tf_region"] * len(regions),
+        tables_bytes=sum(layer.tables_bytes for layer in layers) + PARAMS_BYTES["tf_region"] * len(regions) + turns,
         code_bytes=linked_bytes(load_cost_table(core, planned.kernels), functions, sources.values(), glue, core),
         instructions=sum(layer.instructions for layer in layers),
         cycles=sum(layer.cycles for layer in layers),
     )
 
 
-def _layers(planned: Planned, core: Core) -> list[_LayerCost] | None:
-    """Return the layers' own costs; None where one runs in turns, has weights, or reads a reshaped constant."""
-    graph, sizes = planned.graph, {b.id: b.size_bytes for b in planned.schedule.buffers}
-    if any(stage.turns for stage in planned.schedule.stages):
-        return None
-    if any(isinstance(op, Reshape) and graph.tensors[op.input].is_constant for op in graph.ops):
-        return None
-    found: list[_LayerCost] = []
-    for step in planned.schedule.steps():
-        one = alone(graph, graph.ops[step.op_index])
-        if one is None:
-            return None
-        found.append(_layer_cost(one, planned.kernels, 0 if step.scratch is None else sizes[step.scratch], core))
-    return found
+def _layers(planned: Planned, core: Core) -> Iterator[LayerCost]:
+    buffers = {b.id: b for b in planned.schedule.buffers}
+    for stage in planned.schedule.stages:
+        boxes: list[list[Box]] = [[] for _ in stage.steps]
+        for turn in stage.turns:
+            region = turn.region
+            boxes[turn.step].append(((region.row_start, region.row_stop), (region.col_start, region.col_stop)))
+        for step, own in zip(stage.steps, boxes, strict=True):
+            scratch_bytes = 0 if step.scratch is None else buffers[step.scratch].size_bytes
+            turns = None
+            if step.extent is not None:
+                turns = InTurns(stage.kind, step.extent, tuple(own), _widths(step, buffers))
+            setting = Setting(planned.kernels, core, scratch_bytes, turns)
+            yield layer_cost(planned.graph, planned.graph.ops[step.op_index], setting)
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _layer_cost(one: Alone, kernels: KernelSet, scratch_bytes: int, core: Core) -> _LayerCost:
-    program = _lowered(one, kernels, scratch_bytes)
-    calls = program.layers[0].calls
-    done = work_of_calls(one.graph, one.op, calls, load_cost_table(core, kernels))
-    params = sum(params_bytes(call.params_type, kernels) for call in calls)
-    return _LayerCost(
+def _widths(step: Step, buffers: Mapping[BufferId, Buffer]) -> Widths:
+    return buffers[step.reads[0]].columns, buffers[step.writes[0]].columns
+
+
+def layer_cost(graph: Graph, op: Op, setting: Setting) -> LayerCost:
+    """Return the costs of one layer; those of equal operators without values are remembered."""
+    one = alone(graph, op)
+    return _cost(isolated(graph, op), setting) if one is None else _remembered_cost(one, setting)
+
+
+def _cost(one: Alone, setting: Setting) -> LayerCost:
+    kernels, turns, table = setting.kernels, setting.turns, load_cost_table(setting.core, setting.kernels)
+    program = _lowered(one, setting)
+    (layer,) = program.layers
+    boxes, widths = ((), None) if turns is None else (turns.boxes, turns.widths)
+    done = layer_work(one.graph, layer, boxes, table, widths)
+    params = sum(params_bytes(call.params_type, kernels) for call in layer.calls)
+    return LayerCost(
         weights_bytes=sum(a.size_bytes for a in program.arrays(Section.WEIGHTS)),
         tables_bytes=sum(a.size_bytes for a in program.arrays(Section.TABLE)) + params,
-        calls=len(calls),
-        pointers=sum(isinstance(p, ArenaRef) for call in calls for p in call.pointers),
+        calls=len(layer.calls),
+        pointers=sum(isinstance(p, ArenaRef) for call in layer.calls for p in call.pointers),
         functions=program.functions(),
         sources=program.sources(),
         regions=program.regions(),
@@ -107,14 +144,19 @@ def _layer_cost(one: Alone, kernels: KernelSet, scratch_bytes: int, core: Core) 
     )
 
 
-def _lowered(one: Alone, kernels: KernelSet, scratch_bytes: int) -> Program:
-    """Return the program of an operator whose buffers all lie at offset 0."""
+_remembered_cost = lru_cache(maxsize=_REMEMBERED)(_cost)
+
+
+def _lowered(one: Alone, setting: Setting) -> Program:
+    """Return the program of an operator whose buffers hold whole tensors and all lie at offset 0."""
     tensors, scratch = one.graph.tensors, len(one.graph.tensors)
     held = [t for t in tensor_order(one.op) if not tensors[t].is_constant]
     buffers = [Buffer(t, "", BufferKind.ACTIVATION, tensors[t].size_bytes, (t,)) for t in held]
-    if scratch_bytes:
-        buffers.append(Buffer(scratch, "", BufferKind.SCRATCH, scratch_bytes))
+    if setting.scratch_bytes:
+        buffers.append(Buffer(scratch, "", BufferKind.SCRATCH, setting.scratch_bytes))
     reads = tuple(t for t in held if t in one.op.inputs)
-    step = Step(0, reads, one.op.outputs, scratch if scratch_bytes else None)
-    schedule = Schedule("", tuple(buffers), (Stage(StageKind.PER_LAYER, (step,)),), one.op.outputs)
-    return lower(one.graph, schedule, ArenaPlan(dict.fromkeys((*held, scratch), 0), 0, 0, ""), kernels)
+    turns = setting.turns
+    kind, extent = (StageKind.PER_LAYER, None) if turns is None else (turns.kind, turns.extent)
+    step = Step(0, reads, one.op.outputs, scratch if setting.scratch_bytes else None, extent)
+    schedule = Schedule("", tuple(buffers), (Stage(kind, (step,)),), one.op.outputs)
+    return lower(one.graph, schedule, ArenaPlan(dict.fromkeys((*held, scratch), 0), 0, 0, ""), setting.kernels)

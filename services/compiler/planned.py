@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import assert_never
 
 from services.compiler.codegen.calls import lower
-from services.compiler.codegen.program import Layer, Program, Section
+from services.compiler.codegen.program import Program, Section
 from services.compiler.ir.graph import Graph
 from services.compiler.kernels.core_files import core_files
 from services.compiler.kernels.kernel_set import KernelSet
@@ -28,7 +28,7 @@ from services.compiler.schedule.schedule import BufferKind, Schedule, StageKind
 from services.compiler.schedule.staged import patched_schedule, staged_schedule
 from services.compiler.schedule.streaming import Stream
 
-_TURN_BYTES = {StageKind.STREAMING: PARAMS_BYTES["tf_turn"], StageKind.PATCH: PARAMS_BYTES["tf_box"]}
+TURN_BYTES = {StageKind.STREAMING: PARAMS_BYTES["tf_turn"], StageKind.PATCH: PARAMS_BYTES["tf_box"]}
 
 
 @dataclass(frozen=True)
@@ -71,24 +71,30 @@ class Planned:
             params_bytes(call.params_type, self.kernels) for layer in self.program.layers for call in layer.calls
         )
         regions = PARAMS_BYTES["tf_region"] * len(self.program.regions())
-        turns = sum(_TURN_BYTES[stage.kind] * len(stage.turns) for stage in self.program.stages)
+        turns = sum(TURN_BYTES[stage.kind] * len(stage.turns) for stage in self.program.stages)
         return arrays + params + regions + turns
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates that are done: those of a patch's halo as often as it is computed."""
-        done = dict.fromkeys(range(len(self.program.layers)), 0)
-        for turn in (turn for stage in self.program.stages for turn in stage.turns):
-            done[turn.layer] += (turn.rows[1] - turn.rows[0]) * (turn.cols[1] - turn.cols[0])
-        return sum(self._layer_macs(layer, done[layer.index]) for layer in self.program.layers)
+        return scheduled_macs(self.graph, self.schedule)
 
-    def _layer_macs(self, layer: Layer, pixels: int) -> int:
-        op = self.graph.ops[layer.op_index]
-        whole = op_macs(self.graph, op)
-        if not layer.in_turns:
-            return whole
-        _, height, width, _ = self.graph.tensors[op.output].shape
-        return whole * pixels // (height * width)
+
+def scheduled_macs(graph: Graph, schedule: Schedule) -> int:
+    """Return the multiply-accumulates of all steps, by the pixels that their turns compute."""
+    total = 0
+    for stage in schedule.stages:
+        pixels = [0] * len(stage.steps)
+        for turn in stage.turns:
+            pixels[turn.step] += turn.region.pixels
+        for step, done in zip(stage.steps, pixels, strict=True):
+            op = graph.ops[step.op_index]
+            whole = op_macs(graph, op)
+            if step.extent is not None:
+                _, height, width, _ = graph.tensors[op.output].shape
+                whole = whole * done // (height * width)
+            total += whole
+    return total
 
 
 def plan_network(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE, *, exact: bool = True) -> Planned:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 
-from services.compiler.cost_model import layer_instructions, turn_instructions
 from services.compiler.ir.ops import DepthwiseConv2D, Reshape
 from services.compiler.ir.tensor import TensorId
+from services.compiler.layer_cost import InTurns, Setting, layer_cost
 from services.compiler.macs import op_macs
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.problem import BUFFER_ALIGN, aligned
@@ -16,7 +16,7 @@ from services.compiler.options import Core
 from services.compiler.planned import Planned, StreamPlanner
 from services.compiler.schedule.patches import Grid, Patches, can_patch, patches
 from services.compiler.schedule.rows import is_row_wise
-from services.compiler.schedule.schedule import BufferId, BufferKind
+from services.compiler.schedule.schedule import BufferId, BufferKind, StageKind
 from services.compiler.schedule.staged import turn_scratch_bytes
 from services.compiler.schedule.streaming import Stream, stream
 
@@ -48,10 +48,12 @@ class Pieces:
         self._ranges: Mapping[BufferId, LiveRange] = {
             r.buffer: r for r in whole.ranges if kinds[r.buffer] not in outside
         }
-        self._slots = {layer.op_index: layer.index for layer in whole.program.layers}
+        steps = tuple(schedule.steps())
+        sizes = {b.id: b.size_bytes for b in schedule.buffers}
+        self._slots = {step.op_index: index for index, step in enumerate(steps)}
+        self._whole_scratch = {s.op_index: 0 if s.scratch is None else sizes[s.scratch] for s in steps}
         self.planner = StreamPlanner(graph, whole.kernels, input_in_arena=input_in_arena)
         self._needs = self.planner.needs()
-        self._layers = {layer.op_index: layer for layer in whole.program.layers}
         self._row_wise = [is_row_wise(graph, op) for op in graph.ops]
         self._raised: dict[Piece, int] = {}
         self._singles: dict[int, Piece] = {}
@@ -77,7 +79,7 @@ class Pieces:
             need, cost = 0, 0.0
             if not isinstance(self.graph.ops[op], Reshape):
                 need = self._needs[self._slots[op]]
-                cost = layer_instructions(self.graph, self._layers[op], self.kernels, self._core)
+                cost = self._whole_cost(op)
             self._singles[op] = Piece(op, op + 1, need, cost)
         return self._singles[op]
 
@@ -173,10 +175,20 @@ class Pieces:
     def _most_rows(self, start: int, stop: int) -> int:
         return max(self.graph.tensors[op.output].shape[1] for op in self.graph.ops[start:stop]) // 2
 
+    def _whole_cost(self, op: int) -> float:
+        setting = Setting(self.kernels, self._core, self._whole_scratch[op])
+        return layer_cost(self.graph, self.graph.ops[op], setting).instructions
+
     def _cost(self, op: int, rows: int) -> float:
+        """Return the instructions of an operator that computes so many rows at a turn."""
         if (op, rows) not in self._costs:
-            layer = self._layers[op]
-            self._costs[op, rows] = turn_instructions(self.graph, layer, rows, self.kernels, self._core)
+            node = self.graph.ops[op]
+            _, height, width, _ = self.graph.tensors[node.output].shape
+            boxes = tuple(((at, min(at + rows, height)), (0, width)) for at in range(0, height, rows))
+            turns = InTurns(StageKind.STREAMING, (min(rows, height), width), boxes)
+            scratch_bytes = turn_scratch_bytes(self.graph, node, self.kernels, turns.extent)
+            setting = Setting(self.kernels, self._core, scratch_bytes, turns)
+            self._costs[op, rows] = layer_cost(self.graph, node, setting).instructions
         return self._costs[op, rows]
 
     def _rings_bytes(self, piece: Piece) -> int:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from services.common.errors import UnsupportedError
 from services.common.targets import load_target
 from services.compiler import cost_model
 from services.compiler.cost_model import load_cost_table
@@ -191,12 +190,34 @@ def test_larger_networks_cost_more() -> None:
     assert 0 < small.cycles < large.cycles
 
 
-@pytest.mark.parametrize("schedule", ["streaming", "patch", "patch:2x2"])
-def test_schedule_whose_costs_are_not_modelled_is_refused(schedule: str) -> None:
-    m = GraphMaker()
-    graph = m.build(m.dense(m.input(1, 8), 4))
-    with pytest.raises(UnsupportedError, match=f"schedule '{schedule}' cannot be estimated"):
-        estimate(graph, CompileOptions("t", Core.CORTEX_M4, schedule))
+SCHEDULES = {
+    "streaming": ("streaming", None),
+    "streaming within a budget": ("streaming", 12_000),
+    "patch": ("patch", None),
+    "patch within a budget": ("patch", 20_000),
+    "patch:2x2": ("patch:2x2", None),
+    "auto within a budget": ("auto", 12_000),
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("name", ["inverted bottlenecks", "separable audio"])
+def test_schedules_are_the_compilers_to_the_byte(name: str, schedule: str) -> None:
+    kind, budget = SCHEDULES[schedule]
+    asked = replace(options(Core.CORTEX_M4), schedule=kind, sram_budget_bytes=budget)
+    graph = network(name)
+    manifest = compile_graph(graph, graph, asked).manifest
+    found = estimate(without_weights(graph), asked, exact=True)
+    memory, split = manifest.memory, found.planned.memory.split
+    assert (split.input, split.activations, split.line_buffers, split.scratch) == (
+        memory.input,
+        memory.activations,
+        memory.line_buffers,
+        memory.scratch,
+    )
+    assert (found.weights_bytes, found.tables_bytes) == (manifest.weights_bytes, manifest.tables_bytes)
+    assert (found.macs, found.reason) == (manifest.macs, manifest.schedule_reason)
+    assert [layer.live_bytes for layer in found.layers] == [layer.live_bytes for layer in manifest.layers]
 
 
 def test_estimate_travels_between_processes() -> None:

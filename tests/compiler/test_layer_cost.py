@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from services.compiler.choose import choose
 from services.compiler.cost_model import code_bytes, work
 from services.compiler.estimate import with_quantization
 from services.compiler.ir.alone import alone
@@ -18,6 +21,19 @@ from tests.compiler.test_estimate_against_compiler import NETWORKS, network, opt
 def test_costs_of_layers_alone_are_those_of_the_whole_program(name: str, kernels: Kernels) -> None:
     core = Core.CORTEX_M4
     planned = plan_network(without_weights(network(name)), kernel_set(options(core, kernels)), exact=False)
+    found, done = network_cost(planned, core), work(planned, core)
+    assert (found.weights_bytes, found.tables_bytes) == (planned.weights_bytes, planned.tables_bytes)
+    assert found.code_bytes == code_bytes(planned, core)
+    assert (found.instructions, found.cycles) == pytest.approx((done.instructions, done.cycles), rel=1e-12)
+
+
+@pytest.mark.parametrize("schedule", ["streaming", "patch", "patch:2x2"])
+@pytest.mark.parametrize("kernels", [Kernels.PORTABLE, Kernels.CORE], ids=lambda v: v.value)
+@pytest.mark.parametrize("core", [Core.CORTEX_M4, Core.CORTEX_M0PLUS], ids=lambda v: v.value)
+def test_costs_in_turns_are_those_of_the_whole_program(core: Core, kernels: Kernels, schedule: str) -> None:
+    graph = without_weights(network("inverted bottlenecks"))
+    planned = choose(graph, replace(options(core, kernels), schedule=schedule), exact=False).planned
+    assert planned.kind.value == schedule.partition(":")[0]
     found, done = network_cost(planned, core), work(planned, core)
     assert (found.weights_bytes, found.tables_bytes) == (planned.weights_bytes, planned.tables_bytes)
     assert found.code_bytes == code_bytes(planned, core)

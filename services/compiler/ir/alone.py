@@ -7,7 +7,7 @@ and quantization of its tensors alone are worked out on a graph of that operator
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache, wraps
 from operator import attrgetter
 from typing import Concatenate, ParamSpec, TypeVar, cast
@@ -42,12 +42,12 @@ def alone(graph: Graph, op: Op) -> Alone | None:
     known = graph.alone.get(op.output)
     if known is not None and known[0] is op:
         return known[1]
-    found = _isolated(graph, op)
+    found = _known(graph, op)
     graph.alone[op.output] = op, found
     return found
 
 
-def _isolated(graph: Graph, op: Op) -> Alone | None:
+def _known(graph: Graph, op: Op) -> Alone | None:
     order = tensor_order(op)
     tensors = [graph.tensors[t] for t in order]
     if any(t.data is not None for t in tensors):
@@ -56,6 +56,16 @@ def _isolated(graph: Graph, op: Op) -> Alone | None:
     ends = tuple(numbers[t] for t in op.inputs), tuple(numbers[t] for t in op.outputs)
     keys = tuple((t.shape, t.dtype, t.quant, t.is_constant) for t in tensors)
     return _of_signature(type(op), _attributes(type(op))(op), ends, keys)  # type: ignore[arg-type]
+
+
+def isolated(graph: Graph, op: Op) -> Alone:
+    """Return the operator by itself with the values of its constants; a new one every time."""
+    numbers = {t: number for number, t in enumerate(tensor_order(op))}
+    renamed = {"inputs": tuple(numbers[t] for t in op.inputs), "outputs": tuple(numbers[t] for t in op.outputs)}
+    own = replace(op, name="", **renamed)  # type: ignore[arg-type]
+    tensors = {number: graph.tensors[t] for t, number in numbers.items()}
+    inputs = tuple(t for t in tensor_order(own) if t not in own.outputs and not tensors[t].is_constant)
+    return Alone(Graph("", tensors, (own,), inputs, own.outputs), own)
 
 
 @lru_cache(maxsize=_REMEMBERED_OPERATORS)

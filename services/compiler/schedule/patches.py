@@ -61,9 +61,7 @@ class Patches:
 
     def computed(self, op: int) -> int:
         """Return how many pixels an operator computes in all, those of the halo as often as they are."""
-        return sum(
-            (r.row_stop - r.row_start) * (r.col_stop - r.col_start) for r in (patch[op] for patch in self.regions)
-        )
+        return sum(patch[op].pixels for patch in self.regions)
 
 
 def can_patch(graph: Graph, op: Op) -> bool:

@@ -24,6 +24,11 @@ class Region:
         if not (0 <= self.row_start < self.row_stop and 0 <= self.col_start < self.col_stop):
             raise ValueError(f"region {self} is empty or negative")
 
+    @property
+    def pixels(self) -> int:
+        """Rows times columns."""
+        return (self.row_stop - self.row_start) * (self.col_stop - self.col_start)
+
 
 class BufferKind(Enum):
     """What a buffer holds, as the memory report splits it."""
