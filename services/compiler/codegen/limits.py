@@ -9,7 +9,7 @@ from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Add, Mul
 from services.compiler.quant.folding import Weighted
 from services.compiler.quant.requantize import activation_range
-from services.compiler.quant.values import output_zero_point, quant_of
+from services.compiler.quant.values import quant_of
 
 
 def limit_calls(graph: Graph, op: Weighted | Add | Mul, operands: Operands) -> tuple[KernelCall, ...]:
@@ -24,9 +24,3 @@ def limit_calls(graph: Graph, op: Weighted | Add | Mul, operands: Operands) -> t
         return ("row_stride", row_stride(graph, op.output)), ("col_elements", channels), ("min", low), ("max", high)
 
     return (KernelCall("tf_limit_s8", "tf_limit_params", fields, (), (operands.write(op.output),), region),)
-
-
-def is_relu(graph: Graph, op: Weighted) -> bool:
-    """Whether the output is clamped from below at its zero point or above, so that negative sums do not matter."""
-    low, _ = activation_range(op.activation, quant_of(graph, op.output), graph.tensors[op.output].dtype)
-    return low >= output_zero_point(graph, op)

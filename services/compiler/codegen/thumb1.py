@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from services.compiler.codegen.limits import is_relu, limit_calls
+from services.compiler.codegen.limits import limit_calls
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import (
     ArrayRef,
@@ -34,6 +34,7 @@ from services.compiler.kernels.thumb1.pack import (
     record_bytes,
 )
 from services.compiler.quant.channels import channel_arithmetic
+from services.compiler.quant.convolution import is_relu
 from services.compiler.quant.elementwise import add_params
 from services.compiler.quant.folding import output_channels
 from services.compiler.quant.values import output_zero_point, quant_of

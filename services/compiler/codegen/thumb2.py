@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.compiler.codegen.elementwise import mul_call
-from services.compiler.codegen.limits import is_relu, limit_calls
+from services.compiler.codegen.limits import limit_calls
 from services.compiler.codegen.movement import mean_call, pool_call
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import (
@@ -46,6 +46,7 @@ from services.compiler.kernels.thumb2.pack import (
 )
 from services.compiler.kernels.thumb2.requantize import offset
 from services.compiler.quant.channels import channel_arithmetic
+from services.compiler.quant.convolution import is_relu
 from services.compiler.quant.elementwise import add_params
 from services.compiler.quant.folding import Weighted, output_channels
 from services.compiler.quant.values import output_zero_point, quant_of

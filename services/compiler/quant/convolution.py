@@ -61,6 +61,12 @@ def _products(rows: npt.NDArray[np.float64], filters: Array) -> Int64s:
     return np.asarray(rows @ filters.T.astype(np.float64)).astype(np.int64)
 
 
+def is_relu(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected) -> bool:
+    """Whether the output is clamped from below at its zero point or above, so that negative sums do not matter."""
+    low, _ = activation_range(op.activation, quant_of(graph, op.output), graph.tensors[op.output].dtype)
+    return low >= output_zero_point(graph, op)
+
+
 def op_multipliers(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected) -> tuple[Multiplier, ...]:
     """Return the requantization multiplier of every output channel."""
     quants = quant_of(graph, op.input), quant_of(graph, op.weights), quant_of(graph, op.output)

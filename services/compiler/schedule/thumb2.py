@@ -26,7 +26,7 @@ from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, plane_wid
 from services.compiler.kernels.thumb2.pack import padded_depth, separable
 from services.compiler.kernels.thumb2.requantize import MAX_FUSED_SHIFT, MAX_RIGHT_SHIFT
 from services.compiler.quant.channels import ChannelArithmetic, channel_arithmetic
-from services.compiler.quant.convolution import op_multipliers
+from services.compiler.quant.convolution import is_relu, op_multipliers
 from services.compiler.quant.elementwise import add_params, mul_multiplier
 from services.compiler.quant.values import quant_of
 from services.compiler.schedule.pixel_blocks import PixelBlocks
@@ -96,7 +96,7 @@ def matrix_depth(graph: Graph, op: Conv2D | FullyConnected) -> int | None:
         return None
     if weights.data is not None:
         channels = channel_arithmetic(graph, op)
-        if not separable(channels.weights, channels.bias) or not _shifts_right(channels, MAX_RIGHT_SHIFT):
+        if not separable(channels.weights, channels.bias) or not _shifts_right(channels, 1, MAX_RIGHT_SHIFT):
             return None
     return prod(weights.shape[1:])
 
@@ -127,7 +127,7 @@ class DepthwisePlan:
 
 
 def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
-    """Return the plan, or None: multiplier 1, no dilation, right shifts, every window on the image, a filter
+    """Return the plan, or None: multiplier 1, no dilation, no left shifts, every window on the image, a filter
     that fits the registers.
     """
     _, kernel_h, kernel_w, channels = graph.tensors[op.weights].shape
@@ -188,17 +188,17 @@ def _eight_bits(graph: Graph, tensors: tuple[TensorId, ...]) -> bool:
 
 
 def _depthwise_is_exact(graph: Graph, op: DepthwiseConv2D) -> bool:
-    """Whether the fused arithmetic holds. Without weights all that scales tell is that none asks for a left shift."""
-    if graph.tensors[op.weights].data is not None:
-        return _exact(channel_arithmetic(graph, op))
-    return all(multiplier.shift < 0 for multiplier in op_multipliers(graph, op))
+    """Whether the fused arithmetic holds: doubled sums stay in 32 bits, and the shifts are in range.
 
-
-def _exact(channels: ChannelArithmetic) -> bool:
-    """Whether doubled sums stay in 32 bits and the shifts are in range."""
+    Without weights all that scales tell is which channels ask for a left shift.
+    """
+    least = 0 if is_relu(graph, op) else 1
+    if graph.tensors[op.weights].data is None:
+        return all(multiplier.shift <= -least for multiplier in op_multipliers(graph, op))
+    channels = channel_arithmetic(graph, op)
     largest = 128 * np.abs(channels.weights.astype(np.int64)).sum(axis=1) + np.abs(channels.bias.astype(np.int64))
-    return bool(largest.max() < 1 << 30) and _shifts_right(channels, MAX_FUSED_SHIFT)
+    return bool(largest.max() < 1 << 30) and _shifts_right(channels, least, MAX_FUSED_SHIFT)
 
 
-def _shifts_right(channels: ChannelArithmetic, most: int) -> bool:
-    return bool(((channels.right_shift >= 1) & (channels.right_shift <= most)).all())
+def _shifts_right(channels: ChannelArithmetic, least: int, most: int) -> bool:
+    return bool(((channels.right_shift >= least) & (channels.right_shift <= most)).all())

@@ -123,12 +123,15 @@ class Tile:
         ]
 
     def _requantize(self, multiplier: str, shift: str, addend: str) -> tuple[str, ...]:
-        """Return the requantization; with a ReLU half and zero point, shifted for the channel, ride on SMMLAR."""
+        """Return the requantization; with a ReLU half and zero point, shifted for the channel, ride on SMMLAR.
+
+        Then one shift does all, and may be by 0: a multiplier of 0.5 or more has neither a shift nor a half.
+        """
         if self.shape.relu:
             steps = (
                 f"smmlar {{0}}, {{0}}, {multiplier}, {addend}",
                 f"asr {{0}}, {{0}}, {shift}",
-                "ssat {0}, #8, {0}, asr #1",
+                "ssat {0}, #8, {0}",
             )
             return interleave(steps, self.sums)
         return Requantize(relu=False).lines(self.sums, multiplier, shift, f"#{offset(self.shape.zero_point)}")
@@ -228,8 +231,8 @@ def supported(shape: DepthwiseShape) -> bool:
 def depthwise(name: str, shape: DepthwiseShape) -> Routine:
     """Return `name(plane, out, channel, rows)`: `rows` output rows of one channel from row 0 of the plane.
 
-    `channel` is the multiplier and the doubled bias (int32 each, at any address), the right shift less 1, then the
-    filter by rows (see `pack.py`).
+    `channel` is the multiplier and the doubled bias (int32 each, at any address), the right shift, which without a
+    ReLU is 1 at least, then the filter by rows (see `pack.py`).
     """
     tiles = _tiles(shape)
     filter_words = 0 if shape.resident else shape.kernel_hw[0] * len(shape.pairs)
@@ -241,6 +244,7 @@ def depthwise(name: str, shape: DepthwiseShape) -> Routine:
         "ldr r0, [r2], #4",
         "ldr r1, [r2], #4",
         "ldrb r3, [r2], #1",
+        *(() if shape.relu else ("sub r3, r3, #1",)),
         f"strd r0, r3, [sp, #{_MULTIPLIER}]",
         f"str r1, [sp, #{_BIAS}]",
         *_addend(shape),
@@ -262,7 +266,7 @@ def _addend(shape: DepthwiseShape) -> tuple[str, ...]:
         return ()
     value = offset(shape.zero_point)
     load = f"mov r0, #{value}" if value >= 0 else f"mvn r0, #{-value - 1}"
-    return load, "lsl r0, r0, r3", f"str r0, [sp, #{_ADDEND}]"
+    return load, "lsl r0, r0, r3", "asr r0, r0, #1", f"str r0, [sp, #{_ADDEND}]"
 
 
 def _tiles(shape: DepthwiseShape) -> tuple[Tile, int, Tile | None]:

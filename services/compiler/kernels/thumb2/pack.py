@@ -115,14 +115,14 @@ def pack_depthwise(
     right_shift: npt.NDArray[np.int32],
     bits: int = 8,
 ) -> npt.NDArray[np.int8]:
-    """Return the records of a depthwise layer's channels: multiplier, doubled bias, shift less 1, filter by rows.
+    """Return the records of a depthwise layer's channels: multiplier, doubled bias, shift, filter by rows.
 
     `weights` is [channels, kernel_h, kernel_w] int8, of four bits with the first of two in the low half of a byte; the
-    others are [channels], shifts 1 to 31.
+    others are [channels], shifts 0 to 22.
     """
     rows = weights if bits == 8 else _packed_rows(weights)
     records = [
-        np.array([m, 2 * int(b)], np.int64).astype(np.int32).tobytes() + bytes([int(s) - 1]) + w.tobytes()
+        np.array([m, 2 * int(b)], np.int64).astype(np.int32).tobytes() + bytes([int(s)]) + w.tobytes()
         for w, b, m, s in zip(rows, bias, multiplier, right_shift, strict=True)
     ]
     return np.frombuffer(b"".join(records), np.int8)

@@ -361,6 +361,15 @@ def _numbers() -> dict[str, CoreCase]:
             f"{name} weights of 127": tuned(step, shape, all_weights(127)),
             f"{name} weights of 0": tuned(step, shape, all_weights(0)),
         }
+    for size, a in product((3, 7), (RELU, RELU6)):
+        step, name = depthwise((size, size), activation=a), f"depthwise {size}x{size} {a.value}"
+        cases |= {f"{name} shift 0 zero point {z}": tuned(step, shape, shifted_by(0, z)) for z in (-128, 3, 127)}
+        cases |= {
+            f"{name} multiplier just below 1": tuned(step, shape, multiplied(1 - 2**-20)),
+            f"{name} multiplier 1/2": tuned(step, shape, multiplied(0.5)),
+            f"{name} shifts 0 to 6": tuned(step, shape, mixed_from_nothing),
+            f"{name} shift to the left": tuned(step, shape, multiplied(5.0), covered=False),
+        }
     cases |= {
         "depthwise shift 23": tuned(depthwise((3, 3), activation=RELU), shape, shifted_by(23), covered=False),
         "depthwise weights of -128": tuned(depthwise((3, 3)), shape, all_weights(-128)),
@@ -431,6 +440,17 @@ def even_and_odd(even: int, odd: int) -> Tune:
 def mixed_scales(m: GraphMaker, y: TensorId) -> None:
     """Every channel has another shift."""
     spread(m)
+    _mix_scales(m)
+
+
+def mixed_from_nothing(m: GraphMaker, y: TensorId) -> None:
+    """Every channel has another shift, the first one none at all."""
+    real_multiplier(m, y, 0.97)
+    set_weights(m, np.sign)
+    _mix_scales(m)
+
+
+def _mix_scales(m: GraphMaker) -> None:
     w = m.ops[-1].inputs[1]
     quant = m.same_quant(w)
     scales = tuple(s * 2.0 ** -(3 * c % 7) for c, s in enumerate(quant.scale))
