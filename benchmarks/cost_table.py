@@ -1,6 +1,6 @@
 """Measure what kernels cost on each core and fit services/compiler/cost_tables/<core>[-<kernel set>].json.
 
-    python -m benchmarks.cost_table [CORE[-thumb1 | -thumb2]]...
+    python -m benchmarks.cost_table [--code] [TABLE...]
 
 The table of a core's own kernels takes what it says of portable kernels from the core's portable table.
 
@@ -11,9 +11,9 @@ services/compiler/cost_model.py. The error is that of other seeded layers, and o
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -286,11 +286,14 @@ def renew_code(subject: Subject, cache: Path) -> None:
 
 
 def main() -> None:
-    """Make the tables named on the command line, or all; with `--code` first, only the bytes of their functions."""
-    only_code = sys.argv[1:2] == ["--code"]
-    subjects = [_subject(name) for name in sys.argv[1 + only_code :]] or [
-        Subject(c, k) for k in (Kernels.PORTABLE, Kernels.CORE) for c in Core
-    ]
+    tables = {_name(subject): subject for subject in (Subject(c, k) for k in Kernels for c in Core)}
+    parser = argparse.ArgumentParser(description="Measure and fit the cost tables anew: ten minutes a table.")
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"all unless given; of {', '.join(tables)}")
+    parser.add_argument("--code", action="store_true", help="only the bytes of their functions")
+    options = parser.parse_args()
+    if unknown := sorted(set(options.tables) - set(tables)):
+        parser.error(f"unknown table {', '.join(unknown)}: there is {', '.join(tables)}")
+    only_code, subjects = options.code, [tables[name] for name in options.tables or tables]
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
         for subject in subjects:
@@ -307,9 +310,8 @@ def main() -> None:
             print(subject.core.value, subject.kernel_set.value, error)
 
 
-def _subject(name: str) -> Subject:
-    core, own, _ = name.partition("-thumb")
-    return Subject(Core(core), Kernels.CORE if own else Kernels.PORTABLE)
+def _name(subject: Subject) -> str:
+    return Path(cost_model.table_file(subject.core, subject.kernel_set)).stem
 
 
 if __name__ == "__main__":
