@@ -44,6 +44,8 @@ def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choi
     whole = plan_network(graph, kernel_set(options), exact=exact)
     if options.schedule == "per-layer":
         return Choice(whole, "per-layer: as asked")
+    if not graph.ops:
+        return Choice(whole, "per-layer: there is no operator to run")
     limit = options.sram_budget_bytes
     if options.schedule == "auto":
         limit = options.sram_bytes if limit is None else limit

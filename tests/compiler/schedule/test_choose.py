@@ -71,3 +71,12 @@ def test_more_room_is_never_slower() -> None:
             costs.append(work(planned, Core.CORTEX_M4).instructions)
     assert len(costs) > 1
     assert costs == sorted(costs, reverse=True)
+
+
+@pytest.mark.parametrize("schedule", ["auto", "streaming", "patch"])
+def test_network_without_operators_has_nothing_to_schedule(schedule: str) -> None:
+    m = GraphMaker(seed=0)
+    options = CompileOptions("host", Core.CORTEX_M4, schedule, sram_budget_bytes=1024)
+    found = choose(m.build(m.input(1, 32, 32, 4)), options)
+    assert found.reason == "per-layer: there is no operator to run"
+    assert not list(found.planned.schedule.steps())
