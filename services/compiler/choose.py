@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from services.common.errors import UnsupportedError
 from services.compiler.cuts import fastest, least_memory
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.tensor import quoted
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Placed, Planned, plan_network
 from services.compiler.schedule.patches import Grid, Patches
@@ -40,23 +42,35 @@ def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choi
     Per-layer: that. Streaming: fewest instructions within the budget of SRAM, least memory without one. Patch: fewest
     MACs within the budget, least memory without one; a grid that is named is used, wherever it can be. Auto:
     per-layer if that fits the budget, or the chip where there is none, else streaming within it.
+
+    Raises UnsupportedError where the input shall be pulled and nothing is found that holds only a part of it.
     """
-    whole = plan_network(graph, kernel_set(options), exact=exact)
+    whole, pulled = plan_network(graph, kernel_set(options), exact=exact), options.pull_input
     if options.schedule == "per-layer":
+        if pulled:
+            raise _held_whole(graph, options.schedule)
         return Choice(whole, "per-layer: as asked")
     if not graph.ops:
         return Choice(whole, "per-layer: there is no operator to run")
     limit = options.sram_budget_bytes
     if options.schedule == "auto":
         limit = options.sram_bytes if limit is None else limit
-        if limit is None:
+        if limit is None and not pulled:
             return Choice(whole, "per-layer: no limit of memory was given")
-        if whole.plan.arena_bytes + RESERVED_BYTES <= limit:
+        if limit is not None and not pulled and whole.plan.arena_bytes + RESERVED_BYTES <= limit:
             return Choice(whole, f"per-layer: it fits in {limit} bytes")
     room = None if limit is None else max(0, limit - RESERVED_BYTES)
     pieces = Pieces(whole, options.core)
     if options.schedule.startswith("patch"):
-        return _in_patches(pieces, options, room, whole, exact=exact)
+        choice = _in_patches(pieces, options, room, whole, exact=exact)
+    else:
+        choice = _streamed(pieces, room, whole, exact=exact)
+    if pulled and choice.planned is whole:
+        raise _held_whole(graph, options.schedule)
+    return choice
+
+
+def _streamed(pieces: Pieces, room: int | None, whole: Planned, *, exact: bool) -> Choice:
     if room is not None and (found := _within(pieces, room)) is not None:
         planned = pieces.planner.plan(found.streams, exact=exact)
         return Choice(planned, f"{_told(planned)}: fewest instructions in {room} bytes of arena")
@@ -65,6 +79,16 @@ def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choi
         return Choice(whole, "per-layer: streaming saves no memory")
     planned = pieces.planner.plan(least.streams, exact=exact)
     return Choice(planned, f"{_told(planned)}: least memory; per-layer needs {whole.plan.arena_bytes} bytes of arena")
+
+
+def _held_whole(graph: Graph, schedule: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"schedule {schedule!r} holds the input of {quoted(graph.name)} whole: only what takes turns can pull its rows",
+        reason="CANNOT_PULL_INPUT",
+        subject="schedule",
+        value=schedule,
+        allowed="streaming, patch, or auto, for a network whose first operators can be streamed",
+    )
 
 
 def _in_patches(pieces: Pieces, options: CompileOptions, room: int | None, whole: Planned, *, exact: bool) -> Choice:

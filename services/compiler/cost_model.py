@@ -112,10 +112,11 @@ def layer_work(
 ) -> Work:
     """Return the modelled work of a layer: at once, or in turns that compute these boxes of its output.
 
-    `buffer_widths` are the columns that the buffers of a patch hold, where the layer's pointers do not tell.
+    `buffer_widths` are the columns that the buffers of a patch hold, where the layer's pointers do not tell. A layer
+    that pulls calls no kernel: its work is the caller's.
     """
     op = graph.ops[layer.op_index]
-    if not layer.in_turns:
+    if not layer.in_turns or not layer.calls:
         counts = layer_counts(graph, op, layer.calls)
     else:
         counts = {}

@@ -69,9 +69,11 @@ def _twin(twin: Planned, model: Graph, name: str, axes: EdgeAxes) -> TwinFacts:
     )
 
 
-def io_slot(planned: Planned, tensor: TensorId) -> IoSlot:
-    """Return where an input or output tensor lies."""
-    buffer = next(b for b in planned.schedule.buffers if tensor in b.tensors)
+def io_slot(planned: Planned, tensor: TensorId) -> IoSlot | None:
+    """Return where an input or output tensor lies; None for an input that is pulled."""
+    buffer = next((b for b in planned.schedule.buffers if tensor in b.tensors), None)
+    if buffer is None:
+        return None
     return IoSlot(planned.plan.offsets[buffer.id], planned.graph.tensors[tensor].size_bytes)
 
 
@@ -97,11 +99,12 @@ def _tensor(planned: Planned, tensor_id: TensorId, declared: Tensor, permutation
         dtype=tensor.dtype.value,
         scale=tensor.quant.scale[0] if tensor.quant else None,
         zero_point=tensor.quant.zero_point[0] if tensor.quant else None,
-        offset_bytes=slot.offset_bytes,
-        size_bytes=slot.size_bytes,
+        offset_bytes=0 if slot is None else slot.offset_bytes,
+        size_bytes=tensor.size_bytes,
         model_dtype=declared.dtype.value,
         model_shape=declared.shape,
         permutation=permutation,
+        pulled=slot is None,
     )
 
 

@@ -21,6 +21,7 @@ from services.compiler.ir.verify import InvalidGraphError, verify
 from services.compiler.layer_cost import network_cost
 from services.compiler.macs import op_macs
 from services.compiler.options import CompileOptions
+from services.compiler.passes.pull_input import pull_input
 from services.compiler.planned import Planned, scheduled_macs
 
 # Stands in for scales that are not known before training: no cost depends on them.
@@ -76,13 +77,13 @@ def estimate(network: Graph, options: CompileOptions, *, exact: bool = False) ->
     With `exact` the memory plan is the compiler's own also where its heuristics leave a gap: slower.
 
     The schedule is chosen as the compiler does (choose.py). Raises InvalidModelError for what is no graph,
-    UnsupportedModelError for what cannot be compiled.
+    UnsupportedModelError for what cannot be compiled or whose input cannot be pulled where it shall be.
     """
     try:
         graph = check_supported(verify(with_quantization(network)))
     except InvalidGraphError as error:
         raise InvalidModelError(f"network {network.name!r}: {error}", subject=network.name) from None
-    choice = choose(graph, options, exact=exact)
+    choice = choose(pull_input(graph) if options.pull_input else graph, options, exact=exact)
     planned = choice.planned
     errors = load_cost_table(options.core, planned.kernels).error
     cost = network_cost(planned, options.core)

@@ -115,7 +115,8 @@ def _layers(planned: Planned, core: Core) -> Iterator[LayerCost]:
 
 
 def _widths(step: Step, buffers: Mapping[BufferId, Buffer]) -> Widths:
-    return buffers[step.reads[0]].columns, buffers[step.writes[0]].columns
+    source = buffers[step.reads[0]].columns if step.reads else None  # pulled rows are read from no buffer
+    return source, buffers[step.writes[0]].columns
 
 
 def layer_cost(graph: Graph, op: Op, setting: Setting) -> LayerCost:

@@ -20,6 +20,7 @@ class IoTensor:
 
     The host brings the axes of an input in the C code's order, C array = model array.transpose(permutation), and
     those of an output back, model array = C array.transpose(permutation). None: the order is the same.
+    An input that is `pulled` is with the caller, who is asked for its rows; its offset is 0.
     """
 
     name: str
@@ -32,6 +33,7 @@ class IoTensor:
     model_dtype: str
     model_shape: tuple[int, ...]
     permutation: tuple[int, ...] | None
+    pulled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ class CompileOptions:
     """Target (a chip's name, told in the library), its core, the schedule asked for, the interface, the kernels.
 
     `sram_bytes` is the chip's SRAM, `sram_budget_bytes` what of it the library may need in all; None is no limit.
+    With `pull_input` the caller keeps the input and is asked for its rows.
     """
 
     target: str
@@ -63,6 +64,7 @@ class CompileOptions:
     kernels: Kernels = Kernels.CORE
     sram_bytes: int | None = None
     sram_budget_bytes: int | None = None
+    pull_input: bool = False
 
     def __post_init__(self) -> None:
         if self.schedule not in _SCHEDULES and self.patch_grid is None:

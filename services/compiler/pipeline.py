@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.compiler.choose import Choice, choose
 from services.compiler.codegen.kernel_files import kernel_headers, kernel_texts
-from services.compiler.codegen.network import NetworkText, header_text, source_text, weights_text
+from services.compiler.codegen.network import IoSlot, NetworkText, header_text, source_text, weights_text
+from services.compiler.codegen.pulled import PulledInput
 from services.compiler.codegen.share_weights import share_weights
 from services.compiler.cost_model import known_code_bytes
 from services.compiler.describe import describe, io_slot
@@ -15,14 +17,18 @@ from services.compiler.errors import InvalidModelError
 from services.compiler.importers.onnx import import_onnx
 from services.compiler.importers.tflite import import_tflite
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import PullRows
+from services.compiler.ir.tensor import TensorId
 from services.compiler.ir.verify import verify
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.thumb2.issue import Issue
 from services.compiler.library import LibraryManifest, pack_library
 from services.compiler.options import CompileOptions, Interface, issue_of
 from services.compiler.passes.optimize import optimize
+from services.compiler.passes.pull_input import pull_input
 from services.compiler.passes.strip_edge_transpose import EdgeAxes, edge_axes, strip_edge_transpose
 from services.compiler.planned import Planned, plan_network
+from services.compiler.schedule.schedule import StageKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,8 @@ def compile_graph(graph: Graph, model: Graph, options: CompileOptions, axes: Edg
 
     `axes` say in which order the host has to bring the axes of inputs and outputs; without, in none.
     """
-    return compile_choice(choose(verify(graph), options), graph, model, options, axes)
+    pulled = pull_input(graph) if options.pull_input else graph
+    return compile_choice(choose(verify(pulled), options), graph, model, options, axes)
 
 
 def compile_choice(
@@ -91,8 +98,9 @@ def c_files(
         facts=facts,
         arena_bytes=arena_bytes,
         headers=kernel_headers(planned.kernels),
-        inputs=tuple(io_slot(planned, t) for t in planned.graph.inputs),
-        outputs=tuple(io_slot(planned, t) for t in planned.graph.outputs),
+        inputs=_slots(planned, planned.graph.inputs),
+        outputs=_slots(planned, planned.graph.outputs),
+        pulled=_pulled(planned),
     )
     return {
         f"{name}.h": header_text(network),
@@ -100,6 +108,20 @@ def c_files(
         f"{name}_weights.c": weights_text(network, planned.program),
         **kernel_texts(planned.program, planned.kernels, issue),
     }
+
+
+def _slots(planned: Planned, tensors: Sequence[TensorId]) -> tuple[IoSlot, ...]:
+    found = (io_slot(planned, t) for t in tensors)
+    return tuple(slot for slot in found if slot is not None)
+
+
+def _pulled(planned: Planned) -> PulledInput | None:
+    graph = planned.graph
+    found = next((graph.tensors[op.input] for op in graph.ops if isinstance(op, PullRows)), None)
+    if found is None:
+        return None
+    row_bytes = found.size_bytes // found.shape[1]
+    return PulledInput(found.shape, found.dtype.value, row_bytes, once=planned.kind is not StageKind.PATCH)
 
 
 _FACT_WIDTH = 110

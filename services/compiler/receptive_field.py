@@ -23,6 +23,7 @@ from services.compiler.ir.ops import (
     Op,
     Pad,
     PRelu,
+    PullRows,
     Quantize,
     Relu,
     ResizeBilinear,
@@ -37,7 +38,7 @@ from services.compiler.schedule.rows import window
 
 _POINTWISE = (
     Add | Sub | Mul | Maximum | Minimum | Concatenation | Pad
-    | HardSwish | LeakyRelu | Logistic | PRelu | Quantize | Relu | Table | Tanh
+    | HardSwish | LeakyRelu | Logistic | PRelu | PullRows | Quantize | Relu | Table | Tanh
 )  # fmt: skip
 
 

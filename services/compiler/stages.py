@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 
-from services.compiler.ir.ops import DepthwiseConv2D, Reshape
+from services.compiler.ir.ops import DepthwiseConv2D, PullRows, Reshape
 from services.compiler.ir.tensor import TensorId
 from services.compiler.layer_cost import InTurns, Setting, layer_cost
 from services.compiler.macs import op_macs
@@ -23,6 +23,8 @@ from services.compiler.schedule.streaming import Stream, stream
 # Rows that an operator computes at a turn: more cost memory, fewer cost time.
 _ROWS = (1, 2, 3, 4, 6, 8)
 _PATIENCE = 12
+# A pulled input is never held whole: a piece that would do so is beyond every limit.
+BEYOND_BYTES = 1 << 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +80,8 @@ class Pieces:
         if op not in self._singles:
             need, cost = 0, 0.0
             if not isinstance(self.graph.ops[op], Reshape):
-                need = self._needs[self._slots[op]]
+                pulls = isinstance(self.graph.ops[op], PullRows)
+                need = BEYOND_BYTES if pulls else self._needs[self._slots[op]]
                 cost = self._whole_cost(op)
             self._singles[op] = Piece(op, op + 1, need, cost)
         return self._singles[op]
@@ -137,7 +140,7 @@ class Pieces:
         for t, (rows, columns) in found.extents.items():
             start, stop = found.life(self.graph, t)
             for step in range(start, stop + 1):
-                beside[step] += aligned(rows * columns * self.graph.tensors[t].shape[3])
+                beside[step] += aligned(rows * columns * self.graph.tensors[t].pixel_bytes)
         for op in range(found.stop):
             size = turn_scratch_bytes(self.graph, self.graph.ops[op], self.kernels, found.extent(op))
             beside[op] += aligned(size) - self._in_place(found, op)

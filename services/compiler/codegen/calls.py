@@ -53,6 +53,7 @@ from services.compiler.ir.ops import (
     Op,
     Pad,
     PRelu,
+    PullRows,
     Quantize,
     Relu,
     Reshape,
@@ -90,7 +91,8 @@ def lower(graph: Graph, schedule: Schedule, plan: ArenaPlan, kernels: KernelSet 
             calls = _calls(graph, op, operands, kernels)
             if stage.kind is StageKind.PATCH:
                 calls = tuple(on_patch(graph, op, operands, call) for call in calls)
-            layers.append(Layer(index, step.op_index, calls, stage.kind))
+            pulls = operands.write(op.output) if isinstance(op, PullRows) else None
+            layers.append(Layer(index, step.op_index, calls, stage.kind, pulls))
         if stage.turns:
             stages.append(Turns(start, len(layers), tuple(_turn(start, t) for t in stage.turns), stage.kind))
     return Program(tuple(layers), tuple(stages))
@@ -175,6 +177,8 @@ def _portable_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCal
             return (quantize_call(graph, op, operands) if from_float else lut_call(graph, op, operands),)
         case Dequantize():
             return (dequantize_call(graph, op, operands),)
+        case PullRows():
+            return ()  # no kernel, but the caller's function
         case Reshape():
             raise AssertionError("a reshape is no step: both its sides name the same buffer")
         case _:

@@ -22,8 +22,17 @@ from services.compiler.codegen.program import (
     RegionArg,
     Section,
     Symbol,
+    Turns,
 )
-from services.compiler.codegen.turns import part_pointer, region_of_turn, stage_symbol, stage_text, turn_parameters
+from services.compiler.codegen.pulled import PulledInput, pulled_parameters, pulling_layer, read_rows_type
+from services.compiler.codegen.turns import (
+    Pulling,
+    part_pointer,
+    region_of_turn,
+    stage_symbol,
+    stage_text,
+    turn_parameters,
+)
 from services.compiler.codegen.writer import Writer
 from services.compiler.ir.graph import Graph
 
@@ -40,7 +49,10 @@ class IoSlot:
 
 @dataclass(frozen=True, slots=True)
 class NetworkText:
-    """What the text needs besides the program: names, the facts told in the header, and the interface."""
+    """What the text needs besides the program: names, the facts told in the header, and the interface.
+
+    Of an input that is `pulled`, the only one, there is no place in the arena.
+    """
 
     name: str
     facts: tuple[str, ...]
@@ -48,6 +60,7 @@ class NetworkText:
     headers: tuple[str, ...]
     inputs: tuple[IoSlot, ...]
     outputs: tuple[IoSlot, ...]
+    pulled: PulledInput | None = None
 
 
 def header_text(network: NetworkText) -> str:
@@ -55,23 +68,46 @@ def header_text(network: NetworkText) -> str:
     writer, upper = Writer(), network.name.upper()
     _head(writer, network)
     writer.lines((f"#ifndef {upper}_H", f"#define {upper}_H", ""))
+    if network.pulled is not None:
+        writer.lines(("#include <stdint.h>", ""))
     writer.lines((f"#define {upper}_ARENA_BYTES {network.arena_bytes}u", f"#define {upper}_ARENA_ALIGN {ARENA_ALIGN}u"))
-    for kind, slots in (("INPUT", network.inputs), ("OUTPUT", network.outputs)):
-        writer.line(f"#define {upper}_{kind}_COUNT {len(slots)}u")
-        for number, slot in enumerate(slots):
-            writer.line(f"#define {upper}_{kind}_{number}_OFFSET {slot.offset_bytes}u")
-            writer.line(f"#define {upper}_{kind}_{number}_BYTES {slot.size_bytes}u")
+    _slots(writer, f"{upper}_INPUT", network.inputs, network.pulled)
+    _slots(writer, f"{upper}_OUTPUT", network.outputs)
     writer.lines(("", "#ifdef __cplusplus", 'extern "C" {', "#endif", ""))
-    writer.lines(
-        (
-            f"/* Runs the network once. The arena has {upper}_ARENA_BYTES bytes, aligned to {upper}_ARENA_ALIGN; write",
-            " * the inputs into it before every call and read the outputs from it afterwards.",
-            " * Returns 0, or -1 if the arena is null or misaligned. */",
-            f"int {network.name}_invoke(void *arena);",
-        )
-    )
+    if network.pulled is not None:
+        read_rows_type(writer, network.name, network.pulled)
+    _invoke_declaration(writer, network)
     writer.lines(("", "#ifdef __cplusplus", "}", "#endif", "", "#endif"))
     return writer.text()
+
+
+def _slots(writer: Writer, prefix: str, slots: tuple[IoSlot, ...], pulled: PulledInput | None = None) -> None:
+    writer.line(f"#define {prefix}_COUNT {len(slots) if pulled is None else 1}u")
+    for number, slot in enumerate(slots):
+        writer.line(f"#define {prefix}_{number}_OFFSET {slot.offset_bytes}u")
+        writer.line(f"#define {prefix}_{number}_BYTES {slot.size_bytes}u")
+    if pulled is not None:
+        writer.line(f"#define {prefix}_0_BYTES {pulled.rows * pulled.row_bytes}u")
+        writer.line(f"#define {prefix}_0_ROWS {pulled.rows}u")
+        writer.line(f"#define {prefix}_0_ROW_BYTES {pulled.row_bytes}u")
+
+
+def _invoke_declaration(writer: Writer, network: NetworkText) -> None:
+    upper = network.name.upper()
+    arena = f"The arena has {upper}_ARENA_BYTES bytes, aligned to {upper}_ARENA_ALIGN;"
+    if network.pulled is None:
+        rest = (
+            f"/* Runs the network once. {arena} write",
+            " * the inputs into it before every call and read the outputs from it afterwards.",
+            " * Returns 0, or -1 if the arena is null or misaligned. */",
+        )
+    else:
+        rest = (
+            f"/* Runs the network once. {arena} read",
+            " * the outputs from it afterwards. The input comes from read_rows, called with `context`.",
+            " * Returns 0, -1 if the arena is null or misaligned or read_rows null, or what read_rows returned. */",
+        )
+    writer.lines((*rest, f"int {network.name}_invoke(void *arena{pulled_parameters(network.name, network.pulled)});"))
 
 
 def source_text(network: NetworkText, program: Program, graph: Graph) -> str:
@@ -88,7 +124,7 @@ def source_text(network: NetworkText, program: Program, graph: Graph) -> str:
         _layer(writer, network, layer, graph, regions)
     for stage in program.stages:
         writer.line()
-        stage_text(writer, network.name, stage)
+        stage_text(writer, network.name, stage, _pulling(network, program, stage))
     writer.line()
     _invoke(writer, network, program)
     return writer.text()
@@ -123,6 +159,9 @@ def _layer(writer: Writer, network: NetworkText, layer: Layer, graph: Graph, reg
     for number, call in enumerate(layer.calls):
         with writer.block(f"static const {call.params_type} {_params_symbol(network, layer, number)} =", ";"):
             _fields(writer, network, call.fields())
+    if layer.pulls is not None and network.pulled is not None:
+        pulling_layer(writer, network.name, layer, layer.pulls, network.pulled)
+        return
     symbol, asked = layer_symbol(network.name, layer.index), turn_parameters(layer)
     with writer.block(f"static __attribute__((noinline)) void {symbol}(uint8_t *arena{asked})"):
         if layer.in_turns:
@@ -140,20 +179,35 @@ def _call(network: NetworkText, layer: Layer, number: int, call: KernelCall, reg
 
 
 def _invoke(writer: Writer, network: NetworkText, program: Program) -> None:
-    with writer.block(f"int {network.name}_invoke(void *arena)"):
-        with writer.block(f"if (arena == 0 || (uintptr_t)arena % {network.name.upper()}_ARENA_ALIGN != 0u)"):
+    parameters = pulled_parameters(network.name, network.pulled)
+    wrong = "" if network.pulled is None else " || read_rows == 0"
+    with writer.block(f"int {network.name}_invoke(void *arena{parameters})"):
+        align = f"{network.name.upper()}_ARENA_ALIGN"
+        with writer.block(f"if (arena == 0 || (uintptr_t)arena % {align} != 0u{wrong})"):
             writer.line("return -1;")
-        for _, function in sorted(_functions(network, program)):
-            writer.line(f"{function}((uint8_t *)arena);")
+        for _, function, pulls in sorted(_functions(network, program)):
+            if pulls:
+                writer.line(f"const int code = {function}((uint8_t *)arena, read_rows, context);")
+                with writer.block("if (code != 0)"):
+                    writer.line("return code;")
+            else:
+                writer.line(f"{function}((uint8_t *)arena);")
         writer.line("return 0;")
 
 
-def _functions(network: NetworkText, program: Program) -> Iterator[tuple[int, str]]:
-    """Yield the functions that invoke calls, with the number of their first layer."""
-    yield from ((stage.start, stage_symbol(network.name, stage)) for stage in program.stages)
+def _functions(network: NetworkText, program: Program) -> Iterator[tuple[int, str, bool]]:
+    """Yield the functions that invoke calls, with the number of their first layer, and whether they pull."""
+    for stage in program.stages:
+        yield stage.start, stage_symbol(network.name, stage), _pulling(network, program, stage) is not None
     for layer in program.layers:
         if not layer.in_turns:
-            yield layer.index, layer_symbol(network.name, layer.index)
+            yield layer.index, layer_symbol(network.name, layer.index), False
+
+
+def _pulling(network: NetworkText, program: Program, stage: Turns) -> Pulling | None:
+    """Return the stage's layer that pulls, if one does."""
+    found = (layer.index for layer in program.layers[stage.start : stage.stop] if layer.pulls is not None)
+    return next((Pulling(index, pulled_parameters(network.name, network.pulled)) for index in found), None)
 
 
 def _params_symbol(network: NetworkText, layer: Layer, number: int) -> str:

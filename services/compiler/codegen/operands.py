@@ -70,9 +70,9 @@ class Operands:
     def _patch(self, tensor: TensorId, buffer: Buffer) -> Patch | None:
         if buffer.columns is None:
             return None
-        channels = self.graph.tensors[tensor].shape[3]
+        column_bytes = self.graph.tensors[tensor].pixel_bytes
         maker = next(n for n, op in enumerate(self.graph.ops) if tensor in op.outputs)
-        return Patch(buffer.columns * channels, channels, maker)
+        return Patch(buffer.columns * column_bytes, column_bytes, maker)
 
     def _ring(self, tensor: TensorId, buffer: Buffer) -> Ring | None:
         if buffer.rows is None or buffer.columns is not None:

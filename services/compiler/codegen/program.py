@@ -136,12 +136,16 @@ class KernelCall:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One operator as emitted: a function of its own. Beside per-layer stages it computes what it is asked for."""
+    """One operator as emitted: a function of its own. Beside per-layer stages it computes what it is asked for.
+
+    `pulls` is where the rows go that the caller is asked for, in the layer that asks.
+    """
 
     index: int
     op_index: int
     calls: tuple[KernelCall, ...]
     kind: StageKind = StageKind.PER_LAYER
+    pulls: ArenaRef | None = None
 
     @property
     def in_turns(self) -> bool:

@@ -209,6 +209,8 @@ def _op_to_proto(op: ops.Op) -> network_pb2.Op:
             common.resize_bilinear.CopyFrom(
                 network_pb2.ResizeBilinear(align_corners=op.align_corners, half_pixel_centers=op.half_pixel_centers)
             )
+        case ops.PullRows():
+            raise AssertionError("a network is told as it was before its input was pulled")
         case _:
             assert_never(op)
     return common

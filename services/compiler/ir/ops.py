@@ -320,6 +320,14 @@ class Dequantize(Node):
     """Integer to float32."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullRows(Node):
+    """The network's input, row by row from the caller, who has it; the output is what the arena holds of it.
+
+    No model file has it: passes/pull_input.py puts it there.
+    """
+
+
 Windowed = Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D
 
 Op = Union[  # noqa: UP007 - one operator a line reads as the list it is
@@ -354,4 +362,5 @@ Op = Union[  # noqa: UP007 - one operator a line reads as the list it is
     ResizeBilinear,
     Quantize,
     Dequantize,
+    PullRows,
 ]

@@ -135,6 +135,11 @@ class Tensor:
         """Bytes in memory; INT4 is packed two elements a byte, rounded up."""
         return (self.elements * self.dtype.bits + 7) // 8
 
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of all channels of one row and column of an image [1, H, W, C]."""
+        return self.size_bytes // (self.shape[1] * self.shape[2])
+
 
 def _check_int4(name: str, data: npt.NDArray[np.generic]) -> None:
     """Raise ValueError for a value that packing would change."""

@@ -27,6 +27,7 @@ from services.compiler.ir.ops import (
     Op,
     Pad,
     PRelu,
+    PullRows,
     Quantize,
     Relu,
     Reshape,
@@ -139,6 +140,8 @@ def _run_single(graph: Graph, op: Op, arguments: Sequence[Array]) -> Array:
             return dequantize(x, quant_of(graph, op.input))
         case Pad():
             return pad(op, x)
+        case PullRows():
+            return x
         case Reshape():
             return x.reshape(graph.tensors[op.output].shape)
         case Concatenation():

@@ -35,6 +35,7 @@ from services.compiler.ir.ops import (
     Op,
     Pad,
     PRelu,
+    PullRows,
     Quantize,
     Relu,
     Reshape,
@@ -133,7 +134,8 @@ def _overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> t
             return _single(op, _resize(graph, op)) if _one_image(graph, op) else ()
         case RnnPool():
             return _single(op, _patches(graph, op)) if _one_image(graph, op) else ()
-        case Pad() | Reshape():  # a padding is filled before its input is copied; a reshape is no step
+        # a padding is filled before its input is copied; a reshape is no step; pulled rows come from elsewhere
+        case Pad() | Reshape() | PullRows():
             return ()
         case _:
             assert_never(op)

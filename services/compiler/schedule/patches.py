@@ -7,7 +7,7 @@ patch that needs it. Source: MCUNetV2 (NeurIPS 2021).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
@@ -21,6 +21,7 @@ from services.compiler.ir.ops import (
     MaxPool2D,
     Mul,
     Op,
+    PullRows,
     Quantize,
     Relu,
     Sub,
@@ -32,7 +33,7 @@ from services.compiler.schedule.schedule import Region
 
 _PATCHED = (
     Conv2D, DepthwiseConv2D, AveragePool2D, MaxPool2D, Add, Sub, Mul, Logistic, Tanh, HardSwish, Relu, LeakyRelu,
-    Quantize,
+    Quantize, PullRows,
 )  # fmt: skip
 
 Grid = tuple[int, int]
@@ -95,6 +96,8 @@ def _needed(graph: Graph, ops: tuple[Op, ...], whole: set[TensorId], grid: Grid,
     found: list[Region] = []
     for op in reversed(ops):
         (own,) = (needed[t] for t in op.outputs)
+        if isinstance(op, PullRows):  # rows come whole
+            own = replace(own, col_start=0, col_stop=graph.tensors[op.output].shape[2])
         found.append(own)
         for t in dict.fromkeys(op.inputs):
             if not graph.tensors[t].is_constant:

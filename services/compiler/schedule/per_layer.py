@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import DepthwiseConv2D, Op, Reshape, RnnPool
+from services.compiler.ir.ops import DepthwiseConv2D, Op, PullRows, Reshape, RnnPool
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.schedule.access_order import overlaps
@@ -69,16 +69,21 @@ def rnn_pool_scratch_bytes(graph: Graph, op: RnnPool) -> int:
 
 
 def _tensor_buffers(graph: Graph, roots: dict[TensorId, TensorId]) -> tuple[Buffer, ...]:
-    """Return one buffer a set of aliased tensors, inputs first, in the order of their writing."""
+    """Return one buffer a set of aliased tensors, inputs first, in the order of their writing.
+
+    An input that is pulled lies with the caller: what is held of it is the input here.
+    """
+    pulled = {op.input: op.output for op in graph.ops if isinstance(op, PullRows)}
+    inputs = {pulled.get(t, t) for t in graph.inputs}
     members: dict[TensorId, list[TensorId]] = {}
     for t in (*graph.inputs, *(t for op in graph.ops for t in op.outputs)):
-        if not graph.tensors[roots[t]].is_constant:
+        if t not in pulled and not graph.tensors[roots[t]].is_constant:
             members.setdefault(roots[t], []).append(t)
     return tuple(
         Buffer(
             BufferId(number),
             graph.tensors[root].name,
-            BufferKind.INPUT if root in graph.inputs else BufferKind.ACTIVATION,
+            BufferKind.INPUT if root in inputs else BufferKind.ACTIVATION,
             max(graph.tensors[t].size_bytes for t in tensors),
             tuple(dict.fromkeys(tensors)),
         )

@@ -21,6 +21,7 @@ from services.compiler.ir.ops import (
     Mul,
     Op,
     Pad,
+    PullRows,
     Quantize,
     Relu,
     Split,
@@ -32,7 +33,7 @@ from services.compiler.ir.tensor import DType, TensorId
 
 _ROW_WISE = (
     Conv2D, DepthwiseConv2D, AveragePool2D, MaxPool2D, Add, Sub, Mul, Logistic, Tanh, HardSwish, Relu, LeakyRelu,
-    Quantize, Pad, Concatenation, StridedSlice, Split,
+    Quantize, Pad, Concatenation, StridedSlice, Split, PullRows,
 )  # fmt: skip
 
 
@@ -66,7 +67,7 @@ class Window:
 def is_row_wise(graph: Graph, op: Op) -> bool:
     """Whether the operator can compute any rows of its output from some rows of its inputs.
 
-    Images of batch 1 in four dimensions, all 8-bit but for float images that are quantized; no input twice.
+    Images of batch 1 in four dimensions, all 8-bit but for float images that are pulled or quantized; no input twice.
     """
     if not isinstance(op, _ROW_WISE):
         return False
@@ -113,4 +114,4 @@ def _activations(op: Op) -> tuple[TensorId, ...]:
 
 def _is_bytes(graph: Graph, op: Op, tensor: TensorId) -> bool:
     dtype = graph.tensors[tensor].dtype
-    return dtype.bits == 8 or (dtype.is_float and isinstance(op, Quantize))
+    return dtype.bits == 8 or (dtype.is_float and isinstance(op, Quantize | PullRows))

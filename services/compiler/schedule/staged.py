@@ -64,7 +64,7 @@ def patched_schedule(
     of_tensor = {t: b.id for b in whole.buffers for t in b.tensors}
     steps = {step.op_index: step for step in whole.steps()}
     for t, (rows, columns) in found.extents.items():
-        size = rows * columns * graph.tensors[t].shape[3]
+        size = rows * columns * graph.tensors[t].pixel_bytes
         old = buffers[of_tensor[t]]
         buffers[old.id] = replace(old, size_bytes=size, rows=rows, columns=columns)
     inside: list[Step] = []
@@ -125,7 +125,8 @@ class _Streamed:
         for t, rows in self.stream.rings.items():
             tensor, buffer = self.graph.tensors[t], self.buffers[self.of_tensor[t]]
             size = rows * (tensor.size_bytes // tensor.shape[1])
-            self.buffers[buffer.id] = replace(buffer, kind=BufferKind.LINE_BUFFER, size_bytes=size, rows=rows)
+            kind = buffer.kind if buffer.kind is BufferKind.INPUT else BufferKind.LINE_BUFFER
+            self.buffers[buffer.id] = replace(buffer, kind=kind, size_bytes=size, rows=rows)
         turns = tuple(part for turn in self.stream.turns for part in self._cut(turn))
         most = [0] * (self.stream.stop - self.stream.start)
         for turn in turns:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Op
+from services.compiler.ir.ops import Op, PullRows
 from services.compiler.ir.tensor import TensorId
 from services.compiler.schedule.rows import Window, is_row_wise, window
 
@@ -79,7 +79,7 @@ class _Simulation:
         readers: dict[TensorId, list[tuple[int, Window]]] = {}
         for i, op in enumerate(ops):
             for t in dict.fromkeys(op.inputs):
-                if not graph.tensors[t].is_constant:
+                if not graph.tensors[t].is_constant and not isinstance(op, PullRows):  # that is with the caller
                     readers.setdefault(t, []).append((i, window(graph, op, t)))
         later = {t for op in graph.ops[stop:] for t in op.inputs} | set(graph.outputs)
         whole = tuple(t for t in producer if t in later or t not in readers)

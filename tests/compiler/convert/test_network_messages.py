@@ -80,7 +80,8 @@ def graph_of(op: ops.Op) -> Graph:
 
 
 def test_every_operator_has_a_case() -> None:
-    assert {kind.__name__ for kind in get_args(ops.Op)} == CASES.keys()
+    pulling = {ops.PullRows.__name__}  # in planned graphs only
+    assert {kind.__name__ for kind in get_args(ops.Op)} - pulling == CASES.keys()
 
 
 @pytest.mark.parametrize("op", CASES.values(), ids=CASES.keys())

@@ -1,0 +1,70 @@
+"""The C text of an input that is pulled: the caller's function, who hands it on, and the layer that calls it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from services.compiler.codegen.names import layer_symbol
+from services.compiler.codegen.program import ArenaRef, CType, Layer
+from services.compiler.codegen.turns import part_pointer, turn_parameters
+from services.compiler.codegen.writer import Writer
+from services.compiler.schedule.schedule import StageKind
+
+
+@dataclass(frozen=True, slots=True)
+class PulledInput:
+    """An input that the caller keeps: an image [1, rows, columns, channels] of elements of a type."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    row_bytes: int
+    once: bool  # every row is asked for once, in order
+
+    @property
+    def rows(self) -> int:
+        """The rows of the image."""
+        return self.shape[1]
+
+
+def pulled_parameters(name: str, source: PulledInput | None) -> str:
+    """Return what functions that lead to the layer that pulls are given beside the rest."""
+    return "" if source is None else f", {name}_read_rows_fn read_rows, void *context"
+
+
+def read_rows_type(writer: Writer, name: str, source: PulledInput) -> None:
+    """Write the type of the caller's function, and what is asked of it."""
+    order = (
+        "Rows are asked for from the top, each once: a camera's lines will do."
+        if source.once
+        else "Rows are asked for patch by patch, and again where patches share them."
+    )
+    writer.lines(
+        (
+            f"/* Writes rows [row, row + count) of the input, {source.dtype}{list(source.shape)} with channels last,",
+            f" * to `rows`: {source.row_bytes} bytes each. {order}",
+            " * What is still needed of rows that came before is in the arena. `context` is what invoke was given.",
+            " * Returns 0; anything else ends invoke, which returns it. */",
+            f"typedef int (*{name}_read_rows_fn)(void *context, void *rows, int32_t row, int32_t count);",
+            "",
+        )
+    )
+
+
+def pulling_layer(writer: Writer, name: str, layer: Layer, pulls: ArenaRef, source: PulledInput) -> None:
+    """Write the function of the layer that asks the caller for rows."""
+    match layer.kind:
+        case StageKind.PER_LAYER:
+            raise AssertionError("rows are pulled in turns only")
+        case StageKind.STREAMING:
+            rows = f"{part_pointer(replace(pulls, ctype=CType.INT8)) or _start(pulls)} + row_start * {source.row_bytes}"
+            asked = f"{rows}, row_start, row_stop - row_start"
+        case StageKind.PATCH:
+            box = f"patch[{layer.index}]"
+            asked = f"{_start(pulls)}, {box}.row_start, {box}.row_stop - {box}.row_start"
+    parameters = f"uint8_t *arena{turn_parameters(layer)}{pulled_parameters(name, source)}"
+    with writer.block(f"static __attribute__((noinline)) int {layer_symbol(name, layer.index)}({parameters})"):
+        writer.line(f"return read_rows(context, {asked});")
+
+
+def _start(pulls: ArenaRef) -> str:
+    return f"arena + {pulls.offset_bytes}"

@@ -1,0 +1,49 @@
+"""Let the caller keep the network's input, and ask it for rows where they are needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.compiler.errors import UnsupportedModelError
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import PullRows
+from services.compiler.ir.tensor import quoted
+from services.compiler.passes.replace_tensors import read_instead
+from services.compiler.schedule.rows import is_row_wise
+
+_ALLOWED = "one input, an image of batch 1 whose first operators need windows of its rows"
+
+
+def pull_input(graph: Graph) -> Graph:
+    """Return the graph whose operators read what a first one, `PullRows`, holds of the input.
+
+    Raises UnsupportedModelError where there are several inputs, or the first operators need more than some rows.
+    """
+    if len(graph.inputs) != 1:
+        raise _refusal(graph, f"it has {len(graph.inputs)} inputs", len(graph.inputs))
+    (source,) = graph.inputs
+    tensor = graph.tensors[source]
+    if len(tensor.shape) != 4 or tensor.shape[0] != 1:
+        raise _refusal(graph, f"input {quoted(tensor.name)} is {list(tensor.shape)}", list(tensor.shape))
+    if source in graph.outputs:
+        raise _refusal(graph, f"input {quoted(tensor.name)} is an output, too", tensor.name)
+    readers = graph.consumers()[source]
+    if not readers:
+        raise _refusal(graph, f"nothing reads input {quoted(tensor.name)}", tensor.name)
+    for op in readers:
+        if not is_row_wise(graph, op):
+            raise _refusal(graph, f"{op.kind} {quoted(op.name)} does not run on rows of its inputs", op.kind)
+    held = graph.fresh_id()
+    pull = PullRows(name=tensor.name, inputs=(source,), outputs=(held,))
+    ops = (pull, *(read_instead(op, {source: held}) for op in graph.ops))
+    return replace(graph.with_tensors({held: tensor}), ops=ops)
+
+
+def _refusal(graph: Graph, why: str, value: object) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"the input of {quoted(graph.name)} cannot be pulled by rows: {why}; needs {_ALLOWED}",
+        reason="CANNOT_PULL_INPUT",
+        subject="pull_input",
+        value=value,
+        allowed=_ALLOWED,
+    )
