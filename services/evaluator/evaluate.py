@@ -12,7 +12,7 @@ import numpy.typing as npt
 from services.common.npz import ArraysError
 from services.common.targets import Target
 from services.evaluator.arrays import Samples, read_samples, seeded_samples
-from services.evaluator.boards.board import Region, Run, Write
+from services.evaluator.boards.board import Board, Region, Run, Write
 from services.evaluator.boards.unicorn import UnicornBoard
 from services.evaluator.errors import BoardError
 from services.evaluator.farm import BoardConfig, open_board
@@ -24,6 +24,7 @@ from services.evaluator.measure.accuracy import Accuracy, top1
 from services.evaluator.measure.energy import Energy, energy
 from services.evaluator.measure.latency import Counter, Timing, Work
 from services.evaluator.measure.memory import Fit, FlashSplit, SramSplit, fits, flash_split, sram_split
+from services.evaluator.protocol import PulledInput
 from services.evaluator.toolchain import Toolchain, ToolchainKind
 from services.evaluator.twin import Twin, raw_to_array
 
@@ -168,11 +169,10 @@ def _samples(request: Request, manifest: Manifest) -> Samples:
 
 def _run_on_board(job: _Job, inputs: tuple[Array, ...]) -> tuple[Run, ...]:
     manifest, limit = job.manifest, job.request.board_samples
-    reads = tuple(Region(spec.offset_bytes, spec.size_bytes) for spec in manifest.outputs)
     count = job.samples.count if limit is None else max(1, min(limit, job.samples.count))
     with open_board(job.board, job.workplace.cache, job.workplace.time_limit_seconds) as board:
         board.flash(job.image)
-        return tuple(board.run(_writes(manifest, inputs, sample), reads, _budget(manifest)) for sample in range(count))
+        return tuple(_run(board, manifest, inputs, sample) for sample in range(count))
 
 
 def _with_flash_misses(job: _Job, inputs: tuple[Array, ...], runs: tuple[Run, ...]) -> tuple[Run, ...]:
@@ -182,11 +182,10 @@ def _with_flash_misses(job: _Job, inputs: tuple[Array, ...], runs: tuple[Run, ..
     counter = Counter(job.image)
     cycles = [counter.timing(run.profile).total.cycles if run.profile else 0.0 for run in runs]
     slowest = int(np.argmax(cycles))
-    reads = tuple(Region(spec.offset_bytes, spec.size_bytes) for spec in job.manifest.outputs)
     limit = job.workplace.time_limit_seconds
     with UnicornBoard(job.workplace.cache, limit, flash_caches=True) as board:
         board.flash(job.image)
-        again = board.run(_writes(job.manifest, inputs, slowest), reads, _budget(job.manifest))
+        again = _run(board, job.manifest, inputs, slowest)
     first, second = runs[slowest].profile, again.profile
     if (
         first is None
@@ -203,11 +202,15 @@ def _budget(manifest: Manifest) -> int:
     return _BUDGET_BASE + _BUDGET_PER_MAC * manifest.macs
 
 
-def _writes(manifest: Manifest, inputs: tuple[Array, ...], sample: int) -> tuple[Write, ...]:
-    return tuple(
-        Write(spec.offset_bytes, np.ascontiguousarray(array[sample]).tobytes())
-        for spec, array in zip(manifest.inputs, inputs, strict=True)
-    )
+def _run(board: Board, manifest: Manifest, inputs: tuple[Array, ...], sample: int) -> Run:
+    """Run one of the samples [N, ...] in the C code's types."""
+    raw = [np.ascontiguousarray(array[sample]).tobytes() for array in inputs]
+    reads = tuple(Region(spec.offset_bytes, spec.size_bytes) for spec in manifest.outputs)
+    if (pulled := manifest.pulled) is not None:
+        image = PulledInput(raw[0], pulled.size_bytes // pulled.shape[1])
+        return board.run((), reads, _budget(manifest), image)
+    writes = tuple(Write(spec.offset_bytes, data) for spec, data in zip(manifest.inputs, raw, strict=True))
+    return board.run(writes, reads, _budget(manifest))
 
 
 def _run_on_twin(job: _Job, inputs: tuple[Array, ...]) -> tuple[Array, ...]:

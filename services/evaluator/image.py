@@ -63,7 +63,7 @@ class ImageSizes:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A linked firmware image."""
+    """A linked firmware image; `read_rows` is the harness's function that the model calls for rows of its input."""
 
     elf: bytes
     target: Target
@@ -72,6 +72,7 @@ class Image:
     invoke: Symbol
     layers: tuple[Symbol | None, ...]
     sizes: ImageSizes
+    read_rows: Symbol | None = None
 
     @property
     def code_end(self) -> int:
@@ -101,10 +102,11 @@ def write_sources(library: CLibrary, folder: Path) -> None:
     for file_name, text in library.files:
         (folder / file_name).write_bytes(text)
     upper = manifest.name.upper()
+    pulled = f"#define TF_PULLED_ROW_BYTES {upper}_INPUT_0_ROW_BYTES\n" if manifest.pulled else ""
     (folder / "tf_harness_model.h").write_text(
         f'#include "{manifest.header}"\n'
         f"#define TF_ARENA_BYTES {upper}_ARENA_BYTES\n#define TF_ARENA_ALIGN {upper}_ARENA_ALIGN\n"
-        f"#define TF_INVOKE_MODEL {manifest.name}_invoke\n"
+        f"#define TF_INVOKE_MODEL {manifest.name}_invoke\n{pulled}"
     )
 
 
@@ -173,7 +175,16 @@ def read_image(elf: bytes, manifest: Manifest, target: Target) -> Image:
         if part["p_type"] == "PT_LOAD" and part["p_filesz"] > 0
     )
     layers = tuple(_layer_symbol(layer.symbol, symbols) for layer in manifest.layers)
-    return Image(elf, target, segments, int(sections[".vectors"]["sh_addr"]), invoke, layers, sizes)
+    return Image(
+        elf=elf,
+        target=target,
+        segments=segments,
+        vectors=int(sections[".vectors"]["sh_addr"]),
+        invoke=invoke,
+        layers=layers,
+        sizes=sizes,
+        read_rows=symbols.get("tf_read_rows") if manifest.pulled else None,
+    )
 
 
 def _layer_symbol(name: str, symbols: dict[str, Symbol]) -> Symbol | None:

@@ -119,9 +119,25 @@ def _check_memory(manifest: Manifest) -> None:
         )
     for tensor in (*manifest.inputs, *manifest.outputs):
         _check_tensor(tensor, memory.arena)
+    for part in (manifest, manifest.twin):
+        if part is not None:
+            _check_pulled(part.inputs, part.outputs)
     symbols = [layer.symbol for layer in manifest.layers]
     if len(set(symbols)) != len(symbols):
         raise LibraryError("manifest.json: two layers have the same symbol", subject="layers")
+
+
+def _check_pulled(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+    """Refuse what is pulled but no only input, or no image: then it has no rows."""
+    for tensor in (*inputs, *outputs):
+        image = len(tensor.shape) == 4 and tensor.shape[0] == 1
+        if tensor.pulled and not (image and inputs == (tensor,)):
+            raise LibraryError(
+                f"manifest.json: tensor {tensor.name!r}, {list(tensor.shape)}, is pulled",
+                subject=tensor.name,
+                value=list(tensor.shape),
+                allowed="an only input of the shape [1, rows, columns, channels]",
+            )
 
 
 def _check_tensor(tensor: TensorSpec, arena_bytes: int) -> None:
@@ -143,7 +159,7 @@ def _check_tensor(tensor: TensorSpec, arena_bytes: int) -> None:
             value=axes,
             allowed=f"an order of {rank} axes, and as many elements",
         )
-    if tensor.offset_bytes + tensor.size_bytes > arena_bytes:
+    if not tensor.pulled and tensor.offset_bytes + tensor.size_bytes > arena_bytes:
         raise LibraryError(
             f"manifest.json: tensor {tensor.name!r} ends at byte {tensor.offset_bytes + tensor.size_bytes}, "
             f"the arena has {arena_bytes}",

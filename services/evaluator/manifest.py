@@ -21,7 +21,7 @@ class TensorSpec(_Part):
     """An input or output: what the C code wants and where in the arena, and what the model file declares.
 
     `permutation` are the axes that the host brings in order: C array = model array.transpose(permutation) for an
-    input, model array = C array.transpose(permutation) for an output.
+    input, model array = C array.transpose(permutation) for an output. An input that is `pulled` lies with the caller.
     """
 
     name: str
@@ -34,6 +34,7 @@ class TensorSpec(_Part):
     model_dtype: DType
     model_shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...] | None, Field(strict=False)] = None
     permutation: Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, Field(strict=False)] = None
+    pulled: bool = False
 
     @property
     def elements(self) -> int:
@@ -116,6 +117,11 @@ class Manifest(_Part):
     tables_bytes: _Bytes
     layers: Annotated[tuple[LayerSpec, ...], Field(strict=False)]
     twin: TwinSpec | None = None
+
+    @property
+    def pulled(self) -> TensorSpec | None:
+        """The input that the caller keeps, if there is one: the only one then."""
+        return next((spec for spec in self.inputs if spec.pulled), None)
 
     def for_host(self) -> Manifest:
         """Return the manifest of what this machine can run: the twin's files, if the library has a twin."""

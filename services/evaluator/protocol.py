@@ -13,7 +13,7 @@ from services.evaluator.errors import BadAccessFault, BoardError, ModelRefusedFa
 MAGIC = 0x31524654
 CHUNK_BYTES = 4096
 _HEADER = struct.Struct("<IBBHII")
-_CRC = struct.Struct("<I")
+_CRC = _WORD = struct.Struct("<I")
 _INFO = struct.Struct("<III")
 _INVOKED = struct.Struct("<iII")
 _FAULT_REGISTERS = struct.Struct("<8I")
@@ -28,6 +28,7 @@ class FrameType(IntEnum):
     INVOKE = 3
     READ = 4
     FAULT = 5
+    ROWS = 6
 
 
 class Status(IntEnum):
@@ -42,7 +43,7 @@ class Status(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame; `argument` is an arena offset in bytes where the type has one."""
+    """One frame; `argument` is an arena offset in bytes or the first of some rows where the type has one."""
 
     type: FrameType
     sequence: int
@@ -66,6 +67,26 @@ class Invoked:
 
     counter: int
     stack_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PulledInput:
+    """An input that the host keeps: the board asks for its rows while it runs the model."""
+
+    data: bytes
+    row_bytes: int
+
+    def rows(self, first: int, count: int) -> bytes:
+        """Return some rows. Raises BoardError where the input has no such."""
+        start, stop = first * self.row_bytes, (first + count) * self.row_bytes
+        if not start < stop <= len(self.data):
+            raise BoardError(
+                f"the board asked for rows {first} to {first + count - 1} of the input",
+                subject="rows",
+                value=first,
+                allowed=f"0 to {len(self.data) // self.row_bytes - 1}",
+            )
+        return self.data[start:stop]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +134,13 @@ class Session:
         self._line = line
         self._sequence = 0
 
-    def _ask(self, kind: FrameType, argument: int = 0, payload: bytes = b"") -> Frame:
+    def _ask(
+        self, kind: FrameType, argument: int = 0, payload: bytes = b"", pulled: PulledInput | None = None
+    ) -> Frame:
         for _ in range(_ATTEMPTS):
             self._sequence = (self._sequence + 1) & 0xFF
             self._line.write(pack_frame(Frame(kind, self._sequence, Status.OK, argument, payload)))
-            answer = read_frame(self._line)
+            answer = self._next_frame(pulled)
             if answer.type is FrameType.FAULT:
                 raise _fault(answer)
             if answer.type is not kind or answer.sequence != self._sequence:
@@ -127,6 +150,20 @@ class Session:
             if answer.status is not Status.BAD_CRC:
                 return answer
         raise BoardError(f"the board found a wrong CRC {_ATTEMPTS} times", subject="frame", value=_ATTEMPTS)
+
+    def _next_frame(self, pulled: PulledInput | None) -> Frame:
+        """Return the next frame that is no question for rows; those are answered."""
+        while (frame := read_frame(self._line)).type is FrameType.ROWS:
+            if pulled is None or len(frame.payload) != _WORD.size:
+                raise BoardError(
+                    f"the board asked for rows from {frame.argument} on, of which nothing is known",
+                    subject="rows",
+                    value=frame.argument,
+                )
+            (count,) = _WORD.unpack(frame.payload)
+            rows = pulled.rows(frame.argument, count)
+            self._line.write(pack_frame(Frame(FrameType.ROWS, frame.sequence, Status.OK, frame.argument, rows)))
+        return frame
 
     def _expect_ok(self, answer: Frame) -> Frame:
         if answer.status is not Status.OK:
@@ -147,16 +184,16 @@ class Session:
         for start in range(0, len(data), CHUNK_BYTES):
             self._expect_ok(self._ask(FrameType.WRITE, offset_bytes + start, data[start : start + CHUNK_BYTES]))
 
-    def invoke(self) -> Invoked:
+    def invoke(self, pulled: PulledInput | None = None) -> Invoked:
         """Run the model once; ModelRefusedFault when it returns an error code."""
-        code, counter, stack = _INVOKED.unpack(self._ask(FrameType.INVOKE).payload)
+        code, counter, stack = _INVOKED.unpack(self._ask(FrameType.INVOKE, pulled=pulled).payload)
         if code != 0:
             raise ModelRefusedFault(f"the model's invoke returned {code}", subject="invoke", value=code, allowed=0)
         return Invoked(counter, stack)
 
     def read(self, offset_bytes: int, size_bytes: int) -> bytes:
         """Read bytes from the arena."""
-        payload = _CRC.pack(size_bytes)
+        payload = _WORD.pack(size_bytes)
         answer = self._expect_ok(self._ask(FrameType.READ, offset_bytes, payload))
         if len(answer.payload) != size_bytes:
             raise BoardError(

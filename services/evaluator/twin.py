@@ -34,10 +34,11 @@ class Twin:
         folder = Path(self._folder.name)
         write_sources(library, folder)
         self._program = folder / "tf_twin"
+        pulled = self._manifest.pulled
         flags = (
             '-DTF_MODEL_HEADER="tf_harness_model.h"',
             f"-I{folder}",
-            f"-DTF_INPUTS={_regions(self._manifest.inputs)}",
+            f"-DTF_IMAGE_BYTES={pulled.size_bytes}" if pulled else f"-DTF_INPUTS={_regions(self._manifest.inputs)}",
             f"-DTF_OUTPUTS={_regions(self._manifest.outputs)}",
         )
         sources = tuple(folder / name for name in self._manifest.sources)

@@ -21,14 +21,22 @@ HEADER = """
 #define TINY_ARENA_BYTES {arena}u
 #define TINY_ARENA_ALIGN 16u
 #define TINY_INPUT_COUNT 1u
-#define TINY_INPUT_0_OFFSET 0u
+{input}
 #define TINY_INPUT_0_BYTES 64u
 #define TINY_OUTPUT_COUNT 1u
 #define TINY_OUTPUT_0_OFFSET 64u
 #define TINY_OUTPUT_0_BYTES 10u
-int tiny_invoke(void *arena);
+int tiny_invoke(void *arena{parameters});
 #endif
 """
+
+# what differs where the input, 8 rows of 8 bytes, is pulled: two rows at a time to the start of the arena
+_PULL = ", int (*read_rows)(void *, void *, int, int), void *context"
+_PULL_ROWS = """
+    for (int row = 0; row < 8; row += 2) {
+        int code = read_rows(context, (signed char *)arena + 8 * row, row, 2);
+        if (code != 0) return code;
+    }"""
 
 FULLY_CONNECTED = """
 static __attribute__((noinline)) void tiny_layer_000(const signed char *in, signed char *out)
@@ -75,6 +83,7 @@ class Recipe:
     flash_filler: int = 0
     interface: str = "int8"
     returns: int = 0
+    pulled: bool = False
 
 
 def manifest(recipe: Recipe) -> dict[str, Any]:
@@ -96,12 +105,13 @@ def manifest(recipe: Recipe) -> dict[str, Any]:
         "inputs": [
             {
                 "name": '"; rm -rf ~',
-                "shape": [1, IN],
+                "shape": [1, 8, 8, 1] if recipe.pulled else [1, IN],
                 "dtype": "int8",
                 **quant,
                 "offset_bytes": 0,
                 "size_bytes": IN,
                 "model_dtype": model_dtype,
+                "pulled": recipe.pulled,
             }
         ],
         "outputs": [
@@ -150,14 +160,19 @@ def files(recipe: Recipe) -> dict[str, str]:
     use = "if (arena == (void *)tiny_weights_filler) return 2;" if recipe.flash_filler else ""
     return {
         "manifest.json": json.dumps(manifest(recipe)),
-        "tiny.h": HEADER.format(arena=recipe.arena),
+        "tiny.h": HEADER.format(
+            arena=recipe.arena,
+            input=f"#define TINY_INPUT_0_{'ROW_BYTES 8u' if recipe.pulled else 'OFFSET 0u'}",
+            parameters=_PULL if recipe.pulled else "",
+        ),
         "tiny.c": f'#include "tiny.h"\n#include <stddef.h>\n#define REPEATS {recipe.repeats}\n'
         '#if defined(__arm__)\n#define TRAP() __asm__ volatile("udf #0")\n'
         "#else\n#define TRAP() __builtin_trap()\n#endif\n"
         "extern const signed char tiny_weights_fc[640];\nextern const int tiny_weights_bias[10];\n"
         f"static const int tiny_table_multiplier[1] = {{33}};\n{declare}{BODIES[recipe.body]}\n"
-        "int tiny_invoke(void *arena)\n{\n    if (arena == NULL) return -1;\n    "
+        f"int tiny_invoke(void *arena{_PULL if recipe.pulled else ''})\n{{\n    if (arena == NULL) return -1;\n    "
         + use
+        + (_PULL_ROWS if recipe.pulled else "")
         + "\n    tiny_layer_000(arena, (signed char *)arena + 64);\n    (void)tiny_table_multiplier;\n"
         + f"    return {recipe.returns};\n}}\n",
         "tiny_weights.c": f"const signed char tiny_weights_fc[640] = {{{','.join(map(str, WEIGHTS.ravel()))}}};\n"

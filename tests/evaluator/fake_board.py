@@ -12,7 +12,7 @@ import numpy as np
 from services.evaluator.boards.board import Region, Run, Write, exchange
 from services.evaluator.errors import BoardError, EndlessLoopFault
 from services.evaluator.image import Image
-from services.evaluator.protocol import Frame, FrameType, Line, Session, Status, pack_frame
+from services.evaluator.protocol import Frame, FrameType, Line, PulledInput, Session, Status, pack_frame
 from tests.evaluator.c_library import Recipe, expected
 
 _HEADER = struct.Struct("<IBBHII")
@@ -41,10 +41,16 @@ class FakeBoard:
         self._answers.clear()
         self._session = Session(Line(self._write, self._read))
 
-    def run(self, writes: tuple[Write, ...], reads: tuple[Region, ...], budget_instructions: int) -> Run:
+    def run(
+        self,
+        writes: tuple[Write, ...],
+        reads: tuple[Region, ...],
+        budget_instructions: int,
+        pulled: PulledInput | None = None,
+    ) -> Run:
         if not self._flashed:
             raise BoardError("the board was never flashed", subject="board")
-        outputs, counter, stack = exchange(self._session, writes, reads)
+        outputs, counter, stack = exchange(self._session, writes, reads, pulled)
         return Run(outputs, counter, stack, None)
 
     def close(self) -> None:
@@ -92,10 +98,25 @@ class FakeBoard:
                 self._answer(request, Status.OK, bytes(self._arena[request.argument : request.argument + size]))
             case FrameType.WRITE | FrameType.READ:
                 self._answer(request, Status.BAD_RANGE, b"")
+            case FrameType.INVOKE if self._recipe.pulled:
+                self._invoked = request
+                self._ask_for_rows(0)
             case FrameType.INVOKE:
                 self._invoke(request)
+            case FrameType.ROWS:
+                first = 8 * request.argument
+                self._arena[first : first + len(request.payload)] = request.payload
+                self._ask_for_rows(request.argument + 2)
             case _:
                 self._answer(request, Status.OK, struct.pack("<III", 1, len(self._arena), 4096))
+
+    def _ask_for_rows(self, row: int) -> None:
+        """Ask for two of the eight rows of the input, or run when all are there."""
+        if row == 8:
+            self._invoke(self._invoked)
+        else:
+            frame = Frame(FrameType.ROWS, self._invoked.sequence, Status.OK, row, struct.pack("<I", 2))
+            self._answers += pack_frame(frame)
 
     def _invoke(self, request: Frame) -> None:
         if self._recipe.body == "endless":

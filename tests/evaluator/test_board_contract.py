@@ -17,6 +17,7 @@ from services.evaluator.boards.unicorn import UnicornBoard
 from services.evaluator.errors import BoardError, ModelRefusedFault, ProgramFault
 from services.evaluator.image import Image, Port, build_image
 from services.evaluator.library import read_library
+from services.evaluator.protocol import PulledInput
 from services.evaluator.toolchain import Toolchain
 from tests.evaluator.c_library import Recipe, expected, library
 from tests.evaluator.fake_board import FakeBoard
@@ -98,6 +99,23 @@ def test_board_runs_again_with_another_input(bench: Bench) -> None:
     assert np.frombuffer(second.outputs[0], np.int8).tolist() == expected(-1 - X).tolist()
     assert first.outputs == third.outputs
     assert first.stack_bytes == second.stack_bytes == third.stack_bytes
+
+
+def test_board_asks_for_the_rows_of_an_input_that_is_pulled(bench: Bench) -> None:
+    board = bench.board(Recipe(pulled=True))
+    for x in (X, -1 - X):
+        run = board.run((), OUTPUT, BUDGET, PulledInput(x.tobytes(), 8))
+        assert np.frombuffer(run.outputs[0], np.int8).tolist() == expected(x).tolist()
+        assert 32 <= run.stack_bytes <= 512
+
+
+def test_rows_that_the_host_does_not_have_are_an_error(bench: Bench) -> None:
+    board = bench.board(Recipe(pulled=True))
+    with pytest.raises(BoardError, match="asked for rows 4 to 5"):
+        board.run((), OUTPUT, BUDGET, PulledInput(X[:32].tobytes(), 8))
+    board.reset()
+    with pytest.raises(BoardError, match="asked for rows from 0 on"):
+        board.run((), OUTPUT, BUDGET)
 
 
 def test_model_that_refuses_is_an_error_and_the_board_lives_on(bench: Bench) -> None:

@@ -58,6 +58,14 @@ def test_float_model_is_quantized_outside_and_every_figure_is_there(workplace: W
     )
 
 
+def test_pulled_input_is_evaluated_as_one_that_is_held(workplace: Workplace) -> None:
+    images = ((X.astype(np.float32) - 3) * np.float32(0.5)).astype(np.float32).reshape(-1, 8, 8, 1)
+    found = evaluate(Request(library(Recipe(pulled=True)), npz(x=images)), load_farm().board("nano33ble"), workplace)
+    np.testing.assert_array_equal(found.outputs[0][1], (Q.astype(np.float32) - 3) * np.float32(0.5))
+    assert found.twin_equal is True
+    assert found.board_samples == 12
+
+
 def test_unknown_energy_is_none_and_not_a_guess(workplace: Workplace) -> None:
     performance = evaluate(Request(library()), load_farm().board("rp2040"), workplace).performance
     assert performance is not None

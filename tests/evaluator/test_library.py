@@ -50,6 +50,12 @@ BAD = {
     "parts do not add up": (with_manifest(lambda m: m["memory"].update(scratch=4)), "add up to 84 bytes"),
     "tensor outside the arena": (with_manifest(lambda m: m["inputs"][0].update(offset_bytes=64)), "ends at byte 128"),
     "tensor of a wrong size": (with_manifest(lambda m: m["inputs"][0].update(size_bytes=63)), "int8[1, 64] has 64"),
+    "pulled vector": (with_manifest(lambda m: m["inputs"][0].update(pulled=True)), "[1, 64], is pulled"),
+    "pulled output": (with_manifest(lambda m: m["outputs"][0].update(pulled=True)), "'out', [1, 10], is pulled"),
+    "one of two is pulled": (
+        with_manifest(lambda m: m["inputs"].append({**m["inputs"][0], "shape": [1, 8, 8, 1], "pulled": True})),
+        "[1, 8, 8, 1], is pulled",
+    ),
     "scale is NaN": (with_manifest(lambda m: m["inputs"][0].update(scale=float("nan"))), "scale"),
     "scale is zero": (with_manifest(lambda m: m["inputs"][0].update(scale=0.0)), "scale is 0.0"),
     "no inputs": (with_manifest(lambda m: m.update(inputs=[])), "inputs"),

@@ -20,6 +20,7 @@ from services.evaluator.errors import (
     BoardError,
     BoardTimeoutError,
     EndlessLoopFault,
+    ModelRefusedFault,
     ProgramFault,
     StackOverflowFault,
     UndefinedInstructionFault,
@@ -27,6 +28,7 @@ from services.evaluator.errors import (
 from services.evaluator.image import Image, build_image
 from services.evaluator.library import read_library
 from services.evaluator.measure.latency import Counter
+from services.evaluator.protocol import FrameType, PulledInput
 from services.evaluator.toolchain import Toolchain
 from tests.evaluator.c_library import Recipe, library
 
@@ -68,6 +70,46 @@ def test_stack_overflow_is_told_on_every_memory_map(board: UnicornBoard, cache: 
     board.flash(image_of(Recipe(body="stack"), cache, target))
     with pytest.raises(StackOverflowFault):
         board.run(INPUT, OUTPUT, 10_000_000)
+
+
+def test_what_rows_cost_is_not_counted(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that arrive spoiled are asked for again: more work of the harness, the same counts of the model."""
+    spoiled, whole = [], UnicornBoard._write_line
+
+    def spoil(board: UnicornBoard, data: bytes) -> None:
+        if data[4] == FrameType.ROWS and len(spoiled) < 2:
+            spoiled.append(data)
+            data = data[:20] + bytes([data[20] ^ 1]) + data[21:]
+        whole(board, data)
+
+    image, runs = image_of(Recipe(pulled=True), cache), []
+    for write in (whole, spoil):
+        monkeypatch.setattr(UnicornBoard, "_write_line", write)
+        with UnicornBoard(cache, 60) as board:
+            board.flash(image)
+            runs.append(board.run((), OUTPUT, 10_000_000, PulledInput(bytes(range(64)), 8)))
+    assert len(spoiled) == 2
+    assert runs[0].outputs == runs[1].outputs
+    profiles = [run.profile for run in runs]
+    assert profiles[0] is not None and profiles[1] is not None
+    assert profiles[0].blocks == profiles[1].blocks
+    harness = image.read_rows
+    assert harness is not None
+    inside = range(harness.address, harness.address + harness.size_bytes)
+    assert not [b for b in profiles[0].blocks if b.address in inside]
+
+
+def test_rows_that_never_arrive_whole_end_the_model(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = UnicornBoard._write_line
+
+    def spoil(board: UnicornBoard, data: bytes) -> None:
+        whole(board, data[:-1] + bytes([data[-1] ^ 1]) if data[4] == FrameType.ROWS else data)
+
+    monkeypatch.setattr(UnicornBoard, "_write_line", spoil)
+    with UnicornBoard(cache, 60) as board:
+        board.flash(image_of(Recipe(pulled=True), cache))
+        with pytest.raises(ModelRefusedFault, match="-100"):
+            board.run((), OUTPUT, 10_000_000, PulledInput(bytes(64), 8))
 
 
 def test_profile_counts_only_what_invoke_runs(board: UnicornBoard, cache: Path) -> None:

@@ -2,7 +2,8 @@
  *
  * Counting is on from the first block of invoke to the return to its caller. A count belongs to a pair (layer, block):
  * the current layer changes when a block starts at the first address of a layer's function, and is 0 ("the glue") in the
- * body of invoke itself. Built for the host by services/evaluator/toolchain.py and used through ctypes.
+ * body of invoke itself. It pauses in the function that the model calls for rows of its input: what rows cost is the
+ * caller's. Built for the host by services/evaluator/toolchain.py and used through ctypes.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -46,14 +47,14 @@ struct profile {
     reg_read_fn reg_read;
     emu_stop_fn emu_stop;
     int lr_register;
-    uint32_t code_base, code_bytes, invoke_start, invoke_end, layer_count;
+    uint32_t code_base, code_bytes, invoke_start, invoke_end, read_rows_start, layer_count;
     uint32_t *layer_starts;
     uint32_t *first;       /* [halfword of code] -> block number, 0 none */
     struct block *blocks;  /* [MAX_BLOCKS] */
     struct counts *counts; /* [layer_count + 1][MAX_BLOCKS] */
     uint32_t block_count;
-    int counting, overflow, exhausted;
-    uint32_t return_address, layer, expected;
+    int counting, paused, overflow, exhausted;
+    uint32_t return_address, resume_address, layer, expected;
     struct counts *previous;
     struct cache instruction_cache, data_cache; /* line_count 0: not modelled */
     struct misses *misses;                      /* [layer_count + 1] */
@@ -142,7 +143,7 @@ void profile_read_hook(void *uc, int type, uint64_t address, int size, int64_t v
         cpsr &= ~0x0600FC00u;
         p->reg_write(uc, p->cpsr_register, &cpsr);
     }
-    if (p->counting) {
+    if (p->counting && !p->paused) {
         p->misses[p->layer].data += range_misses(&p->data_cache, (uint32_t)address, (uint32_t)size);
     }
 }
@@ -156,19 +157,22 @@ void profile_model_flash(struct profile *p, reg_write_fn reg_write, int cpsr_reg
     p->data_cache.line_count = data_lines;
 }
 
-static void begin(struct profile *p, void *uc)
+static uint32_t caller(const struct profile *p, void *uc)
 {
     uint32_t lr = 0u;
     p->reg_read(uc, p->lr_register, &lr);
-    p->return_address = lr & ~1u;
-    p->counting = 1;
-    p->calls++;
-    p->layer = 0u;
+    return lr & ~1u;
+}
+
+/* Counting goes on at the block that starts now. */
+static void resume(struct profile *p)
+{
     p->previous = 0;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &p->started);
 }
 
-static void end(struct profile *p)
+/* The block before went elsewhere than to the one behind it. */
+static void leave(struct profile *p)
 {
     struct timespec now;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
@@ -177,7 +181,37 @@ static void end(struct profile *p)
         p->previous->taken++;
     }
     p->previous = 0;
-    p->counting = 0;
+}
+
+/* Whether the block that starts at an address is to be counted. */
+static int is_counted(struct profile *p, void *uc, uint32_t address)
+{
+    if (!p->counting) {
+        if (address != p->invoke_start) {
+            return 0;
+        }
+        p->return_address = caller(p, uc);
+        p->counting = 1;
+        p->calls++;
+        p->layer = 0u;
+        resume(p);
+    } else if (p->paused) {
+        if (address != p->resume_address) {
+            return 0;
+        }
+        p->paused = 0;
+        resume(p);
+    } else if (address == p->return_address) {
+        leave(p);
+        p->counting = 0;
+        return 0;
+    } else if (p->read_rows_start != 0u && address == p->read_rows_start) {
+        leave(p);
+        p->resume_address = caller(p, uc);
+        p->paused = 1;
+        return 0;
+    }
+    return 1;
 }
 
 void profile_hook(void *uc, uint64_t address64, uint32_t size, void *user)
@@ -190,13 +224,7 @@ void profile_hook(void *uc, uint64_t address64, uint32_t size, void *user)
         p->emu_stop(uc);
         return;
     }
-    if (!p->counting) {
-        if (address != p->invoke_start) {
-            return;
-        }
-        begin(p, uc);
-    } else if (address == p->return_address) {
-        end(p);
+    if (!is_counted(p, uc, address)) {
         return;
     }
     if (address - p->code_base >= p->code_bytes) {
@@ -224,7 +252,7 @@ void profile_hook(void *uc, uint64_t address64, uint32_t size, void *user)
 
 struct profile *profile_new(reg_read_fn reg_read, emu_stop_fn emu_stop, int lr_register, uint32_t code_base,
                             uint32_t code_bytes, uint32_t invoke_start, uint32_t invoke_bytes,
-                            const uint32_t *layer_starts, uint32_t layer_count)
+                            uint32_t read_rows_start, const uint32_t *layer_starts, uint32_t layer_count)
 {
     struct profile *p = calloc(1, sizeof *p);
     p->reg_read = reg_read;
@@ -234,6 +262,7 @@ struct profile *profile_new(reg_read_fn reg_read, emu_stop_fn emu_stop, int lr_r
     p->code_bytes = code_bytes;
     p->invoke_start = invoke_start;
     p->invoke_end = invoke_start + invoke_bytes;
+    p->read_rows_start = read_rows_start; /* 0: nothing is called back */
     p->layer_count = layer_count;
     p->layer_starts = calloc(layer_count + 1u, sizeof *p->layer_starts);
     for (uint32_t i = 0; i < layer_count; i++) {
@@ -270,7 +299,7 @@ void profile_reset(struct profile *p, uint64_t budget_bytes)
     p->bytes = 0u;
     p->calls = 0u;
     p->seconds = 0.0;
-    p->counting = p->overflow = p->exhausted = 0;
+    p->counting = p->paused = p->overflow = p->exhausted = 0;
     p->previous = 0;
 }
 

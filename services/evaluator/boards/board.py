@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from services.evaluator.boards.profile import Profile
 from services.evaluator.image import Image
-from services.evaluator.protocol import Session
+from services.evaluator.protocol import PulledInput, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,17 @@ class Board(Protocol):
         """Put the image into the board and start it."""
         ...
 
-    def run(self, writes: tuple[Write, ...], reads: tuple[Region, ...], budget_instructions: int) -> Run:
-        """Write inputs, invoke once, read outputs; EndlessLoopFault when the budget is used up."""
+    def run(
+        self,
+        writes: tuple[Write, ...],
+        reads: tuple[Region, ...],
+        budget_instructions: int,
+        pulled: PulledInput | None = None,
+    ) -> Run:
+        """Write inputs, invoke once, read outputs; EndlessLoopFault when the budget is used up.
+
+        A `pulled` input is not written but handed out by rows while the model runs.
+        """
         ...
 
     def reset(self) -> None:
@@ -64,11 +73,11 @@ class Board(Protocol):
 
 
 def exchange(
-    session: Session, writes: tuple[Write, ...], reads: tuple[Region, ...]
+    session: Session, writes: tuple[Write, ...], reads: tuple[Region, ...], pulled: PulledInput | None = None
 ) -> tuple[tuple[bytes, ...], int, int]:
     """Write, invoke, read over a session; return outputs, counter and stack bytes."""
     for write in writes:
         session.write(write.offset_bytes, write.data)
-    invoked = session.invoke()
+    invoked = session.invoke(pulled)
     outputs = tuple(session.read(read.offset_bytes, read.size_bytes) for read in reads)
     return outputs, invoked.counter, invoked.stack_bytes

@@ -17,7 +17,7 @@ from typing import Self
 from services.evaluator.boards.board import Region, Run, Write, exchange
 from services.evaluator.errors import BoardError, BoardTimeoutError, ToolchainMissingError
 from services.evaluator.image import Image
-from services.evaluator.protocol import Line, Session
+from services.evaluator.protocol import Line, PulledInput, Session
 
 INSTRUCTIONS_PER_TICK = 40
 _PROGRAM = "qemu-system-arm"
@@ -83,9 +83,15 @@ class QemuBoard:
         )
         self._session = Session(Line(self._write, self._read))
 
-    def run(self, writes: tuple[Write, ...], reads: tuple[Region, ...], budget_instructions: int) -> Run:
+    def run(
+        self,
+        writes: tuple[Write, ...],
+        reads: tuple[Region, ...],
+        budget_instructions: int,
+        pulled: PulledInput | None = None,
+    ) -> Run:
         """Run once; QEMU keeps no profile."""
-        outputs, counter, stack = exchange(self._session, writes, reads)
+        outputs, counter, stack = exchange(self._session, writes, reads, pulled)
         return Run(outputs, counter, stack, None)
 
     def reset(self) -> None:

@@ -25,7 +25,7 @@ from services.evaluator.errors import (
     UndefinedInstructionFault,
 )
 from services.evaluator.image import Image
-from services.evaluator.protocol import Line, Session
+from services.evaluator.protocol import Line, PulledInput, Session
 from services.evaluator.toolchain import build_cached_library
 
 _ENGINE = "services.evaluator.boards.unicorn_engine"
@@ -94,6 +94,7 @@ class UnicornBoard:
                 "code_bytes": image.code_end - image.target.flash.base,
                 "invoke": image.invoke.address,
                 "invoke_bytes": image.invoke.size_bytes,
+                "read_rows": image.read_rows.address if image.read_rows else 0,
                 "layers": [layer.address if layer else 0 for layer in image.layers],
                 "flash_caches": (waits.instruction_lines, waits.data_lines) if waits else None,
                 "start_budget_bytes": _HARNESS_BUDGET_BYTES,
@@ -102,10 +103,16 @@ class UnicornBoard:
         self._send(Kind.LOAD, head + b"\0" + b"".join(segment.data for segment in image.segments))
         self._expect(Kind.READY)
 
-    def run(self, writes: tuple[Write, ...], reads: tuple[Region, ...], budget_instructions: int) -> Run:
+    def run(
+        self,
+        writes: tuple[Write, ...],
+        reads: tuple[Region, ...],
+        budget_instructions: int,
+        pulled: PulledInput | None = None,
+    ) -> Run:
         """Run once; the budget counts from here, so it covers the harness's few instructions too."""
         self._send(Kind.BUDGET, struct.pack("<Q", budget_instructions * _MAX_INSTRUCTION_BYTES))
-        outputs, counter, stack = exchange(self._session, writes, reads)
+        outputs, counter, stack = exchange(self._session, writes, reads, pulled)
         self._send(Kind.PROFILE)
         return Run(outputs, counter, stack, parse_profile(self._expect(Kind.PROFILE)))
 

@@ -94,6 +94,7 @@ class _Hook:
                 u32(image["code_bytes"]),
                 u32(image["invoke"]),
                 u32(image["invoke_bytes"]),
+                u32(image["read_rows"]),
                 starts,
                 u32(len(layers)),
             )

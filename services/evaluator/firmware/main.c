@@ -3,6 +3,8 @@
 #include TF_MODEL_HEADER
 
 #define TF_PAINT 0x5AA55AA5u
+#define TF_ATTEMPTS 3
+#define TF_NO_ROWS (-100)
 
 /* The model's only memory. The linker script places it last, above the stack and the harness's own data. */
 __attribute__((section(".arena"), aligned(TF_ARENA_ALIGN))) static uint8_t arena[TF_ARENA_BYTES];
@@ -78,19 +80,82 @@ static uint32_t stack_high_water(void)
     return (uint32_t)((const uint8_t *)tf_stack_top - (const volatile uint8_t *)word);
 }
 
-/* Not inlined, so that the model's entry is always reached by a call that returns here. */
-__attribute__((noinline)) static int call_model(void)
+static void read_header(struct tf_header *header)
 {
-    return TF_INVOKE_MODEL(arena);
+    tf_port_read(header, sizeof *header);
+    while (header->magic != TF_MAGIC) { /* lost bytes on the line: slide until a frame starts */
+        uint8_t *raw = (uint8_t *)header;
+        for (uint32_t i = 0; i + 1u < sizeof *header; i++) {
+            ((volatile uint8_t *)raw)[i] = raw[i + 1u];
+        }
+        tf_port_read(raw + sizeof *header - 1u, 1u);
+    }
+}
+
+/* Reads a payload, keeping it where there is a place for it, and the CRC, which covers it either way. */
+static int receive(const struct tf_header *header, void *place)
+{
+    uint32_t crc = crc_update(0xFFFFFFFFu, (const uint8_t *)header, sizeof *header), sent;
+    if (place != 0) {
+        tf_port_read(place, header->length);
+        crc = crc_update(crc, place, header->length);
+    } else {
+        for (uint32_t left = header->length; left != 0u; left--) {
+            uint8_t byte;
+            tf_port_read(&byte, 1u);
+            crc = crc_update(crc, &byte, 1u);
+        }
+    }
+    tf_port_read(&sent, sizeof sent);
+    return ~crc == sent;
+}
+
+#ifdef TF_PULLED_ROW_BYTES
+
+/* The counter's ticks that went into rows while the model ran. */
+static uint32_t reading;
+
+int tf_read_rows(void *context, void *rows, int32_t row, int32_t count)
+{
+    uint32_t start = tf_port_counter(), wanted = (uint32_t)count;
+    struct tf_header header;
+    int arrived = 0;
+    for (int attempt = 0; attempt < TF_ATTEMPTS && !arrived; attempt++) {
+        header.magic = TF_MAGIC;
+        header.type = TF_ROWS;
+        header.sequence = ((const struct tf_header *)context)->sequence;
+        header.status = TF_OK;
+        header.argument = (uint32_t)row;
+        header.length = sizeof wanted;
+        send(&header, &wanted);
+        read_header(&header);
+        int fits = header.type == TF_ROWS && header.argument == (uint32_t)row &&
+                   header.length == wanted * TF_PULLED_ROW_BYTES;
+        arrived = receive(&header, fits ? rows : 0) && fits;
+    }
+    reading += tf_port_counter() - start;
+    return arrived ? 0 : TF_NO_ROWS;
+}
+
+#define TF_INVOKE(request) TF_INVOKE_MODEL(arena, tf_read_rows, (void *)(uintptr_t)(request))
+#else
+static const uint32_t reading = 0u;
+#define TF_INVOKE(request) ((void)(request), TF_INVOKE_MODEL(arena))
+#endif
+
+/* Not inlined, so that the model's entry is always reached by a call that returns here. */
+__attribute__((noinline)) static int call_model(const struct tf_header *request)
+{
+    return TF_INVOKE(request);
 }
 
 static void invoke(const struct tf_header *request)
 {
     struct invoke_result result;
     paint_stack();
-    uint32_t start = tf_port_counter();
-    result.code = call_model();
-    result.counter = tf_port_counter() - start;
+    uint32_t before = reading, start = tf_port_counter();
+    result.code = call_model(request);
+    result.counter = tf_port_counter() - start - (reading - before);
     result.stack_bytes = stack_high_water();
     answer(request, result.code == 0 ? TF_OK : TF_INVOKE_FAILED, &result, sizeof result);
 }
@@ -125,45 +190,20 @@ static void serve(const struct tf_header *request, uint32_t read_bytes)
     }
 }
 
-/* Reads a payload, keeping it where there is a place for it; the CRC covers it either way. */
-static uint32_t receive(uint8_t *place, uint32_t length, uint32_t crc)
-{
-    uint8_t byte;
-    if (place != 0) {
-        tf_port_read(place, length);
-        return crc_update(crc, place, length);
-    }
-    while (length-- != 0u) {
-        tf_port_read(&byte, 1u);
-        crc = crc_update(crc, &byte, 1u);
-    }
-    return crc;
-}
-
 static void serve_one(void)
 {
     struct tf_header request;
-    uint32_t crc, sent, read_bytes = 0u;
-    uint8_t *place = 0;
-    tf_port_read(&request, sizeof request);
-    while (request.magic != TF_MAGIC) { /* lost bytes on the line: slide until a frame starts */
-        uint8_t *raw = (uint8_t *)&request;
-        for (uint32_t i = 0; i + 1u < sizeof request; i++) {
-            ((volatile uint8_t *)raw)[i] = raw[i + 1u];
-        }
-        tf_port_read(raw + sizeof request - 1u, 1u);
-    }
+    uint32_t read_bytes = 0u;
+    void *place = 0;
+    read_header(&request);
     int fits = 1;
     if (request.type == TF_WRITE) {
         fits = in_arena(request.argument, request.length);
         place = fits ? arena + request.argument : 0;
     } else if (request.type == TF_READ && request.length == sizeof read_bytes) {
-        place = (uint8_t *)&read_bytes;
+        place = &read_bytes;
     }
-    crc = crc_update(0xFFFFFFFFu, (const uint8_t *)&request, sizeof request);
-    crc = ~receive(place, request.length, crc);
-    tf_port_read(&sent, sizeof sent);
-    if (crc != sent) {
+    if (!receive(&request, place)) {
         answer(&request, TF_BAD_CRC, 0, 0u);
     } else if (!fits) {
         answer(&request, TF_BAD_RANGE, 0, 0u);

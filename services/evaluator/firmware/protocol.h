@@ -6,7 +6,7 @@
 
 #define TF_MAGIC 0x31524654u /* "TFR1", little-endian */
 
-enum tf_frame_type { TF_INFO = 1, TF_WRITE = 2, TF_INVOKE = 3, TF_READ = 4, TF_FAULT = 5 };
+enum tf_frame_type { TF_INFO = 1, TF_WRITE = 2, TF_INVOKE = 3, TF_READ = 4, TF_FAULT = 5, TF_ROWS = 6 };
 
 enum tf_status {
     TF_OK = 0,
@@ -33,6 +33,9 @@ void tf_port_write(const void *bytes, uint32_t size);
 /* Free-running counter of the board: CPU cycles on hardware, 0 where the host counts. */
 uint32_t tf_port_counter(void);
 __attribute__((noreturn)) void tf_port_stop(void);
+
+/* What a model that pulls its input calls for rows: asks the host. Simulators know by its name what not to count. */
+int tf_read_rows(void *context, void *rows, int32_t row, int32_t count);
 
 /* Set by the linker script. */
 extern uint32_t tf_stack_bottom[], tf_stack_top[];

@@ -8,9 +8,24 @@ struct region {
     uint32_t offset, size;
 };
 
-static const struct region inputs[] = TF_INPUTS;
 static const struct region outputs[] = TF_OUTPUTS;
 static _Alignas(64) uint8_t arena[TF_ARENA_BYTES];
+
+#ifdef TF_PULLED_ROW_BYTES
+static uint8_t image[TF_IMAGE_BYTES];
+
+static int read_rows(void *context, void *rows, int32_t row, int32_t count)
+{
+    (void)context;
+    memcpy(rows, image + row * TF_PULLED_ROW_BYTES, (size_t)count * TF_PULLED_ROW_BYTES);
+    return 0;
+}
+
+static int read_sample(void) { return fread(image, 1, sizeof image, stdin) == sizeof image; }
+
+static int invoke(void) { return TF_INVOKE_MODEL(arena, read_rows, 0); }
+#else
+static const struct region inputs[] = TF_INPUTS;
 
 static int read_sample(void)
 {
@@ -22,10 +37,13 @@ static int read_sample(void)
     return 1;
 }
 
+static int invoke(void) { return TF_INVOKE_MODEL(arena); }
+#endif
+
 int main(void)
 {
     while (read_sample()) {
-        int code = TF_INVOKE_MODEL(arena);
+        int code = invoke();
         if (code != 0) {
             fprintf(stderr, "invoke returned %d\n", code);
             return 3;
