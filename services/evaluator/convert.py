@@ -66,6 +66,7 @@ def result_to_proto(evaluation: Evaluation) -> evaluation_pb2.EvaluationResult:
         target=evaluation.target,
         schedule=evaluation.schedule,
         interface=compile_pb2.INTERFACE_FLOAT if evaluation.interface == "float" else compile_pb2.INTERFACE_INT8,
+        pulled_input=evaluation.pulled_input,
         macs=evaluation.macs,
         sram=metric_pb2.SramBytes(
             input=sram.input,

@@ -103,6 +103,7 @@ class Evaluation:
     target: str
     schedule: str
     interface: Literal["int8", "float"]
+    pulled_input: bool
     macs: int
     sram: SramSplit
     flash: FlashSplit
@@ -236,6 +237,7 @@ def _without_run(job: _Job) -> Evaluation:
         target=image.target.name,
         schedule=manifest.schedule,
         interface=manifest.interface,
+        pulled_input=manifest.pulled is not None,
         macs=manifest.macs,
         sram=sram_split(manifest, image, None),
         flash=flash_split(image),

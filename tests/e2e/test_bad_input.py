@@ -48,6 +48,7 @@ def folder(tmp_path_factory):
     (tmp_path / "empty.tflite").write_bytes(b"")
     (tmp_path / "empty.onnx").write_bytes(b"")
     (tmp_path / "unsupported.tflite").write_bytes(e2e_models.unsupported())
+    (tmp_path / "vector.tflite").write_bytes(e2e_models.named("vector"))
     (tmp_path / "nan.tflite").write_bytes(e2e_models.nan_scale())
     (tmp_path / "good.npz").write_bytes(npz(x=np.zeros((2, 8, 8, 3), np.int8)))
     (tmp_path / "wrong.npz").write_bytes(npz(x=np.zeros((2, 7, 8, 3), np.int8)))
@@ -98,6 +99,11 @@ CASES = {
     "negative budget": (check("small.tflite", "--max-sram", "-64KiB"), "-64KiB"),
     "budget without unit": (check("small.tflite", "--max-latency", "100"), "100"),
     "accuracy above one": (check("small.tflite", "--min-accuracy", "90"), "90"),
+    "pulled per layer": (
+        check("small.tflite", "--schedule", "per-layer", "--pull-input"),
+        "'per-layer' holds the input",
+    ),
+    "vector pulled by rows": (check("vector.tflite", "--pull-input"), "is [1, 4]"),
     "unknown schedule": (check("small.tflite", "--schedule", "lazy"), "lazy"),
     "empty data folder": (("search", *BOARD, "--data", "data"), "0 classes"),
     "unknown data set": (("search", *BOARD, "--data", "mnist6k"), "mnist6k"),

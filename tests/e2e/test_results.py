@@ -47,6 +47,28 @@ def test_run_leaves_library_firmware_and_outputs(tinyfarm, tmp_path):
     assert all((folder / "library" / name).is_file() for name in (*manifest["sources"], manifest["header"]))
 
 
+def test_pulled_input_gives_the_same_outputs_with_less_memory(tinyfarm, tmp_path):
+    (tmp_path / "small.tflite").write_bytes(e2e_models.small())
+    image = np.random.default_rng(1).integers(-128, 128, (2, 8, 8, 3)).astype(np.int8)
+    (tmp_path / "in.npz").write_bytes(write_npz(image))
+    documents, outputs = [], []
+    for more in ((), ("--pull-input",)):
+        output = tmp_path / f"out{len(more)}.npz"
+        arguments = ("--board", "nano33ble", "--input", tmp_path / "in.npz", "--output", output, "--json")
+        documents.append(json.loads(tinyfarm("run", tmp_path / "small.tflite", *arguments, *more)))
+        outputs.append(output.read_bytes())
+    held, pulled = documents
+    assert (held["pulled_input"], pulled["pulled_input"], pulled["schedule"]) == (False, True, "streaming")
+    assert held["twin_equal"] is pulled["twin_equal"] is True and outputs[0] == outputs[1]
+    assert pulled["sram_bytes"]["input"] < held["sram_bytes"]["input"] == 192
+    assert pulled["layers"][0]["op"] == "PullRows"
+    text = tinyfarm("check", tmp_path / "small.tflite", "--board", "nano33ble", "--pull-input")
+    assert "streaming, input pulled" in text and "equal to the host twin" in text
+    tinyfarm("compile", tmp_path / "small.tflite", "--target", "nano33ble", "--pull-input", "-o", tmp_path / "c")
+    assert "small_read_rows_fn read_rows" in (tmp_path / "c" / "small.h").read_text()
+    assert "streaming" in tinyfarm("explain", tmp_path / "small.tflite", "--pull-input")
+
+
 def test_explain_draws_models_side_by_side(tinyfarm, tmp_path):
     (tmp_path / "small.tflite").write_bytes(e2e_models.small())
     (tmp_path / "large.tflite").write_bytes(e2e_models.half_mib_of_activations())

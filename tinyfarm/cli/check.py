@@ -21,6 +21,7 @@ from tinyfarm.cli.options import (
     MaxSram,
     MinAccuracy,
     Model,
+    PullInput,
     Schedule,
     Server,
     existing_file,
@@ -50,6 +51,7 @@ def command(
         int, typer.Option(min=0, max=100_000, help="Samples of the data to run on the board too; 0: a few.")
     ] = 0,
     schedule: Schedule = "auto",
+    pull_input: PullInput = False,
     io: Interface = "int8",
     kernels: Kernels = "core",
     json: Json = False,
@@ -62,6 +64,7 @@ def command(
     limits = Budgets(max_sram, max_flash, max_latency, max_energy, min_accuracy)
     options = compile_pb2.CompileOptions(
         schedule=schedule_request(schedule),
+        pull_input=pull_input,
         interface=interface_of(io),
         kernels=kernels_of(kernels),
         budgets=limits.message(),
@@ -88,9 +91,9 @@ def command(
 
 def _print(report: CheckReport) -> None:
     result = report.evaluation
-    print_memory(
-        f"{result.model_name} on {board_of(result)}, {result.schedule}", result.sram, result.flash, result.misfits
-    )
+    schedule = f"{result.schedule}, input pulled" if result.pulled_input else result.schedule
+    title = f"{result.model_name} on {board_of(result)}, {schedule}"
+    print_memory(title, result.sram, result.flash, result.misfits)
     for name in ("instructions", "core_cycles", "cycles", "latency", "energy", "accuracy"):
         if result.HasField(name):
             metric = getattr(result, name)

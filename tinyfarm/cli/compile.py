@@ -14,6 +14,7 @@ from tinyfarm.cli.options import (
     Json,
     Kernels,
     Model,
+    PullInput,
     Schedule,
     Server,
     existing_file,
@@ -36,6 +37,7 @@ def command(
     target: Annotated[str, typer.Option("--target", "--board", help="A name of `tinyfarm targets`.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the C files.")] = None,
     schedule: Schedule = "auto",
+    pull_input: PullInput = False,
     io: Interface = "int8",
     kernels: Kernels = "core",
     json: Json = False,
@@ -43,7 +45,10 @@ def command(
 ) -> None:
     """Compile a model to C99; exit 1 where it does not fit the target."""
     options = compile_pb2.CompileOptions(
-        schedule=schedule_request(schedule), interface=interface_of(io), kernels=kernels_of(kernels)
+        schedule=schedule_request(schedule),
+        pull_input=pull_input,
+        interface=interface_of(io),
+        kernels=kernels_of(kernels),
     )
     existing_file(model)
     output_folder(output)

@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from tinyfarm.cli.connect import connected
-from tinyfarm.cli.options import Interface, Json, Kernels, Server, existing_file, interface_of, kernels_of, output_file
+from tinyfarm.cli.options import (
+    Interface,
+    Json,
+    Kernels,
+    PullInput,
+    Server,
+    existing_file,
+    interface_of,
+    kernels_of,
+    output_file,
+)
 from tinyfarm.cli.output import print_json, print_line, print_table
 from tinyfarm.cli.progress import follow
 from tinyfarm.client import Client, ServerFaultError
@@ -32,6 +42,7 @@ def command(
         list[str] | None,
         typer.Option("--schedule", help="auto, per-layer, patch[:HxW] or streaming; several are shown side by side."),
     ] = None,
+    pull_input: PullInput = False,
     io: Interface = "int8",
     kernels: Kernels = "core",
     json: Json = False,
@@ -46,7 +57,10 @@ def command(
     output_file(output)
     wanted = [
         compile_pb2.CompileOptions(
-            schedule=schedule_request(schedule), interface=interface_of(io), kernels=kernels_of(kernels)
+            schedule=schedule_request(schedule),
+            pull_input=pull_input,
+            interface=interface_of(io),
+            kernels=kernels_of(kernels),
         )
         for schedule in schedules or ["auto"]
     ]

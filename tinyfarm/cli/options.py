@@ -21,6 +21,12 @@ Board = Annotated[str, typer.Option("--board", help="A name of `tinyfarm boards`
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite or .onnx file.")]
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Id or full name of a job.")]
 Schedule = Annotated[str, typer.Option("--schedule", help="auto, per-layer, patch[:HxW] or streaming.")]
+PullInput = Annotated[
+    bool,
+    typer.Option(
+        "--pull-input", help="Leave the input with the caller, whose function is asked for its rows; not per-layer."
+    ),
+]
 Interface = Annotated[str, typer.Option("--io", help="Types of inputs and outputs in C: int8 (default) or float.")]
 Kernels = Annotated[
     str,

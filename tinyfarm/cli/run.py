@@ -16,6 +16,7 @@ from tinyfarm.cli.options import (
     Json,
     Kernels,
     Model,
+    PullInput,
     Schedule,
     Server,
     existing_file,
@@ -39,6 +40,7 @@ def command(
     input: Annotated[Path, typer.Option("--input", help="An .npz with samples on the first axis.")],
     output: Annotated[Path, typer.Option("--output", help="The .npz to write, one array an output.")],
     schedule: Schedule = "auto",
+    pull_input: PullInput = False,
     io: Interface = "int8",
     kernels: Kernels = "core",
     json: Json = False,
@@ -50,7 +52,10 @@ def command(
     else the only array; outputs are in the model's own types.
     """
     options = compile_pb2.CompileOptions(
-        schedule=schedule_request(schedule), interface=interface_of(io), kernels=kernels_of(kernels)
+        schedule=schedule_request(schedule),
+        pull_input=pull_input,
+        interface=interface_of(io),
+        kernels=kernels_of(kernels),
     )
     existing_file(model)
     existing_file(input)

@@ -59,6 +59,7 @@ def report_of(job: job_pb2.Job, limits: Budgets) -> CheckReport:
         "schedule": result.schedule,
         "macs": result.macs,
         "interface": "float" if result.interface == compile_pb2.INTERFACE_FLOAT else "int8",
+        "pulled_input": result.pulled_input,
         "sram_bytes": {part: getattr(result.sram, part) for part in SRAM_PARTS},
         "flash_bytes": {part: getattr(result.flash, part) for part in FLASH_PARTS},
         "instructions": _figure(result.instructions) if result.HasField("instructions") else None,

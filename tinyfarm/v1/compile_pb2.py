@@ -29,33 +29,33 @@ from tinyfarm.v1 import network_pb2 as tinyfarm_dot_v1_dot_network__pb2
 from tinyfarm.v1 import schedule_pb2 as tinyfarm_dot_v1_dot_schedule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tinyfarm/v1/compile.proto\x12\x0btinyfarm.v1\x1a\x1atinyfarm/v1/artifact.proto\x1a\x17tinyfarm/v1/error.proto\x1a\x18tinyfarm/v1/metric.proto\x1a\x19tinyfarm/v1/network.proto\x1a\x1atinyfarm/v1/schedule.proto\"\xb9\x01\n\x0e\x43ompileOptions\x12.\n\x08schedule\x18\x01 \x01(\x0b\x32\x1c.tinyfarm.v1.ScheduleRequest\x12)\n\tinterface\x18\x02 \x01(\x0e\x32\x16.tinyfarm.v1.Interface\x12%\n\x07kernels\x18\x03 \x01(\x0e\x32\x14.tinyfarm.v1.Kernels\x12%\n\x07\x62udgets\x18\x04 \x01(\x0b\x32\x14.tinyfarm.v1.Budgets\"\x85\x01\n\x0b\x43ompileSpec\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.tinyfarm.v1.Artifact\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12,\n\x07options\x18\x04 \x01(\x0b\x32\x1b.tinyfarm.v1.CompileOptions\"n\n\x0bLayerMemory\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02op\x18\x03 \x01(\t\x12\x0c\n\x04macs\x18\x04 \x01(\x04\x12\x14\n\x0coutput_shape\x18\x05 \x03(\r\x12\x12\n\nlive_bytes\x18\x06 \x01(\x04\"\xa7\x04\n\rCompileResult\x12&\n\x07library\x18\x01 \x01(\x0b\x32\x15.tinyfarm.v1.Artifact\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12)\n\tinterface\x18\x04 \x01(\x0e\x32\x16.tinyfarm.v1.Interface\x12%\n\x07kernels\x18\x05 \x01(\x0e\x32\x14.tinyfarm.v1.Kernels\x12\x10\n\x08schedule\x18\x06 \x01(\t\x12\x0c\n\x04macs\x18\x07 \x01(\x04\x12$\n\x04sram\x18\x08 \x01(\x0b\x32\x16.tinyfarm.v1.SramBytes\x12&\n\x05\x66lash\x18\t \x01(\x0b\x32\x17.tinyfarm.v1.FlashBytes\x12\x0c\n\x04\x66its\x18\n \x01(\x08\x12$\n\x07misfits\x18\x0b \x03(\x0b\x32\x13.tinyfarm.v1.Misfit\x12\x12\n\npeak_layer\x18\x0c \x01(\r\x12(\n\x06layers\x18\r \x03(\x0b\x32\x18.tinyfarm.v1.LayerMemory\x12%\n\x07network\x18\x0e \x01(\x0b\x32\x14.tinyfarm.v1.Network\x12/\n\x10planned_schedule\x18\x0f \x01(\x0b\x32\x15.tinyfarm.v1.Schedule\x12\x14\n\x0ctool_version\x18\x10 \x01(\t\x12\x15\n\rmanifest_json\x18\x11 \x01(\t\x12\x19\n\x11lower_bound_bytes\x18\x12 \x01(\x04\"\xb3\x01\n\x0cQuantizeSpec\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.tinyfarm.v1.Artifact\x12*\n\x0b\x63\x61libration\x18\x02 \x01(\x0b\x32\x15.tinyfarm.v1.Artifact\x12\x12\n\nmodel_name\x18\x03 \x01(\t\x12\x13\n\x0bmax_samples\x18\x04 \x01(\r\x12(\n\x07weights\x18\x05 \x01(\x0e\x32\x17.tinyfarm.v1.WeightType\"r\n\x0eQuantizeResult\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.tinyfarm.v1.Artifact\x12$\n\x07metrics\x18\x02 \x03(\x0b\x32\x13.tinyfarm.v1.Metric\x12\x14\n\x0ctool_version\x18\x03 \x01(\t\"\xea\x03\n\x0fNetworkEstimate\x12$\n\x04sram\x18\x01 \x01(\x0b\x32\x16.tinyfarm.v1.SramBytes\x12&\n\x05\x66lash\x18\x02 \x01(\x0b\x32\x17.tinyfarm.v1.FlashBytes\x12\x0c\n\x04macs\x18\x03 \x01(\x04\x12)\n\x0cinstructions\x18\x04 \x01(\x0b\x32\x13.tinyfarm.v1.Metric\x12#\n\x06\x63ycles\x18\x05 \x01(\x0b\x32\x13.tinyfarm.v1.Metric\x12$\n\x07latency\x18\x06 \x01(\x0b\x32\x13.tinyfarm.v1.Metric\x12#\n\x06\x65nergy\x18\x07 \x01(\x0b\x32\x13.tinyfarm.v1.Metric\x12\'\n\x08schedule\x18\x08 \x01(\x0b\x32\x15.tinyfarm.v1.Schedule\x12\x0c\n\x04\x66its\x18\t \x01(\x08\x12$\n\x07misfits\x18\n \x03(\x0b\x32\x13.tinyfarm.v1.Misfit\x12\x12\n\npeak_layer\x18\x0b \x01(\r\x12\x0f\n\x07has_gap\x18\x0c \x01(\x08\x12\x11\n\tgap_bytes\x18\r \x01(\x04\x12(\n\x06layers\x18\x0e \x03(\x0b\x32\x18.tinyfarm.v1.LayerMemory\x12!\n\x05\x65rror\x18\x0f \x01(\x0b\x32\x12.tinyfarm.v1.Error\"H\n\x0bSupportedOp\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rimported_from\x18\x02 \x03(\t\x12\x14\n\x0crestrictions\x18\x03 \x03(\t*O\n\tInterface\x12\x19\n\x15INTERFACE_UNSPECIFIED\x10\x00\x12\x12\n\x0eINTERFACE_INT8\x10\x01\x12\x13\n\x0fINTERFACE_FLOAT\x10\x02*]\n\x07Kernels\x12\x17\n\x13KERNELS_UNSPECIFIED\x10\x00\x12\x14\n\x10KERNELS_PORTABLE\x10\x01\x12\x10\n\x0cKERNELS_CORE\x10\x02\x12\x11\n\rKERNELS_SMALL\x10\x03*l\n\nWeightType\x12\x1b\n\x17WEIGHT_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10WEIGHT_TYPE_INT8\x10\x01\x12\x14\n\x10WEIGHT_TYPE_INT4\x10\x02\x12\x15\n\x11WEIGHT_TYPE_MIXED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tinyfarm/v1/compile.proto\x12\x0btinyfarm.v1\x1a\x1atinyfarm/v1/artifact.proto\x1a\x17tinyfarm/v1/error.proto\x1a\x18tinyfarm/v1/metric.proto\x1a\x19tinyfarm/v1/network.proto\x1a\x1atinyfarm/v1/schedule.proto\"\xcd\x01\n\x0e\x43ompileOptions\x12.\n\x08schedule\x18\x01 \x01(\x0b\x32\x1c.tinyfarm.v1.ScheduleRequest\x12)\n\tinterface\x18\x02 \x01(\x0e\x32\x16.tinyfarm.v1.Interface\x12%\n\x07kernels\x18\x03 \x01(\x0e\x32\x14.tinyfarm.v1.Kernels\x12%\n\x07\x62udgets\x18\x04 \x01(\x0b\x32\x14.tinyfarm.v1.Budgets\x12\x12\n\npull_input\x18\x05 \x01(\x08\"\x85\x01\n\x0b\x43ompileSpec\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.tinyfarm.v1.Artifact\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12,\n\x07options\x18\x04 \x01(\x0b\x32\x1b.tinyfarm.v1.CompileOptions\"n\n\x0bLayerMemory\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02op\x18\x03 \x01(\t\x12\x0c\n\x04macs\x18\x04 \x01(\x04\x12\x14\n\x0coutput_shape\x18\x05 \x03(\r\x12\x12\n\nlive_bytes\x18\x06 \x01(\x04\"\xa7\x04\n\rCompileResult\x12&\n\x07library\x18\x01 \x01(\x0b\x32\x15.tinyfarm.v1.Artifact\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12)\n\tinterface\x18\x04 \x01(\x0e\x32\x16.tinyfarm.v1.Interface\x12%\n\x07kernels\x18\x05 \x01(\x0e\x32\x14.tinyfarm.v1.Kernels\x12\x10\n\x08schedule\x18\x06 \x01(\t\x12\x0c\n\x04macs\x18\x07 \x01(\x04\x12$\n\x04sram\x18\x08 \x01(\x0b\x32\x16.tinyfarm.v1.SramBytes\x12&\n\x05\x66lash\x18\t \x01(\x0b\x32\x17.tinyfarm.v1.FlashBytes\x12\x0c\n\x04\x66its\x18\n \x01(\x08\x12$\n\x07misfits\x18\x0b \x03(\x0b\x32\x13.tinyfarm.v1.Misfit\x12\x12\n\npeak_layer\x18\x0c \x01(\r\x12(\n\x06layers\x18\r \x03(\x0b\x32\x18.tinyfarm.v1.LayerMemory\x12%\n\x07network\x18\x0e \x01(\x0b\x32\x14.tinyfarm.v1.Network\x12/\n\x10planned_schedule\x18\x0f \x01(\x0b\x32\x15.tinyfarm.v1.Schedule\x12\x14\n\x0ctool_version\x18\x10 \x01(\t\x12\x15\n\rmanifest_json\x18\x11 \x01(\t\x12\x19\n\x11lower_bound_bytes\x18\x12 \x01(\x04\"\xb3\x01\n\x0cQuantizeSpec\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.tinyfarm.v1.Artifact\x12*\n\x0b\x63\x61libration\x18\x02 \x01(\x0b\x32\x15.tinyfarm.v1.Artifact\x12\x12\n\nmodel_name\x18\x03 \x01(\t\x12\x13\n\x0bmax_samples\x18\x04 \x01(\r\x12(\n\x07weights\x18\x05 \x01(\x0e\x32\x17.tinyfarm.v1.WeightType\"r\n\x0eQuantizeResult\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.tinyfarm.v1.Artifact\x12$\n\x07metrics\x18\x02 \x03(\x0b\x32\x13.tinyfarm.v1.Metric\x12\x14\n\x0ctool_version\x18\x03 \x01(\t\"\xea\x03\n\x0fNetworkEstimate\x12$\n\x04sram\x18\x01 \x01(\x0b\x32\x16.tinyfarm.v1.SramBytes\x12&\n\x05\x66lash\x18\x02 \x01(\x0b\x32\x17.tinyfarm.v1.FlashBytes\x12\x0c\n\x04macs\x18\x03 \x01(\x04\x12)\n\x0cinstructions\x18\x04 \x01(\x0b\x32\x13.tinyfarm.v1.Metric\x12#\n\x06\x63ycles\x18\x05 \x01(\x0b\x32\x13.tinyfarm.v1.Metric\x12$\n\x07latency\x18\x06 \x01(\x0b\x32\x13.tinyfarm.v1.Metric\x12#\n\x06\x65nergy\x18\x07 \x01(\x0b\x32\x13.tinyfarm.v1.Metric\x12\'\n\x08schedule\x18\x08 \x01(\x0b\x32\x15.tinyfarm.v1.Schedule\x12\x0c\n\x04\x66its\x18\t \x01(\x08\x12$\n\x07misfits\x18\n \x03(\x0b\x32\x13.tinyfarm.v1.Misfit\x12\x12\n\npeak_layer\x18\x0b \x01(\r\x12\x0f\n\x07has_gap\x18\x0c \x01(\x08\x12\x11\n\tgap_bytes\x18\r \x01(\x04\x12(\n\x06layers\x18\x0e \x03(\x0b\x32\x18.tinyfarm.v1.LayerMemory\x12!\n\x05\x65rror\x18\x0f \x01(\x0b\x32\x12.tinyfarm.v1.Error\"H\n\x0bSupportedOp\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rimported_from\x18\x02 \x03(\t\x12\x14\n\x0crestrictions\x18\x03 \x03(\t*O\n\tInterface\x12\x19\n\x15INTERFACE_UNSPECIFIED\x10\x00\x12\x12\n\x0eINTERFACE_INT8\x10\x01\x12\x13\n\x0fINTERFACE_FLOAT\x10\x02*]\n\x07Kernels\x12\x17\n\x13KERNELS_UNSPECIFIED\x10\x00\x12\x14\n\x10KERNELS_PORTABLE\x10\x01\x12\x10\n\x0cKERNELS_CORE\x10\x02\x12\x11\n\rKERNELS_SMALL\x10\x03*l\n\nWeightType\x12\x1b\n\x17WEIGHT_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10WEIGHT_TYPE_INT8\x10\x01\x12\x14\n\x10WEIGHT_TYPE_INT4\x10\x02\x12\x15\n\x11WEIGHT_TYPE_MIXED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tinyfarm.v1.compile_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INTERFACE']._serialized_start=2031
-  _globals['_INTERFACE']._serialized_end=2110
-  _globals['_KERNELS']._serialized_start=2112
-  _globals['_KERNELS']._serialized_end=2205
-  _globals['_WEIGHTTYPE']._serialized_start=2207
-  _globals['_WEIGHTTYPE']._serialized_end=2315
+  _globals['_INTERFACE']._serialized_start=2051
+  _globals['_INTERFACE']._serialized_end=2130
+  _globals['_KERNELS']._serialized_start=2132
+  _globals['_KERNELS']._serialized_end=2225
+  _globals['_WEIGHTTYPE']._serialized_start=2227
+  _globals['_WEIGHTTYPE']._serialized_end=2335
   _globals['_COMPILEOPTIONS']._serialized_start=177
-  _globals['_COMPILEOPTIONS']._serialized_end=362
-  _globals['_COMPILESPEC']._serialized_start=365
-  _globals['_COMPILESPEC']._serialized_end=498
-  _globals['_LAYERMEMORY']._serialized_start=500
-  _globals['_LAYERMEMORY']._serialized_end=610
-  _globals['_COMPILERESULT']._serialized_start=613
-  _globals['_COMPILERESULT']._serialized_end=1164
-  _globals['_QUANTIZESPEC']._serialized_start=1167
-  _globals['_QUANTIZESPEC']._serialized_end=1346
-  _globals['_QUANTIZERESULT']._serialized_start=1348
-  _globals['_QUANTIZERESULT']._serialized_end=1462
-  _globals['_NETWORKESTIMATE']._serialized_start=1465
-  _globals['_NETWORKESTIMATE']._serialized_end=1955
-  _globals['_SUPPORTEDOP']._serialized_start=1957
-  _globals['_SUPPORTEDOP']._serialized_end=2029
+  _globals['_COMPILEOPTIONS']._serialized_end=382
+  _globals['_COMPILESPEC']._serialized_start=385
+  _globals['_COMPILESPEC']._serialized_end=518
+  _globals['_LAYERMEMORY']._serialized_start=520
+  _globals['_LAYERMEMORY']._serialized_end=630
+  _globals['_COMPILERESULT']._serialized_start=633
+  _globals['_COMPILERESULT']._serialized_end=1184
+  _globals['_QUANTIZESPEC']._serialized_start=1187
+  _globals['_QUANTIZESPEC']._serialized_end=1366
+  _globals['_QUANTIZERESULT']._serialized_start=1368
+  _globals['_QUANTIZERESULT']._serialized_end=1482
+  _globals['_NETWORKESTIMATE']._serialized_start=1485
+  _globals['_NETWORKESTIMATE']._serialized_end=1975
+  _globals['_SUPPORTEDOP']._serialized_start=1977
+  _globals['_SUPPORTEDOP']._serialized_end=2049
 # @@protoc_insertion_point(module_scope)

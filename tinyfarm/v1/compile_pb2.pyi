@@ -109,8 +109,11 @@ class CompileOptions(_message.Message):
     INTERFACE_FIELD_NUMBER: _builtins.int
     KERNELS_FIELD_NUMBER: _builtins.int
     BUDGETS_FIELD_NUMBER: _builtins.int
+    PULL_INPUT_FIELD_NUMBER: _builtins.int
     interface: Global___Interface.ValueType
     kernels: Global___Kernels.ValueType
+    pull_input: _builtins.bool
+    """The caller keeps the input, and a function of the caller's is asked for its rows: the arena holds some of them."""
     @_builtins.property
     def schedule(self) -> _schedule_pb2.ScheduleRequest: ...
     @_builtins.property
@@ -124,10 +127,11 @@ class CompileOptions(_message.Message):
         interface: Global___Interface.ValueType = ...,
         kernels: Global___Kernels.ValueType = ...,
         budgets: _metric_pb2.Budgets | None = ...,
+        pull_input: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["budgets", b"budgets", "schedule", b"schedule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budgets", b"budgets", "interface", b"interface", "kernels", b"kernels", "schedule", b"schedule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budgets", b"budgets", "interface", b"interface", "kernels", b"kernels", "pull_input", b"pull_input", "schedule", b"schedule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,6 +29,7 @@ def options_from_proto(target: str, options: compile_pb2.CompileOptions) -> Comp
         interface=_INTERFACES[options.interface],
         kernels=_KERNELS[options.kernels],
         sram_bytes=chip.sram.size_bytes,
+        pull_input=options.pull_input,
         sram_budget_bytes=options.budgets.sram_bytes if options.budgets.HasField("sram_bytes") else None,
     )
 

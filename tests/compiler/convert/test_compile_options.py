@@ -28,6 +28,11 @@ def test_kernels_of_a_message(asked: compile_pb2.Kernels.ValueType, kernels: Ker
     assert options_from_proto("stm32f746", compile_pb2.CompileOptions(kernels=asked)).kernels is kernels
 
 
+@pytest.mark.parametrize("pull", [False, True])
+def test_whether_the_input_is_pulled(pull: bool) -> None:
+    assert options_from_proto("stm32f746", compile_pb2.CompileOptions(pull_input=pull)).pull_input is pull
+
+
 @pytest.mark.parametrize(
     ("target", "asked", "answered"),
     [
