@@ -65,6 +65,26 @@ def test_generated_file_is_up_to_date(path: Path) -> None:
     assert path.read_text() == generated()[path], "run make docs"
 
 
+def c_examples() -> list[str]:
+    """The C code of the page on the library: a header, a program, the header where the input is pulled."""
+    page = (ROOT / "docs" / "c-library.md").read_text()
+    return re.findall(r"^```c\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def test_example_of_a_pulled_input_is_what_the_compiler_writes() -> None:
+    from services.compiler.options import CompileOptions, Core
+    from services.compiler.pipeline import compile_model
+
+    model = ROOT.parent / "shared" / "models" / "mcunet_vww1.tflite"
+    if not model.exists():
+        pytest.skip("../shared/models is not here")
+    options = CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4, "streaming", pull_input=True)
+    compiled = compile_model(model.read_bytes(), model.name, options)
+    with zipfile.ZipFile(io.BytesIO(compiled.library_zip)) as library:
+        header = library.read(compiled.manifest.header).decode().splitlines()
+    assert [line for line in c_examples()[2].splitlines() if line not in header] == []
+
+
 def test_c_example_compiles_against_the_header_of_the_model_it_names(tmp_path: Path) -> None:
     from services.compiler.options import CompileOptions, Core
     from services.compiler.pipeline import compile_model
@@ -72,8 +92,7 @@ def test_c_example_compiles_against_the_header_of_the_model_it_names(tmp_path: P
     model = ROOT.parent / "shared" / "models" / "kws_ref_model.tflite"
     if not model.exists():
         pytest.skip("../shared/models is not here")
-    blocks = re.findall(r"^```c\n(.*?)^```$", (ROOT / "docs" / "c-library.md").read_text(), re.MULTILINE | re.DOTALL)
-    declared, program = blocks
+    declared, program, _ = c_examples()
     compiled = compile_model(model.read_bytes(), model.name, CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4))
     with zipfile.ZipFile(io.BytesIO(compiled.library_zip)) as library:
         header = library.read(compiled.manifest.header).decode()
