@@ -6,6 +6,7 @@ from services.compiler.codegen.kernel_files import kernel_sources
 from services.compiler.codegen.names import c_identifier, layer_symbol
 from services.compiler.codegen.network import IoSlot
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import PullRows
 from services.compiler.ir.tensor import Tensor, TensorId
 from services.compiler.library import (
     BufferFacts,
@@ -69,11 +70,14 @@ def _twin(twin: Planned, model: Graph, name: str, axes: EdgeAxes) -> TwinFacts:
     )
 
 
-def io_slot(planned: Planned, tensor: TensorId) -> IoSlot | None:
-    """Return where an input or output tensor lies; None for an input that is pulled."""
-    buffer = next((b for b in planned.schedule.buffers if tensor in b.tensors), None)
-    if buffer is None:
-        return None
+def pulled_input(planned: Planned) -> TensorId | None:
+    """Return the input that is pulled, if one is: it lies with the caller."""
+    return next((op.input for op in planned.graph.ops if isinstance(op, PullRows)), None)
+
+
+def io_slot(planned: Planned, tensor: TensorId) -> IoSlot:
+    """Return where an output tensor lies, or an input that is not pulled."""
+    buffer = next(b for b in planned.schedule.buffers if tensor in b.tensors)
     return IoSlot(planned.plan.offsets[buffer.id], planned.graph.tensors[tensor].size_bytes)
 
 
@@ -92,19 +96,19 @@ def _tensors(
 
 def _tensor(planned: Planned, tensor_id: TensorId, declared: Tensor, permutation: Permutation) -> IoTensor:
     tensor = planned.graph.tensors[tensor_id]
-    slot = io_slot(planned, tensor_id)
+    pulled = tensor_id == pulled_input(planned)
     return IoTensor(
         name=declared.name,
         shape=tensor.shape,
         dtype=tensor.dtype.value,
         scale=tensor.quant.scale[0] if tensor.quant else None,
         zero_point=tensor.quant.zero_point[0] if tensor.quant else None,
-        offset_bytes=0 if slot is None else slot.offset_bytes,
+        offset_bytes=0 if pulled else io_slot(planned, tensor_id).offset_bytes,
         size_bytes=tensor.size_bytes,
         model_dtype=declared.dtype.value,
         model_shape=declared.shape,
         permutation=permutation,
-        pulled=slot is None,
+        pulled=pulled,
     )
 
 

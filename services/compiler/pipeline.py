@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.compiler.choose import Choice, choose
 from services.compiler.codegen.kernel_files import kernel_headers, kernel_texts
-from services.compiler.codegen.network import IoSlot, NetworkText, header_text, source_text, weights_text
+from services.compiler.codegen.network import NetworkText, header_text, source_text, weights_text
 from services.compiler.codegen.pulled import PulledInput
 from services.compiler.codegen.share_weights import share_weights
 from services.compiler.cost_model import known_code_bytes
-from services.compiler.describe import describe, io_slot
+from services.compiler.describe import describe, io_slot, pulled_input
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.onnx import import_onnx
 from services.compiler.importers.tflite import import_tflite
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import PullRows
 from services.compiler.ir.tensor import TensorId
 from services.compiler.ir.verify import verify
 from services.compiler.kernels.kernel_set import KernelSet
@@ -93,14 +91,15 @@ def c_files(
     planned: Planned, name: str, arena_bytes: int, facts: tuple[str, ...], issue: Issue = Issue.SINGLE
 ) -> dict[str, str]:
     """Return every C file of a library by name."""
+    pulled = pulled_input(planned)
     network = NetworkText(
         name=name,
         facts=facts,
         arena_bytes=arena_bytes,
         headers=kernel_headers(planned.kernels),
-        inputs=_slots(planned, planned.graph.inputs),
-        outputs=_slots(planned, planned.graph.outputs),
-        pulled=_pulled(planned),
+        inputs=tuple(io_slot(planned, t) for t in planned.graph.inputs if t != pulled),
+        outputs=tuple(io_slot(planned, t) for t in planned.graph.outputs),
+        pulled=None if pulled is None else _pulled(planned, pulled),
     )
     return {
         f"{name}.h": header_text(network),
@@ -110,18 +109,10 @@ def c_files(
     }
 
 
-def _slots(planned: Planned, tensors: Sequence[TensorId]) -> tuple[IoSlot, ...]:
-    found = (io_slot(planned, t) for t in tensors)
-    return tuple(slot for slot in found if slot is not None)
-
-
-def _pulled(planned: Planned) -> PulledInput | None:
-    graph = planned.graph
-    found = next((graph.tensors[op.input] for op in graph.ops if isinstance(op, PullRows)), None)
-    if found is None:
-        return None
-    row_bytes = found.size_bytes // found.shape[1]
-    return PulledInput(found.shape, found.dtype.value, row_bytes, once=planned.kind is not StageKind.PATCH)
+def _pulled(planned: Planned, source: TensorId) -> PulledInput:
+    tensor = planned.graph.tensors[source]
+    row_bytes = tensor.size_bytes // tensor.shape[1]
+    return PulledInput(tensor.shape, tensor.dtype.value, row_bytes, once=planned.kind is not StageKind.PATCH)
 
 
 _FACT_WIDTH = 110

@@ -8,6 +8,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ from tests.compiler.schedule.test_streaming import bottlenecks
 from tests.compiler.schedule.test_streaming_random import random_streams
 from tests.compiler.test_pipeline_random import PHASES, graphs
 
-EXAMPLES = 10 * int(os.environ.get("TINYFARM_FUZZ_EXAMPLES", "1"))
+EXAMPLES = 6 * int(os.environ.get("TINYFARM_FUZZ_EXAMPLES", "1"))
 OPTIONS = CompileOptions("host", Core.CORTEX_M4, "streaming", Interface.FLOAT, Kernels.PORTABLE, pull_input=True)
 
 
@@ -99,6 +100,26 @@ def test_random_pulled_graphs_equal_reference(graph: Graph, seed: int) -> None:
     streams = list(random_pulled(pulled, np.random.default_rng(seed)))
     planned = StreamPlanner(pulled, KernelSet.PORTABLE).plan(streams, exact=False)
     compiled = compile_choice(Choice(planned, "drawn"), optimize(graph, Interface.FLOAT), graph, OPTIONS)
+    inputs = random_inputs(graph, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        (twin,) = build_twins([compiled], Path(folder), optimize="-O1")
+        for got, want in zip(twin.run(*inputs), run_graph(graph, inputs), strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+@settings(
+    max_examples=EXAMPLES, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck)
+)
+@given(graphs(), st.integers(0, 1 << 20), st.sampled_from(["streaming", "patch"]))
+def test_chosen_schedules_of_random_graphs_equal_reference(graph: Graph, seed: int, schedule: str) -> None:
+    pulled = pulled_or_skipped(graph)
+    try:
+        choice = choose(pulled, replace(OPTIONS, schedule=schedule), exact=False)
+    except UnsupportedError:
+        assume(False)
+        raise
+    assert any(b.kind is BufferKind.INPUT and b.rows is not None for b in choice.planned.schedule.buffers)
+    compiled = compile_choice(choice, optimize(graph, Interface.FLOAT), graph, OPTIONS)
     inputs = random_inputs(graph, seed)
     with tempfile.TemporaryDirectory() as folder:
         (twin,) = build_twins([compiled], Path(folder), optimize="-O1")
