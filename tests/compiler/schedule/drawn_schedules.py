@@ -1,0 +1,97 @@
+"""Random schedules of a network: drawn stages, or what the planner answers to drawn wishes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from services.compiler.choose import RESERVED_BYTES, Choice, choose
+from services.compiler.ir.graph import Graph
+from services.compiler.options import CompileOptions, kernel_set
+from services.compiler.planned import Planned, StreamPlanner, plan_network
+from services.compiler.schedule.patches import Patches, can_patch, patches
+from services.compiler.schedule.rows import is_row_wise
+from services.compiler.schedule.schedule import StageKind
+from services.compiler.schedule.streaming import Stream, stream
+
+_MOST_PARTS = 6
+
+
+def draw_schedule(graph: Graph, options: CompileOptions, seed: int) -> Choice:
+    """Return a plan for these options' kernels: drawn patches, drawn streams, or a wish to the planner."""
+    random = np.random.default_rng(seed)
+    planner = StreamPlanner(graph, kernel_set(options))
+    match int(random.integers(0, 12)):
+        case 0:
+            return Choice(plan_network(graph, kernel_set(options), exact=bool(random.random() < 0.5)), "per-layer")
+        case 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 as kind:
+            found = draw_patches(graph, random) if kind > 4 else None
+            if found is None:
+                return Choice(planner.plan(list(draw_streams(graph, random)), exact=False), "drawn streams")
+            streams = list(draw_streams(graph, random, found.stop)) if random.random() < 0.5 else []
+            grid = f"{found.grid[0]}x{found.grid[1]}"
+            return Choice(planner.plan_patches(found, streams, exact=False), f"drawn patches {grid}")
+        case _:
+            return choose(graph, _wish(graph, options, random), exact=False)
+
+
+def draw_streams(graph: Graph, random: np.random.Generator, start: int = 0) -> Iterator[Stream]:
+    """Yield stages over runs of row-wise operators from `start` on, some left out."""
+    at = start
+    while at < len(graph.ops):
+        stop = at
+        while stop < len(graph.ops) and is_row_wise(graph, graph.ops[stop]):
+            stop += 1
+        if stop == at:
+            at += 1
+            continue
+        stop = int(random.integers(at + 1, stop + 1))
+        if random.random() < 0.8:
+            yield stream(graph, at, stop, int(random.integers(1, 6)))
+        at = stop
+
+
+def draw_patches(graph: Graph, random: np.random.Generator) -> Patches | None:
+    """Return patches of some of the first operators; None where nothing can be cut."""
+    most = 0
+    while most < len(graph.ops) and can_patch(graph, graph.ops[most]):
+        most += 1
+    for stop in sorted((int(random.integers(1, most + 1)) for _ in range(3)), reverse=True) if most else ():
+        grid = int(random.integers(1, _MOST_PARTS)), int(random.integers(1, _MOST_PARTS))
+        if (found := patches(graph, stop, grid)) is not None:
+            return found
+    return None
+
+
+def _wish(graph: Graph, options: CompileOptions, random: np.random.Generator) -> CompileOptions:
+    """Return the options with a schedule to be planned, most within limits that leave it some choice."""
+    arena = plan_network(graph, kernel_set(options), exact=False).plan.arena_bytes
+    limit = int(random.uniform(0.3, 1.0) * arena) + RESERVED_BYTES
+    named = f"patch:{random.integers(1, _MOST_PARTS)}x{random.integers(1, _MOST_PARTS)}"
+    wishes: tuple[tuple[str, int | None, int | None], ...] = (
+        ("auto", limit, None),
+        ("auto", None, limit),
+        ("streaming", None, None),
+        ("streaming", None, limit),
+        ("patch", None, None),
+        ("patch", None, limit),
+        (named, None, None),
+    )
+    schedule, sram, budget = wishes[int(random.integers(len(wishes)))]
+    return replace(options, schedule=schedule, sram_bytes=sram, sram_budget_bytes=budget)
+
+
+def kind_of(planned: Planned) -> str:
+    """Return what the plan is in a few words: patches with their grid's shape, streamed stages, rows at a turn."""
+    stages = planned.schedule.stages
+    streams = [stage for stage in stages if stage.kind is StageKind.STREAMING]
+    told = []
+    for stage in (stage for stage in stages if stage.kind is StageKind.PATCH):
+        starts = {(t.region.row_start, t.region.col_start) for t in stage.turns if t.step == len(stage.steps) - 1}
+        rows, columns = len({r for r, _ in starts}), len({c for _, c in starts})
+        told.append("square patches" if rows == columns else "patches, not square")
+    if streams:
+        told.append("one streamed stage" if len(streams) == 1 else "several streamed stages")
+    return ", ".join(told) or "per-layer"
