@@ -7,10 +7,10 @@ piece (dynamic programming). Two passes: the least memory that any cut needs, th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.common.errors import UnsupportedError
-from services.compiler.cuts import fastest, least_memory
+from services.compiler.cuts import cuts_by_need, fastest, least_memory
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.tensor import quoted
 from services.compiler.options import CompileOptions, kernel_set
@@ -26,6 +26,8 @@ _GRIDS = ((2, 1), (2, 2), (3, 1), (3, 3), (4, 1), (4, 4))
 # How often a cut is replaced where its buffers do not lie as closely as they should, and by how many others tried.
 _MOST_ROUNDS = 6
 _MOST_BLAMED = 4
+# Of networks of so few operators every cut is placed that could be the least, at most so many.
+_FEW_OPERATORS, _MOST_CUTS = 12, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def _streamed(pieces: Pieces, room: int | None, whole: Planned, *, exact: bool) 
     if room is not None and (found := _within(pieces, room)) is not None:
         planned = pieces.planner.plan(found.streams, exact=exact)
         return Choice(planned, f"{_told(planned)}: fewest instructions in {room} bytes of arena")
-    least = least_streams(pieces)
+    least = least_streams(pieces, exact=exact)
     if least is None or least.arena_bytes >= whole.plan.arena_bytes:
         return Choice(whole, "per-layer: streaming saves no memory")
     planned = pieces.planner.plan(least.streams, exact=exact)
@@ -135,9 +137,20 @@ def _patch_trial(pieces: Pieces, found: Patches) -> PatchTrial:
     return PatchTrial(found, streams, pieces.planner.place_patches(found, streams, exact=False)[2].arena_bytes)
 
 
-def least_streams(pieces: Pieces) -> Trial | None:
-    """Return the cut of least memory that was found; it may stream nothing."""
-    return _closest(pieces, lambda: least_memory(pieces))
+def least_streams(pieces: Pieces, *, exact: bool = False) -> Trial | None:
+    """Return the cut of least memory that was found, of few operators that of all; it may stream nothing."""
+    found = _closest(pieces, lambda: least_memory(pieces))
+    if found is None or len(pieces.graph.ops) > _FEW_OPERATORS:
+        return found
+    best = _placed_again(pieces, found) if exact else found
+    for need, cut in cuts_by_need(pieces, best.arena_bytes)[:_MOST_CUTS]:
+        if need >= best.arena_bytes:
+            break
+        trial = _placed(pieces, cut)
+        if exact and trial.arena_bytes > need:
+            trial = _placed_again(pieces, trial)
+        best = min(best, trial, key=lambda t: t.arena_bytes)
+    return best
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +206,17 @@ def _closest(pieces: Pieces, limit: Callable[[], int]) -> Trial | None:
 
 def _trial(pieces: Pieces, limit_bytes: int) -> Trial | None:
     cut = fastest(pieces, limit_bytes)
+    return _placed(pieces, cut) if cut else None
+
+
+def _placed(pieces: Pieces, cut: tuple[Piece, ...]) -> Trial:
     streams = [piece.stream for piece in cut if piece.stream is not None]
-    return Trial(cut, pieces.planner.place(streams, exact=False)) if cut else None
+    return Trial(cut, pieces.planner.place(streams, exact=False))
+
+
+def _placed_again(pieces: Pieces, trial: Trial) -> Trial:
+    """Return the trial as the exact solver places it, which may be closer."""
+    return replace(trial, placed=pieces.planner.place(trial.streams, exact=True))
 
 
 def _trial_without(pieces: Pieces, piece: Piece, trial: Trial, limit: Callable[[], int]) -> Trial | None:

@@ -1,11 +1,12 @@
 """Cuts of a network into pieces: the one that needs least memory, and the fastest within a limit.
 
 Pieces follow one another, so the arena is that of the neediest one and time adds up: the best cut is found piece by
-piece (dynamic programming).
+piece (dynamic programming). Of small networks also all cuts, one after the other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import inf
 
 from services.compiler.stages import Piece, Pieces
@@ -63,3 +64,18 @@ def fastest(pieces: Pieces, limit_bytes: float, first: int = 0) -> tuple[Piece, 
         found.append(last)
         stop = last.start
     return tuple(reversed(found))
+
+
+def cuts_by_need(pieces: Pieces, below_bytes: int) -> list[tuple[int, tuple[Piece, ...]]]:
+    """Return all cuts, streamed a row at a time, whose pieces' sizes alone need less, least first, and that need."""
+    return sorted(_cuts(pieces, below_bytes, 0), key=lambda cut: cut[0])
+
+
+def _cuts(pieces: Pieces, below_bytes: int, start: int) -> Iterator[tuple[int, tuple[Piece, ...]]]:
+    if start == len(pieces.graph.ops):
+        yield 0, ()
+        return
+    for piece in (pieces.single(start), *pieces.streamed_from(start)):
+        if piece.need_bytes < below_bytes:
+            for need, rest in _cuts(pieces, below_bytes, piece.stop):
+                yield max(need, piece.need_bytes), (piece, *rest)

@@ -105,6 +105,14 @@ class Pieces:
                 if self._rings_bytes(piece) > limit_bytes:
                     break
 
+    def streamed_from(self, start: int) -> Iterator[Piece]:
+        """Yield every streamed piece of two operators and more from one on, a row at a time."""
+        for stop in range(start + 1, len(self.graph.ops) + 1):
+            if not self._row_wise[stop - 1]:
+                break
+            if stop - start > 1:
+                yield self._piece(start, stop, 1)
+
     def patched(self, grids: Iterable[Grid]) -> Iterator[tuple[int, int, Patches]]:
         """Yield what patches at the beginning can be: bytes of arena that the network then needs, MACs, patches.
 
