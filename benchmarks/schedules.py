@@ -1,17 +1,23 @@
-"""What schedules save: arena, MACs and modelled instructions per layer, in patches and streamed.
+"""What schedules save: arena, MACs and instructions per layer, in patches and streamed.
 
     python -m benchmarks.schedules [--models] [--json]
 
 MobileNetV2 as in MCUNetV2's table (random weights: memory and MACs do not depend on them), the arena with the input
-image in it and without; with `--models` the shared models instead. Kernels are those of the Cortex-M4. Nothing is
-run: arenas and MACs are those of the plan, to the byte; instructions are modelled.
+image in it and without. Kernels are those of the Cortex-M4. Nothing is run: arenas and MACs are those of the plan, to
+the byte; instructions are modelled.
+
+With `--models` the shared models instead, compiled under every schedule and run on the simulated nucleo-l4r5zi:
+instructions are exact counts, outputs of one seeded input equal the portable twin's. Exit 1 where a schedule that the
+planner chose needs a larger arena than per-layer, or outputs differ.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,16 +29,19 @@ from services.compiler.choose import best_patches, least_streams
 from services.compiler.cost_model import work
 from services.compiler.ir.graph import Graph
 from services.compiler.kernels.kernel_set import KernelSet
-from services.compiler.options import Core, Interface
+from services.compiler.options import CompileOptions, Core, Interface
 from services.compiler.passes.optimize import optimize
-from services.compiler.pipeline import import_model
+from services.compiler.pipeline import compile_model
 from services.compiler.planned import Planned, plan_network
 from services.compiler.schedule.patches import Grid
 from services.compiler.stages import Pieces
+from services.evaluator.evaluate import Request, Workplace, evaluate
+from services.evaluator.farm import load_farm
 from services.search.space.redistribute import redistribute
 
 SHARED_MODELS = Path(__file__).resolve().parents[1].parent / "shared" / "models"
-CORE, KERNELS = Core.CORTEX_M4, KernelSet.THUMB2
+CORE, KERNELS, BOARD = Core.CORTEX_M4, KernelSet.THUMB2, "nucleo-l4r5zi"
+SCHEDULES = ("per-layer", "patch", "patch:2x2", "streaming")
 # The blocks of MobileNetV2 behind the stem that MCUNetV2 runs in patches: those down to an eighth of the image.
 PATCHED_BLOCKS = 1 + 3
 
@@ -80,11 +89,47 @@ def literature() -> Iterator[Row]:
     yield from rows("MobileNetV2 1.0, 224", optimize(plan_graph(whole), Interface.INT8), ((3, 3), (4, 4)))
 
 
-def shared_models() -> Iterator[Row]:
-    """Yield the rows of the shared models."""
-    for path in sorted(SHARED_MODELS.glob("*.tflite")):
-        graph = optimize(import_model(path.read_bytes(), path.stem), Interface.INT8)
-        yield from rows(path.stem, graph, ((2, 2),))
+@dataclass(frozen=True)
+class Run:
+    """A model under one schedule on the board; `chosen` is what the planner made of it."""
+
+    model: str
+    schedule: str
+    chosen: str
+    arena_bytes: int
+    sram_bytes: int
+    macs: int
+    instructions: int
+    equals_twin: bool
+
+
+def shared_models() -> Iterator[Run]:
+    """Yield every shared model under every schedule."""
+    with tempfile.TemporaryDirectory() as cache:
+        for path in sorted(SHARED_MODELS.glob("*.tflite")):
+            for schedule in SCHEDULES:
+                yield _run(path, schedule, Workplace(Path(cache)))
+
+
+def _run(path: Path, schedule: str, workplace: Workplace) -> Run:
+    board = load_farm().board(BOARD)
+    compiled = compile_model(path.read_bytes(), path.stem, CompileOptions(board.target, CORE, schedule))
+    found = evaluate(Request(compiled.library_zip), board, workplace)
+    if found.performance is None or found.twin_equal is None:
+        raise SystemExit(f"{path.stem} does not run on {BOARD}: {found.fits}")
+    chosen, ran = compiled.manifest.schedule_reason.partition(": ")[0], found.performance
+    sizes = found.sram.arena, found.sram.total, found.macs
+    return Run(path.stem, schedule, chosen, *sizes, ran.instructions, found.twin_equal)
+
+
+def mistakes(runs: Sequence[Run]) -> Iterator[str]:
+    """Yield what a schedule must not do: need more memory than per-layer, or compute something else."""
+    whole = {run.model: run.arena_bytes for run in runs if run.schedule == "per-layer"}
+    for run in runs:
+        if ":" not in run.schedule and run.arena_bytes > whole[run.model]:
+            yield f"{run.model}, {run.schedule}: {run.arena_bytes} bytes of arena, per-layer {whole[run.model]}"
+        if not run.equals_twin:
+            yield f"{run.model}, {run.schedule}: outputs differ from the twin's"
 
 
 def main() -> None:
@@ -93,7 +138,9 @@ def main() -> None:
     parser.add_argument("--models", action="store_true", help="the shared models instead of the literature's networks")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    found = list(shared_models() if asked.models else literature())
+    if asked.models:
+        sys.exit(report_models(asked.json))
+    found = list(literature())
     if asked.json:
         print(json.dumps([asdict(row) for row in found], indent=1))
         return
@@ -102,6 +149,24 @@ def main() -> None:
         numbers = row.arena_bytes, row.arena_without_input_bytes, row.macs, row.instructions
         table.add_row(row.network, row.schedule, *("" if n is None else f"{n:,}" for n in numbers))
     Console(width=130).print(table)
+
+
+def report_models(as_json: bool) -> int:
+    """Print the shared models' runs; return how many mistakes there are."""
+    runs = list(shared_models())
+    wrong = list(mistakes(runs))
+    if as_json:
+        print(json.dumps([asdict(run) for run in runs], indent=1))
+    else:
+        least = {run.model: run.instructions for run in runs if run.schedule == "per-layer"}
+        table = Table("model", "schedule", "chosen", "arena", "SRAM", "MACs", "instructions", "to per-layer")
+        for run in runs:
+            numbers = (f"{n:,}" for n in (run.arena_bytes, run.sram_bytes, run.macs, run.instructions))
+            share = f"{100 * (run.instructions / least[run.model] - 1):+.1f} %"
+            table.add_row(run.model, run.schedule, run.chosen, *numbers, share)
+        Console(width=150).print(table)
+    print(*wrong, sep="\n", file=sys.stderr)
+    return len(wrong)
 
 
 if __name__ == "__main__":
