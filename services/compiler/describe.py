@@ -45,6 +45,7 @@ def describe(
         interface=options.interface.value,
         schedule=planned.kind.value,
         schedule_reason=reason,
+        patch_grid=next((stage.grid for stage in planned.schedule.stages if stage.grid is not None), None),
         macs=planned.macs,
         header=f"{name}.h",
         sources=(f"{name}.c", f"{name}_weights.c", *kernel_sources(planned.program, planned.kernels)),

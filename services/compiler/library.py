@@ -103,7 +103,7 @@ class TwinFacts:
 
 @dataclass(frozen=True, slots=True)
 class LibraryManifest:
-    """What is in the library, as `manifest.json` says it."""
+    """What is in the library, as `manifest.json` says it; `patch_grid` are the rows and columns of patches, if any."""
 
     name: str
     model_name: str
@@ -114,6 +114,7 @@ class LibraryManifest:
     interface: str
     schedule: str
     schedule_reason: str
+    patch_grid: tuple[int, int] | None
     macs: int
     header: str
     sources: tuple[str, ...]

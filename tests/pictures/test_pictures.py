@@ -24,13 +24,13 @@ from tests.compiler.graph_maker import GraphMaker
 from tinyfarm.pictures.compare import comparison_picture
 from tinyfarm.pictures.facts import Facts, facts_of
 from tinyfarm.pictures.page import explain_page, network_pictures
-from tinyfarm.pictures.sight import patch_stage_end, sight_picture
+from tinyfarm.pictures.sight import example, sight_picture
 from tinyfarm.pictures.svg import byte_ticks, count_text, shortened, size_text, ticks
 
 NASTY = '</title><script>alert("x")</script>\x00&'
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-SCHEDULES = {"streamed": "streaming", "in patches": "patch:2x2"}
+SCHEDULES = {"streamed": "streaming", "in patches": "patch:3x2"}
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--hide-scrollbars", "--window-size=1100,2200",
@@ -114,17 +114,28 @@ def test_page_needs_nothing_else_and_names_from_models_are_text(drawn):
     assert not re.search(r"""(src|href)=|url\(|@import""", page)
 
 
-def test_patch_stage_ends_where_memory_falls_below_half_of_the_peak(drawn):
+def test_patches_are_drawn_as_they_are_compiled(drawn):
+    network = drawn["in patches"]
+    assert network.patching is not None
+    assert network.patching.grid == (3, 2)
+    texts = [t.text for t in ElementTree.fromstring(sight_picture(network) or "").iter("text")]
+    assert {"one patch of 3×2", f"layers 0 to {network.patching.last} in 3×2 patches", "as compiled"} <= set(texts)
+    assert {layer.stage for layer in network.layers[: network.patching.last + 1]} == {"patch"}
+
+
+def test_example_of_patches_ends_where_memory_falls_below_half_of_the_peak(drawn):
     network = drawn["mcunet-like"]
-    end = patch_stage_end(network)
-    assert end is not None
+    found = example(network)
+    assert found is not None
+    end = found.last
     bytes_ = [network.tensor_bytes(i) for i in range(len(network.layers))]
     assert 2 * bytes_[end] > max(bytes_)
     assert all(2 * count <= max(bytes_) for count in bytes_[end + 1 :])
     streamed = tuple(
         replace(layer, stage="streaming" if i < 9 else layer.stage) for i, layer in enumerate(network.layers)
     )
-    assert patch_stage_end(replace(network, layers=streamed)) == 8
+    other = example(replace(network, layers=streamed))
+    assert other is not None and other.last == 8
 
 
 def test_stages_are_told_below_the_layers(drawn):

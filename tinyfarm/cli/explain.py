@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -27,9 +28,11 @@ from tinyfarm.client import Client, ServerFaultError
 from tinyfarm.client.budgets import schedule_request
 from tinyfarm.pictures.facts import Facts, facts_of
 from tinyfarm.pictures.page import explain_page, table_row
+from tinyfarm.pictures.sight import example
 from tinyfarm.up import COMPILE_AND_RUN
 from tinyfarm.v1 import compile_pb2
 
+_NO_HELP = "for example: patches save no memory here"
 _COLUMNS = ("network", "input", "MACs", "weights and tables", "arena", "arena / weights", "least possible", "schedule")
 
 
@@ -65,7 +68,7 @@ def command(
         for schedule in schedules or ["auto"]
     ]
     with connected(server, COMPILE_AND_RUN) as client:
-        networks = [_facts(client, model, target, options) for model in models for options in wanted]
+        networks = [facts for model in models for facts in _networks(client, model, target, wanted)]
     if len(wanted) > 1:
         networks = [replace(network, name=f"{network.name}, {network.schedule}") for network in networks]
     if output is not None:
@@ -75,6 +78,22 @@ def command(
         return
     print_table("", _COLUMNS, [table_row(n) for n in networks])
     print_line(f"pictures in {output}" if output else "pictures: add -o PAGE.html")
+
+
+def _networks(
+    client: Client, model: Path, target: str, wanted: Sequence[compile_pb2.CompileOptions]
+) -> Iterator[Facts]:
+    """Yield a model under every schedule; where that has no patches, with those that `patch` would choose."""
+    found = [_facts(client, model, target, options) for options in wanted]
+    offered = next((facts.patching for facts in found if facts.patching), None)
+    if offered is None:
+        options = compile_pb2.CompileOptions()
+        options.CopyFrom(wanted[0])
+        options.schedule.CopyFrom(schedule_request("patch"))
+        offered = _facts(client, model, target, options).patching
+    for facts in found:
+        words = replace(offered, words="what `patch` would choose") if offered else example(facts, _NO_HELP)
+        yield facts if facts.patching else replace(facts, patching=words)
 
 
 def _facts(client: Client, model: Path, target: str, options: compile_pb2.CompileOptions) -> Facts:

@@ -47,8 +47,20 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Patching:
+    """Layers 0 to `last` over a grid of patches, and in a few words who says so."""
+
+    grid: tuple[int, int]
+    last: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """A compiled network: sizes in bytes, layers, and every buffer of its arena."""
+    """A compiled network: sizes in bytes, layers, and every buffer of its arena.
+
+    `patching` is that of its schedule, or where it has none what is told of another; None where nothing is.
+    """
 
     name: str
     target: str
@@ -62,6 +74,7 @@ class Facts:
     input_shape: tuple[int, ...]
     layers: tuple[Layer, ...]
     buffers: tuple[Buffer, ...]
+    patching: Patching | None = None
 
     @property
     def constants_bytes(self) -> int:
@@ -113,7 +126,15 @@ def facts_of(manifest: Mapping[str, Any]) -> Facts:
         input_shape=tuple(inputs[0]["shape"]) if inputs else (),
         layers=layers,
         buffers=_buffers(manifest["layers"]),
+        patching=_patching(manifest.get("patch_grid"), layers),
     )
+
+
+def _patching(grid: tuple[int, int] | None, layers: tuple[Layer, ...]) -> Patching | None:
+    if grid is None:
+        return None
+    rows, columns = grid
+    return Patching((rows, columns), sum(layer.stage == "patch" for layer in layers) - 1, "as compiled")
 
 
 def _layer(layer: Mapping[str, Any]) -> Layer:

@@ -5,38 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil, floor
 
-from tinyfarm.pictures.facts import Facts, Layer
+from tinyfarm.pictures.facts import Facts, Layer, Patching
 from tinyfarm.pictures.frame import WIDTH, image_runs
 from tinyfarm.pictures.svg import ACCENT, GRID, INK, MUTED, Svg
 
 _SIDE, _LEFT, _TOP = 250.0, 20.0, 30.0
 _SHADES = ("#08306b", "#2171b5", "#4292c6", "#6baed6", "#9ecae1", "#c6dbef")
-_GRIDS = (1, 2, 3, 4)
+_SQUARES = (1, 2, 3, 4)
 
 
 def sight_picture(facts: Facts) -> str | None:
     """Return the picture, or None for networks that read no image."""
     if len(facts.input_shape) != 4 or min(facts.input_shape[1:3]) == 1:
         return None
-    last = patch_stage_end(facts)
-    if last is None:
+    patching = facts.patching or example(facts)
+    if patching is None or not facts.layers[patching.last].receptive_field_hw:
         return None
     svg = Svg(WIDTH, _SIDE + _TOP + 60, f"Receptive fields of {facts.name}")
     _fields(svg, facts)
-    _patch(svg, facts, facts.layers[last])
-    _overlaps(svg, facts, last)
+    _patch(svg, facts, patching)
+    _overlaps(svg, facts, patching)
     return svg.markup()
 
 
-def patch_stage_end(facts: Facts) -> int | None:
-    """Return the last layer of the first stage that runs in patches or rows; where none does, the last layer with
-    more than half of the most bytes of tensors: up to there patches would help. None where that is no image.
+def example(facts: Facts, words: str = "for example") -> Patching | None:
+    """Return 2x2 patches up to the last layer that is streamed; where none is, the last with more than half of the
+    most bytes of tensors: up to there patches would help. None where that is no image.
     """
-    parts = [i for i, layer in enumerate(facts.layers) if layer.stage in ("patch", "streaming")]
+    parts = [i for i, layer in enumerate(facts.layers) if layer.stage == "streaming"]
     tensors = [facts.tensor_bytes(i) for i in range(len(facts.layers))]
     large = [i for i, count in enumerate(tensors) if 2 * count > max(tensors)]
     images = [i for i in (parts or large) if facts.layers[i].image_hw and facts.layers[i].receptive_field_hw]
-    return max(images, default=None)
+    return Patching((2, 2), max(images), words) if images else None
 
 
 def _scaled(facts: Facts) -> float:
@@ -65,44 +65,52 @@ def _fields(svg: Svg, facts: Facts) -> None:
         svg.text(x + 14, y, f"{name}: {_hw(layer.receptive_field_hw)}", fill=MUTED, size=11)
 
 
-def _patch(svg: Svg, facts: Facts, layer: Layer) -> None:
-    """One patch of four: its share of the image, and all that it reads."""
+def _patch(svg: Svg, facts: Facts, patching: Patching) -> None:
+    """The grid, and of its patch nearest to the middle the share of the image and all that it reads."""
+    layer, grid = facts.layers[patching.last], patching.grid
     left, scale = _LEFT + _SIDE + 70, _scaled(facts)
     height, width = (n * scale for n in facts.input_shape[1:3])
-    svg.text(left, 16, "one patch of 2×2", bold=True)
+    svg.text(left, 16, f"one patch of {_hw(grid)}", bold=True)
     svg.rect(left, _TOP, width, height, "#f7f8fa", stroke=MUTED)
-    (top, bottom), (first, last) = (next(iter(_reads(facts, layer, axis, 2))) for axis in (0, 1))
+    at = [(parts - 1) // 2 for parts in grid]
+    (top, bottom), (first, last) = (list(_reads(facts, layer, axis, grid[axis]))[at[axis]] for axis in (0, 1))
     svg.rect(
         left + first * scale, _TOP + top * scale, (last - first) * scale, (bottom - top) * scale, ACCENT, opacity=0.35
     )
-    svg.rect(left, _TOP, width / 2, height / 2, ACCENT, opacity=0.55)
-    svg.line(left + width / 2, _TOP, left + width / 2, _TOP + height, INK, dashed=True)
-    svg.line(left, _TOP + height / 2, left + width, _TOP + height / 2, INK, dashed=True)
+    part = height / grid[0], width / grid[1]
+    svg.rect(left + at[1] * part[1], _TOP + at[0] * part[0], part[1], part[0], ACCENT, opacity=0.55)
+    for row in range(1, grid[0]):
+        svg.line(left, _TOP + row * part[0], left + width, _TOP + row * part[0], INK, dashed=True)
+    for column in range(1, grid[1]):
+        svg.line(left + column * part[1], _TOP, left + column * part[1], _TOP + height, INK, dashed=True)
     svg.text(left, _TOP + _SIDE + 18, "dark: its share; light: the halo that it reads besides", fill=MUTED, size=11)
 
 
-def _overlaps(svg: Svg, facts: Facts, last: int) -> None:
+def _overlaps(svg: Svg, facts: Facts, patching: Patching) -> None:
     """A table of grids: what one patch reads, and all patches together compared with the image."""
-    layer, left = facts.layers[last], _LEFT + 2 * _SIDE + 130
+    layer, left = facts.layers[patching.last], _LEFT + 2 * _SIDE + 130
     assert layer.receptive_field_hw is not None and layer.image_hw is not None
-    svg.text(left, 16, f"layers 0 to {last} in patches", bold=True)
+    svg.text(left, 16, f"layers 0 to {patching.last} in {_hw(patching.grid)} patches", bold=True)
+    svg.text(left, _TOP + 4, patching.words, fill=MUTED, size=11)
     field = f"its values see {_hw(layer.receptive_field_hw)} pixels"
-    svg.text(left, _TOP + 14, f"output {_hw(layer.image_hw)}; {field}", fill=MUTED, size=11)
+    svg.text(left, _TOP + 20, f"output {_hw(layer.image_hw)}; {field}", fill=MUTED, size=11)
     columns = (left, left + 170, left + 285)
     for x, name, anchor in zip(columns, ("grid", "a patch reads", "pixels read"), ("start", "end", "end"), strict=True):
         svg.text(x, _TOP + 46, name, fill=MUTED, size=11, anchor=anchor)
-    for row, grid in enumerate(g for g in _GRIDS if g <= min(layer.image_hw)):
+    squares = ((n, n) for n in _SQUARES)
+    grids = [g for g in (*squares, patching.grid) if g[0] <= layer.image_hw[0] and g[1] <= layer.image_hw[1]]
+    for row, grid in enumerate(sorted(set(grids), key=lambda g: (g[0] * g[1], g))):
         y = _TOP + 70 + 24 * row
         svg.line(left, y - 16, columns[-1], y - 16, GRID)
-        rows, cols = (list(_reads(facts, layer, axis, grid)) for axis in (0, 1))
+        rows, cols = (list(_reads(facts, layer, axis, grid[axis])) for axis in (0, 1))
         largest = [max(stop - start for start, stop in spans) for spans in (rows, cols)]
         total = sum(b - a for a, b in rows) * sum(b - a for a, b in cols)
         share = total / (facts.input_shape[1] * facts.input_shape[2])
         for x, text, anchor in zip(
-            columns, (f"{grid}×{grid}", f"{largest[0]}×{largest[1]}", f"{100 * share:.0f} %"), ("start", "end", "end"),
+            columns, (_hw(grid), f"{largest[0]}×{largest[1]}", f"{100 * share:.0f} %"), ("start", "end", "end"),
             strict=True,
         ):  # fmt: skip
-            svg.text(x, y, text, anchor=anchor)
+            svg.text(x, y, text, anchor=anchor, bold=grid == patching.grid)
 
 
 def _reads(facts: Facts, layer: Layer, axis: int, grid: int) -> Iterator[tuple[int, int]]:

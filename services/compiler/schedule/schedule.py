@@ -105,7 +105,8 @@ class Chase:
 class Stage:
     """A run of steps of one kind: one after the other, or in turns, each a part of its output.
 
-    With turns, every buffer lives through the whole stage unless `lives` names it.
+    With turns, every buffer lives through the whole stage unless `lives` names it. `grid` are the rows and columns of
+    patches.
     """
 
     kind: StageKind
@@ -113,6 +114,7 @@ class Stage:
     turns: tuple[Turn, ...] = ()
     lives: tuple[Life, ...] = ()
     chases: tuple[Chase, ...] = ()
+    grid: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def patched_schedule(
         inside.append(_with_scratch(graph, kernels, steps[number], extent, buffers))
     turns = tuple(Turn(n, region) for patch in found.regions for n, region in enumerate(patch))
     lives = tuple(Life(of_tensor[t], *found.life(graph, t)) for t in found.extents)
-    stage = Stage(StageKind.PATCH, tuple(inside), turns, lives)
+    stage = Stage(StageKind.PATCH, tuple(inside), turns, lives, grid=found.grid)
     after = _stages(graph, kernels, buffers, steps, streams, at=found.stop)
     return _with_stages(whole, buffers, (stage, *after))
 

@@ -87,11 +87,8 @@ def kind_of(planned: Planned) -> str:
     """Return what the plan is in a few words: patches with their grid's shape, streamed stages, rows at a turn."""
     stages = planned.schedule.stages
     streams = [stage for stage in stages if stage.kind is StageKind.STREAMING]
-    told = []
-    for stage in (stage for stage in stages if stage.kind is StageKind.PATCH):
-        starts = {(t.region.row_start, t.region.col_start) for t in stage.turns if t.step == len(stage.steps) - 1}
-        rows, columns = len({r for r, _ in starts}), len({c for _, c in starts})
-        told.append("square patches" if rows == columns else "patches, not square")
+    grids = [stage.grid for stage in stages if stage.grid is not None]
+    told = ["square patches" if rows == columns else "patches, not square" for rows, columns in grids]
     if streams:
         told.append("one streamed stage" if len(streams) == 1 else "several streamed stages")
     return ", ".join(told) or "per-layer"
