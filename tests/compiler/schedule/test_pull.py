@@ -35,8 +35,8 @@ from services.compiler.schedule.schedule import BufferKind
 from services.compiler.schedule.streaming import Stream, stream
 from tests.compiler.graph_maker import GraphMaker, random_inputs
 from tests.compiler.host_twin import READ_ROWS, Camera, build_twins
+from tests.compiler.schedule.drawn_schedules import draw_streams
 from tests.compiler.schedule.test_streaming import bottlenecks
-from tests.compiler.schedule.test_streaming_random import random_streams
 from tests.compiler.test_pipeline_random import PHASES, graphs
 
 EXAMPLES = 6 * int(os.environ.get("TINYFARM_FUZZ_EXAMPLES", "1"))
@@ -58,7 +58,7 @@ def random_pulled(graph: Graph, random: np.random.Generator) -> Iterator[Stream]
         stop += 1
     stop = int(random.integers(2, stop + 1))
     yield stream(graph, 0, stop, int(random.integers(1, 5)))
-    yield from (found for found in random_streams(graph, random) if found.start >= stop)
+    yield from (found for found in draw_streams(graph, random) if found.start >= stop)
 
 
 def check_turns(graph: Graph, found: Stream) -> None:
