@@ -133,20 +133,21 @@ def _patch_trial(pieces: Pieces, found: Patches) -> PatchTrial:
     streams: tuple[Stream, ...] = ()
     if rest and max(rest) > own:
         cut = fastest(pieces, max(own, least_memory(pieces, found.stop)), found.stop)
-        streams = tuple(piece.stream for piece in cut if piece.stream is not None)
+        streams = _streams(pieces, cut)
     return PatchTrial(found, streams, pieces.planner.place_patches(found, streams, exact=False)[2].arena_bytes)
 
 
 def least_streams(pieces: Pieces, *, exact: bool = False) -> Trial | None:
     """Return the cut of least memory that was found, of few operators that of all; it may stream nothing."""
-    found = _closest(pieces, lambda: least_memory(pieces))
+    trials = _Trials(pieces)
+    found = _closest(pieces, lambda: least_memory(pieces), trials)
     if found is None or len(pieces.graph.ops) > _FEW_OPERATORS:
         return found
     best = _placed_again(pieces, found) if exact else found
     for need, cut in cuts_by_need(pieces, best.arena_bytes)[:_MOST_CUTS]:
         if need >= best.arena_bytes:
             break
-        trial = _placed(pieces, cut)
+        trial = trials.placed(cut)
         if exact and trial.arena_bytes > need:
             trial = _placed_again(pieces, trial)
         best = min(best, trial, key=lambda t: t.arena_bytes)
@@ -158,12 +159,8 @@ class Trial:
     """A cut as it was placed in memory."""
 
     cut: tuple[Piece, ...]
+    streams: tuple[Stream, ...]
     placed: Placed
-
-    @property
-    def streams(self) -> tuple[Stream, ...]:
-        """The streamed stages."""
-        return tuple(piece.stream for piece in self.cut if piece.stream is not None)
 
     @property
     def arena_bytes(self) -> int:
@@ -178,40 +175,41 @@ class Trial:
 
 
 def _within(pieces: Pieces, room_bytes: int) -> Trial | None:
-    """Return the fastest cut found whose arena keeps to the room; None if none does."""
-    found = _closest(pieces, lambda: room_bytes)
+    """Return the fastest cut found whose arena keeps to the room; None if none does.
+
+    Where its buffers do not lie as closely as their sizes promise, a cut for so much less room is tried.
+    """
+    limit, trials = room_bytes, _Trials(pieces, room_bytes)
+    for _ in range(_MOST_ROUNDS):
+        if (trial := trials.within(limit)) is None:
+            break
+        if trial.arena_bytes <= room_bytes:
+            return trial
+        limit -= trial.arena_bytes - room_bytes
+    found = _closest(pieces, lambda: room_bytes, trials)
     return found if found is not None and found.arena_bytes <= room_bytes else None
 
 
-def _closest(pieces: Pieces, limit: Callable[[], int]) -> Trial | None:
+def _closest(pieces: Pieces, limit: Callable[[], int], trials: _Trials) -> Trial | None:
     """Return the cut that is placed in least memory, the first within the limit; None if no cut keeps to it.
 
     Buffers do not always lie as closely as their sizes promise: outputs over inputs form chains. Then one piece is
     taken to need more, that with which the next cut is placed best.
     """
-    best = trial = _trial(pieces, limit())
+    wanted = limit()
+    best = trial = trials.within(wanted)
     for _ in range(_MOST_ROUNDS):
-        if trial is None or best is None or trial.arena_bytes <= limit():
+        if trial is None or best is None or trial.arena_bytes <= wanted:
             break
-        others = [(piece, _trial_without(pieces, piece, trial, limit)) for piece in _beyond(pieces, trial, limit())]
+        others = [(piece, trials.without(piece, trial, limit)) for piece in _beyond(pieces, trial, wanted)]
         found = [(piece, other) for piece, other in others if other is not None]
         if not found:
             break
         blamed, other = min(found, key=lambda pair: pair[1].arena_bytes)
         pieces.raise_need(blamed, trial.arena_bytes)
-        trial = other
+        trial, wanted = other, limit()
         best = min(best, trial, key=lambda t: t.arena_bytes)
     return best
-
-
-def _trial(pieces: Pieces, limit_bytes: int) -> Trial | None:
-    cut = fastest(pieces, limit_bytes)
-    return _placed(pieces, cut) if cut else None
-
-
-def _placed(pieces: Pieces, cut: tuple[Piece, ...]) -> Trial:
-    streams = [piece.stream for piece in cut if piece.stream is not None]
-    return Trial(cut, pieces.planner.place(streams, exact=False))
 
 
 def _placed_again(pieces: Pieces, trial: Trial) -> Trial:
@@ -219,12 +217,37 @@ def _placed_again(pieces: Pieces, trial: Trial) -> Trial:
     return replace(trial, placed=pieces.planner.place(trial.streams, exact=True))
 
 
-def _trial_without(pieces: Pieces, piece: Piece, trial: Trial, limit: Callable[[], int]) -> Trial | None:
-    before = pieces.need_bytes(piece)
-    pieces.raise_need(piece, trial.arena_bytes)
-    other = _trial(pieces, limit())
-    pieces.raise_need(piece, before)
-    return other
+class _Trials:
+    """Places cuts, each once, at their least or in no more than `enough_bytes`."""
+
+    def __init__(self, pieces: Pieces, enough_bytes: int = 0) -> None:
+        self._pieces, self._enough_bytes = pieces, enough_bytes
+        self._known: dict[tuple[Piece, ...], Trial] = {}
+
+    def within(self, limit_bytes: int) -> Trial | None:
+        """Return the fastest cut of which no piece needs more than the limit; its buffers may need more together."""
+        cut = fastest(self._pieces, limit_bytes)
+        return self.placed(cut) if cut else None
+
+    def placed(self, cut: tuple[Piece, ...]) -> Trial:
+        """Return a cut placed."""
+        if cut not in self._known:
+            streams = _streams(self._pieces, cut)
+            placed = self._pieces.planner.place(streams, exact=False, enough_bytes=self._enough_bytes)
+            self._known[cut] = Trial(cut, streams, placed)
+        return self._known[cut]
+
+    def without(self, piece: Piece, trial: Trial, limit: Callable[[], int]) -> Trial | None:
+        """Return the same where a piece is taken to need as much as the trial does."""
+        before = self._pieces.need_bytes(piece)
+        self._pieces.raise_need(piece, trial.arena_bytes)
+        other = self.within(limit())
+        self._pieces.raise_need(piece, before)
+        return other
+
+
+def _streams(pieces: Pieces, cut: Sequence[Piece]) -> tuple[Stream, ...]:
+    return tuple(stream for piece in cut if (stream := pieces.stream(piece)) is not None)
 
 
 def _beyond(pieces: Pieces, trial: Trial, limit_bytes: int) -> list[Piece]:

@@ -123,9 +123,11 @@ class StreamPlanner:
         self._per_layer = per_layer_schedule(graph, kernels)
         self._rules = OverlapRules(graph, kernels)
 
-    def place(self, streams: Sequence[Stream], *, exact: bool) -> Placed:
-        """Return the schedule in which these stages are streamed, with offsets of its buffers at their least."""
-        return self._place(staged_schedule(self.graph, self.kernels, self._per_layer, streams), exact)
+    def place(self, streams: Sequence[Stream], *, exact: bool, enough_bytes: int = 0) -> Placed:
+        """Return the schedule in which these stages are streamed, with offsets of its buffers at their least, or such
+        that need no more than `enough_bytes`.
+        """
+        return self._place(staged_schedule(self.graph, self.kernels, self._per_layer, streams), exact, enough_bytes)
 
     def needs(self) -> list[int]:
         """Return the bytes that every operator needs where none is streamed."""
@@ -142,9 +144,10 @@ class StreamPlanner:
         outside = {b.id for b in schedule.buffers if b.kind is BufferKind.INPUT and not self._input_in_arena}
         return tuple(r for r in live_ranges(schedule) if r.buffer not in outside)
 
-    def _place(self, schedule: Schedule, exact: bool) -> Placed:
+    def _place(self, schedule: Schedule, exact: bool, enough_bytes: int = 0) -> Placed:
         ranges = self.ranges(schedule)
-        return schedule, ranges, plan_arena(ranges, self._rules_among(schedule, ranges), exact=exact)
+        rules = self._rules_among(schedule, ranges)
+        return schedule, ranges, plan_arena(ranges, rules, exact=exact, enough_bytes=enough_bytes)
 
     def _rules_among(self, schedule: Schedule, ranges: Sequence[LiveRange]) -> tuple[OverlapRule, ...]:
         inside = {r.buffer for r in ranges}

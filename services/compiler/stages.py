@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
 from services.compiler.ir.ops import DepthwiseConv2D, PullRows, Reshape
 from services.compiler.ir.tensor import TensorId
-from services.compiler.layer_cost import InTurns, Setting, layer_cost
+from services.compiler.layer_cost import Setting, layer_cost
 from services.compiler.macs import op_macs
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.problem import BUFFER_ALIGN, aligned
@@ -16,9 +16,10 @@ from services.compiler.options import Core
 from services.compiler.planned import Planned, StreamPlanner
 from services.compiler.schedule.patches import Grid, Patches, can_patch, patches
 from services.compiler.schedule.rows import is_row_wise
-from services.compiler.schedule.schedule import BufferId, BufferKind, StageKind
+from services.compiler.schedule.schedule import BufferId, BufferKind
 from services.compiler.schedule.staged import turn_scratch_bytes
-from services.compiler.schedule.streaming import Stream, stream
+from services.compiler.schedule.streaming import Stream
+from services.compiler.stage_needs import StageNeeds
 
 # Rows that an operator computes at a turn: more cost memory, fewer cost time.
 _ROWS = (1, 2, 3, 4, 6, 8)
@@ -29,13 +30,14 @@ BEYOND_BYTES = 1 << 40
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Operators [start, stop), one after the other if `stream` is None; bytes of arena beside them, instructions."""
+    """Operators [start, stop), streamed by so many rows or not; bytes of arena beside them, of rings alone, cost."""
 
     start: int
     stop: int
     need_bytes: int
     instructions: float
-    stream: Stream | None = None
+    rows: int | None = None
+    rings_bytes: int = 0
 
 
 class Pieces:
@@ -56,12 +58,14 @@ class Pieces:
         self._whole_scratch = {s.op_index: 0 if s.scratch is None else sizes[s.scratch] for s in steps}
         self.planner = StreamPlanner(graph, whole.kernels, input_in_arena=input_in_arena)
         self._needs = self.planner.needs()
-        self._row_wise = [is_row_wise(graph, op) for op in graph.ops]
+        by_tensor = {t: self._ranges[b] for t, b in self._buffer.items() if b in self._ranges}
+        self._stages = StageNeeds(graph, self.kernels, core, by_tensor, self._slots)
         self._raised: dict[Piece, int] = {}
-        self._singles: dict[int, Piece] = {}
-        self._streams: dict[tuple[int, int, int], Piece] = {}
-        self._costs: dict[tuple[int, int], float] = {}
-        self._scratches: dict[tuple[int, int], int] = {}
+        self._singles = [self._single(op) for op in range(len(graph.ops))]
+        self._single_needs = [piece.need_bytes for piece in self._singles]
+        self._row_wise_until = _ends_of_runs([is_row_wise(graph, op) for op in graph.ops])
+        self._heights = [graph.tensors[op.output].shape[1:2] or (1,) for op in graph.ops]
+        self._streamed: dict[tuple[int, int, int], Piece] = {}
 
     def need_bytes(self, piece: Piece) -> int:
         """Return the arena that the piece needs, as far as is known."""
@@ -70,6 +74,8 @@ class Pieces:
     def raise_need(self, piece: Piece, need_bytes: int) -> None:
         """Note that a piece needed more, where its buffers were placed, than their sizes told."""
         self._raised[piece] = need_bytes
+        if piece.rows is None:
+            self._single_needs[piece.start] = self.need_bytes(piece)
 
     def slots(self, piece: Piece) -> tuple[int, ...]:
         """Return the numbers of the piece's layers."""
@@ -77,41 +83,42 @@ class Pieces:
 
     def single(self, op: int) -> Piece:
         """Return the piece of one operator that is not streamed."""
-        if op not in self._singles:
-            need, cost = 0, 0.0
-            if not isinstance(self.graph.ops[op], Reshape):
-                pulls = isinstance(self.graph.ops[op], PullRows)
-                need = BEYOND_BYTES if pulls else self._needs[self._slots[op]]
-                cost = self._whole_cost(op)
-            self._singles[op] = Piece(op, op + 1, need, cost)
         return self._singles[op]
+
+    def _single(self, op: int) -> Piece:
+        node = self.graph.ops[op]
+        if isinstance(node, Reshape):
+            return Piece(op, op + 1, 0, 0.0)
+        setting = Setting(self.kernels, self._core, self._whole_scratch[op])
+        need = BEYOND_BYTES if isinstance(node, PullRows) else self._needs[self._slots[op]]
+        return Piece(op, op + 1, need, layer_cost(self.graph, node, setting).instructions)
+
+    def stream(self, piece: Piece) -> Stream | None:
+        """Return the turns of a streamed piece."""
+        return None if piece.rows is None else self._stages.streams.stage(piece.start, piece.stop, piece.rows)
 
     def streamed(self, start: int, limit_bytes: float, rows: int | None = None) -> Iterator[Piece]:
         """Yield the streamed pieces from an operator on that keep to the limit, with any rows a turn or so many.
 
         Only those with an operator that alone would need more: to stream the others gains nothing.
         """
+        end = self._row_wise_until[start]
+        needy = next((op for op in range(start, end) if self._single_needs[op] > limit_bytes), None)
+        if needy is None:
+            return
         for each in _ROWS if rows is None else (rows,):
-            needs_help = False
-            for stop in range(start + 1, len(self.graph.ops) + 1):
-                if not self._row_wise[stop - 1]:
-                    break
-                needs_help |= self.need_bytes(self.single(stop - 1)) > limit_bytes
-                if not needs_help or stop - start < 2 or (each > 1 and each > self._most_rows(start, stop)):
+            for stop in range(max(needy + 1, start + 2), end + 1):
+                if each > 1 and each > self._most_rows(start, stop):
                     continue
                 piece = self._piece(start, stop, each)
                 if self.need_bytes(piece) <= limit_bytes:
                     yield piece
-                if self._rings_bytes(piece) > limit_bytes:
+                if piece.rings_bytes > limit_bytes:
                     break
 
     def streamed_from(self, start: int) -> Iterator[Piece]:
         """Yield every streamed piece of two operators and more from one on, a row at a time."""
-        for stop in range(start + 1, len(self.graph.ops) + 1):
-            if not self._row_wise[stop - 1]:
-                break
-            if stop - start > 1:
-                yield self._piece(start, stop, 1)
+        yield from (self._piece(start, stop, 1) for stop in range(start + 2, self._row_wise_until[start] + 1))
 
     def patched(self, grids: Iterable[Grid]) -> Iterator[tuple[int, int, Patches]]:
         """Yield what patches at the beginning can be: bytes of arena that the network then needs, MACs, patches.
@@ -177,66 +184,19 @@ class Pieces:
 
     def _piece(self, start: int, stop: int, rows: int) -> Piece:
         key = start, stop, rows
-        if key not in self._streams:
-            found = stream(self.graph, start, stop, rows)
-            cost = sum(self._cost(op, rows) for op in range(start, stop))
-            self._streams[key] = Piece(start, stop, self._need(found, rows), cost, found)
-        return self._streams[key]
+        if key not in self._streamed:
+            found = self._stages.facts(start, stop, rows)
+            self._streamed[key] = Piece(start, stop, found.need_bytes, found.instructions, rows, found.rings_bytes)
+        return self._streamed[key]
 
     def _most_rows(self, start: int, stop: int) -> int:
-        return max(self.graph.tensors[op.output].shape[1] for op in self.graph.ops[start:stop]) // 2
+        return max(self._heights[start:stop])[0] // 2
 
-    def _whole_cost(self, op: int) -> float:
-        setting = Setting(self.kernels, self._core, self._whole_scratch[op])
-        return layer_cost(self.graph, self.graph.ops[op], setting).instructions
 
-    def _cost(self, op: int, rows: int) -> float:
-        """Return the instructions of an operator that computes so many rows at a turn."""
-        if (op, rows) not in self._costs:
-            node = self.graph.ops[op]
-            _, height, width, _ = self.graph.tensors[node.output].shape
-            boxes = tuple(((at, min(at + rows, height)), (0, width)) for at in range(0, height, rows))
-            turns = InTurns(StageKind.STREAMING, (min(rows, height), width), boxes)
-            scratch_bytes = turn_scratch_bytes(self.graph, node, self.kernels, turns.extent)
-            setting = Setting(self.kernels, self._core, scratch_bytes, turns)
-            self._costs[op, rows] = layer_cost(self.graph, node, setting).instructions
-        return self._costs[op, rows]
-
-    def _rings_bytes(self, piece: Piece) -> int:
-        if piece.stream is None:
-            return 0
-        return sum(rows * self._row_bytes(t) for t, rows in piece.stream.rings.items())
-
-    def _row_bytes(self, tensor: int) -> int:
-        found = self.graph.tensors[tensor]
-        return found.size_bytes // found.shape[1]
-
-    def _need(self, found: Stream, rows: int) -> int:
-        """Return what lives beside the fullest operator of the stage: rings, scratch, and whole tensors throughout."""
-        first, last = self._slots[found.start], self._slots[found.stop - 1]
-        whole = self._whole(first, last, found.rings)
-        beside = [0] * (found.stop - found.start)
-        for t, (start, stop) in found.lives.items():
-            size = aligned(found.rings[t] * self._row_bytes(t))
-            for step in range(start, stop + 1):
-                beside[step] += size
-        for step, op in enumerate(self.graph.ops[found.start : found.stop]):
-            beside[step] += self._scratch(found.start + step, min(rows, self.graph.tensors[op.output].shape[1]))
-        return whole - self._shared(found, last) + max(beside)
-
-    def _scratch(self, op: int, rows: int) -> int:
-        if (op, rows) not in self._scratches:
-            extent = rows, self.graph.tensors[self.graph.ops[op].output].shape[2]
-            size = turn_scratch_bytes(self.graph, self.graph.ops[op], self.kernels, extent)
-            self._scratches[op, rows] = aligned(size)
-        return self._scratches[op, rows]
-
-    def _shared(self, found: Stream, last: int) -> int:
-        """Return the bytes that a whole output may share with an input that the stage uses up."""
-        shared = 0
-        for (source, target), behind in found.behind.items():
-            used_up = self._ranges.get(self._buffer[source])
-            size = self._ranges[self._buffer[target]].size_bytes
-            if used_up is not None and used_up.last <= last:
-                shared = max(shared, min(used_up.size_bytes, size, size - behind) // BUFFER_ALIGN * BUFFER_ALIGN)
-        return shared
+def _ends_of_runs(flags: Sequence[bool]) -> list[int]:
+    """Return for every place where the run of true flags from there on ends."""
+    ends = [0] * len(flags)
+    for at in reversed(range(len(flags))):
+        followed = at + 1 < len(flags) and flags[at + 1]
+        ends[at] = at if not flags[at] else ends[at + 1] if followed else at + 1
+    return ends

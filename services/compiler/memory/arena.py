@@ -31,14 +31,17 @@ class ArenaPlan:
         return self.arena_bytes - self.lower_bound_bytes
 
 
-def plan_arena(ranges: Sequence[LiveRange], rules: Sequence[OverlapRule], *, exact: bool = True) -> ArenaPlan:
-    """Return the smallest plan found; offsets are multiples of `BUFFER_ALIGN`.
+def plan_arena(
+    ranges: Sequence[LiveRange], rules: Sequence[OverlapRule], *, exact: bool = True, enough_bytes: int = 0
+) -> ArenaPlan:
+    """Return the smallest plan found, or the first that takes no more than `enough_bytes`; offsets are multiples of
+    `BUFFER_ALIGN`.
 
     Without `exact` a gap that the heuristics leave stays.
     """
     problem = Problem.of(ranges, rules)
     bound = step_bound(problem)
-    found = search(problem, bound)
+    found = search(problem, max(bound, enough_bytes // BUFFER_ALIGN))
     if exact and found.extent > bound:
         from services.compiler.memory.exact import solve  # loads a native library that most plans do not need
 

@@ -14,6 +14,7 @@ import highspy
 import numpy as np
 from highspy._core import _Highs
 
+from services.compiler.memory.holes import components, peeled
 from services.compiler.memory.problem import Pair, Problem
 from services.compiler.memory.search import Placement
 from services.compiler.schedule.schedule import BufferId
@@ -25,53 +26,21 @@ _INTEGRAL = 1e-6
 
 def solve(problem: Problem, bound: int, found: Placement) -> tuple[int, Placement]:
     """Return a bound on the extent and a placement, each at least as good as those given."""
-    hard, easy = _peeled(problem, bound)
+    hard, easy = peeled(problem, bound)
     offsets: dict[BufferId, int] = {}
-    for buffers in _components(problem, hard):
+    for buffers in components(problem, hard):
         part = problem.part(buffers)
         known = {b: found.offsets[b] for b in buffers}
         lower, placed = _solved(part, bound, known)
         bound = max(bound, lower)
         offsets |= placed
-    offsets = problem.place(tuple(reversed(easy)), offsets)
+    offsets = problem.place(easy[::-1], offsets)
     extent = problem.extent(offsets)
     if extent < found.extent:
         found = Placement("exact", (), offsets, extent)
     elif found.extent == bound:
         found = replace(found, algorithm=f"{found.algorithm}, proved exactly")
     return bound, found
-
-
-def _peeled(problem: Problem, extent: int) -> tuple[tuple[BufferId, ...], tuple[BufferId, ...]]:
-    """Return the hard buffers, and the easy ones in the order that leaves each a hole among those left.
-
-    The n others that live with a buffer leave at most n + 1 holes, the largest of them at least their mean.
-    """
-    left = {b: set(others) for b, others in problem.conflicts.items()}
-    easy: list[BufferId] = []
-    while removable := [b for b, others in left.items() if _finds_hole(problem, b, others, extent)]:
-        for buffer in removable[:1]:
-            easy.append(buffer)
-            for other in left.pop(buffer):
-                left[other].discard(buffer)
-    return tuple(left), tuple(easy)
-
-
-def _finds_hole(problem: Problem, buffer: BufferId, others: set[BufferId], extent: int) -> bool:
-    free = extent - sum(problem.sizes[o] for o in others)
-    return free > (problem.sizes[buffer] - 1) * (len(others) + 1)
-
-
-def _components(problem: Problem, buffers: Sequence[BufferId]) -> list[list[BufferId]]:
-    """Return the buffers in groups of which no two share a moment."""
-    groups: list[list[BufferId]] = []
-    stop = -1
-    for buffer in sorted(buffers, key=lambda b: (problem.ranges[b].first, b)):
-        if not groups or problem.ranges[buffer].first > stop:
-            groups.append([])
-        groups[-1].append(buffer)
-        stop = max(stop, problem.ranges[buffer].last)
-    return groups
 
 
 def _solved(problem: Problem, bound: int, known: Mapping[BufferId, int]) -> tuple[int, Mapping[BufferId, int]]:

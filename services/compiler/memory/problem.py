@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import lcm
+from operator import itemgetter
 
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.overlap import OverlapRule
 from services.compiler.schedule.schedule import BufferId
 
 BUFFER_ALIGN = 4
+_START = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,16 @@ class Problem:
     sizes: Mapping[BufferId, int]
     conflicts: Mapping[BufferId, tuple[BufferId, ...]]
     shifts: Mapping[Pair, Shift]
+    # by buffer: those that live with it, with what placement asks of them again and again
+    _neighbors: Mapping[BufferId, tuple[_Neighbor, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        sizes, shift = self.sizes, self.shifts.get
+        neighbors = {
+            b: tuple((o, sizes[o], shift((o, b)), shift((b, o))) for o in others)
+            for b, others in self.conflicts.items()
+        }
+        object.__setattr__(self, "_neighbors", neighbors)
 
     @classmethod
     def of(cls, ranges: Sequence[LiveRange], rules: Sequence[OverlapRule]) -> Problem:
@@ -81,8 +93,8 @@ class Problem:
         """Return the same, or None as soon as a buffer reaches up to the limit."""
         offsets = dict(fixed or {})
         for buffer in order:
-            size, placed = self.sizes[buffer], self._beside(buffer, offsets)
-            offset = next(o for o in _candidates(placed) if _fits(o, o + size, placed))
+            size = self.sizes[buffer]
+            offset = _lowest(size, self._beside(buffer, offsets))
             if limit is not None and offset + size >= limit:
                 return None
             offsets[buffer] = offset
@@ -94,20 +106,35 @@ class Problem:
 
     def _beside(self, buffer: BufferId, offsets: Mapping[BufferId, int]) -> list[_Placed]:
         """Return those placed already that live with a buffer."""
-        found = []
-        for other in self.conflicts[buffer]:
-            if (start := offsets.get(other)) is not None:
-                behind, ahead = self.shifts.get((other, buffer)), self.shifts.get((buffer, other))
-                found.append((start, start + self.sizes[other], behind, ahead))
-        return found
+        at = offsets.get
+        return [
+            (start, start + size, behind, ahead)
+            for other, size, behind, ahead in self._neighbors[buffer]
+            if (start := at(other)) is not None
+        ]
 
     def extent(self, offsets: Mapping[BufferId, int]) -> int:
         """Return the units up to the highest end."""
         return max((o + self.sizes[b] for b, o in offsets.items()), default=0)
 
 
+# another buffer and its size, how a buffer may lie over it as its target, and as its source
+_Neighbor = tuple[BufferId, int, Shift | None, Shift | None]
 # where another buffer starts and stops, how a buffer may lie over it as its target, and as its source
 _Placed = tuple[int, int, Shift | None, Shift | None]
+
+
+def _lowest(size: int, placed: list[_Placed]) -> int:
+    """Return the lowest offset at which so many units may lie beside those placed."""
+    for _, _, behind, ahead in placed:
+        if behind or ahead:
+            return next(o for o in _candidates(placed) if _fits(o, o + size, placed))
+    low = 0
+    for start, end, _, _ in sorted(placed, key=_START):
+        if start - low >= size:
+            break
+        low = max(low, end)
+    return low
 
 
 def _fits(offset: int, stop: int, placed: Sequence[_Placed]) -> bool:

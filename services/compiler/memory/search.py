@@ -1,5 +1,8 @@
 """Heuristic placement: greedy in several orders, then a seeded local search of the order while a gap is left.
 
+Only buffers that are hard to place are searched for, those of every group that shares moments apart; a buffer that
+finds a hole whatever the others do is placed afterwards.
+
 Source: Pisarchyk and Lee, Efficient Memory Management for Deep Neural Net Inference (2020).
 """
 
@@ -9,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from services.compiler.memory.holes import components, peeled
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.problem import Problem
 from services.compiler.schedule.schedule import BufferId
 
-_SEARCH_STEPS = 300
+_SEARCH_STEPS = 150
 _IMPROVED = ", then local search"
 
 
@@ -28,7 +32,18 @@ class Placement:
 
 
 def search(problem: Problem, bound: int) -> Placement:
-    """Return the best placement found; stops at the first that meets the bound."""
+    """Return the best placement found; the search of a group stops at the first that meets the bound."""
+    hard, easy = peeled(problem, bound)
+    groups = components(problem, hard)
+    whole = len(groups) == 1 and not easy
+    found = [_search(problem if whole else problem.part(group), bound) for group in groups]
+    order = tuple(b for placement in found for b in placement.order) + easy[::-1]
+    offsets = problem.place(easy[::-1], {b: o for placement in found for b, o in placement.offsets.items()})
+    worst = max(found, key=lambda placement: placement.extent, default=None)
+    return Placement("greedy" if worst is None else worst.algorithm, order, offsets, problem.extent(offsets))
+
+
+def _search(problem: Problem, bound: int) -> Placement:
     best = _best_greedy(problem, bound)
     return best if best.extent <= bound or len(problem.ranges) < 3 else _improve(problem, bound, best)
 
@@ -65,12 +80,24 @@ def _improve(problem: Problem, bound: int, best: Placement) -> Placement:
     """Move buffers that stick out above the bound to other places in the order; the same seed for every model."""
     random = Random(0)
     name = f"{best.algorithm}{_IMPROVED}"
+    order, offsets, extent = list(best.order), best.offsets, best.extent
+    high = _sticking_out(problem, order, offsets, bound)
     for _ in range(_SEARCH_STEPS):
-        order = list(best.order)
-        moved = random.choice([b for b in order if best.offsets[b] + problem.sizes[b] > bound])
-        order.remove(moved)
-        order.insert(random.randrange(len(order) + 1), moved)
-        best = _placed(problem, name, order, best.extent + 1) or best
-        if best.extent <= bound:
-            break
-    return best
+        moved = random.choice(high)
+        old, new = order.index(moved), random.randrange(len(order))
+        kept = min(old, new)  # what comes before stays where it is
+        tail = order[kept:old] + order[old + 1 :]
+        tail.insert(new - kept, moved)
+        found = problem.place_below(tail, extent + 1, {b: offsets[b] for b in order[:kept]})
+        if found is not None:
+            order[kept:], offsets, extent = tail, found, problem.extent(found)
+            if extent <= bound:
+                break
+            high = _sticking_out(problem, order, offsets, bound)
+    return Placement(name, tuple(order), offsets, extent)
+
+
+def _sticking_out(
+    problem: Problem, order: Sequence[BufferId], offsets: Mapping[BufferId, int], bound: int
+) -> list[BufferId]:
+    return [b for b in order if offsets[b] + problem.sizes[b] > bound]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import DepthwiseConv2D, Op
@@ -12,7 +13,7 @@ from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.schedule.core_kernels import scratch_sizes
 from services.compiler.schedule.patches import Patches
 from services.compiler.schedule.per_layer import plane_bytes
-from services.compiler.schedule.rows import window
+from services.compiler.schedule.row_turns import RowTurns
 from services.compiler.schedule.schedule import (
     Buffer,
     BufferId,
@@ -27,7 +28,6 @@ from services.compiler.schedule.schedule import (
     Turn,
 )
 from services.compiler.schedule.streaming import Stream
-from services.compiler.schedule.streaming import Turn as RowTurn
 
 
 def staged_schedule(graph: Graph, kernels: KernelSet, whole: Schedule, streams: Sequence[Stream]) -> Schedule:
@@ -127,14 +127,12 @@ class _Streamed:
             size = rows * (tensor.size_bytes // tensor.shape[1])
             kind = buffer.kind if buffer.kind is BufferKind.INPUT else BufferKind.LINE_BUFFER
             self.buffers[buffer.id] = replace(buffer, kind=kind, size_bytes=size, rows=rows)
-        turns = tuple(part for turn in self.stream.turns for part in self._cut(turn))
-        most = [0] * (self.stream.stop - self.stream.start)
-        for turn in turns:
-            most[turn.step] = max(most[turn.step], turn.region.row_stop - turn.region.row_start)
+        found = self.stream.found
+        widths = tuple(self._columns(op) for op in self.graph.ops[self.stream.start : self.stream.stop])
         return Stage(
             StageKind.STREAMING,
-            tuple(self._step(steps[self.stream.start + i], rows) for i, rows in enumerate(most)),
-            turns,
+            tuple(self._step(steps[self.stream.start + i], rows) for i, rows in enumerate(found.most_rows)),
+            _turns(found, widths),
             tuple(Life(self.of_tensor[t], *life) for t, life in self.stream.lives.items()),
             tuple(
                 Chase(self.of_tensor[source], self.of_tensor[target], behind)
@@ -149,23 +147,8 @@ class _Streamed:
     def _columns(self, op: Op) -> int:
         return self.graph.tensors[op.output].shape[2]
 
-    def _cut(self, turn: RowTurn) -> Iterator[Turn]:
-        """Yield the turn in parts: no output crosses its ring's end, and no input but a sliding window's."""
-        op, at = self.graph.ops[self.stream.start + turn.op], turn.row_start
-        while at < turn.row_stop:
-            stop = min([turn.row_stop, *self._ends(op, at)])
-            yield Turn(turn.op, Region(at, stop, 0, self._columns(op)))
-            at = stop
 
-    def _ends(self, op: Op, row: int) -> Iterator[int]:
-        """Yield the output rows at which the operator's rings end, after one."""
-        rings = self.stream.rings
-        yield from (row // rings[t] * rings[t] + rings[t] for t in op.outputs if t in rings)
-        for t in dict.fromkeys(op.inputs):
-            if t not in rings:
-                continue
-            slid = window(self.graph, op, t)
-            if not slid.slides and not slid.whole:
-                first = max(0, row * slid.stride + slid.offset)
-                end = first // rings[t] * rings[t] + rings[t]
-                yield max(row + 1, -(-(end - slid.offset) // slid.stride))
+@lru_cache(maxsize=1 << 14)
+def _turns(found: RowTurns, widths: tuple[int, ...]) -> tuple[Turn, ...]:
+    """Return the turns of a stage whose operators have so many columns."""
+    return tuple(Turn(p.op, Region(p.row_start, p.row_stop, 0, widths[p.op])) for p in found.parts)

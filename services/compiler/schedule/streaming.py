@@ -1,28 +1,20 @@
 """Streaming: the operators of a stage take turns, some rows at a time, and rings of rows are all that is kept.
 
-A simulation driven by demand: to make the next rows of the stage's last operator, every operator before it makes the
-rows that it lacks, and no more. Nothing is computed twice. How far rings fill up is how large they must be. Source of
-the idea: line buffers; StreamNet (NeurIPS 2023) for microcontrollers.
+Source of the idea: line buffers; StreamNet (NeurIPS 2023) for microcontrollers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 
+from services.compiler.ir.alone import remembered, tensor_order
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Op, PullRows
 from services.compiler.ir.tensor import TensorId
+from services.compiler.schedule.row_turns import Progress, RowOp, RowTurns, Turn, row_turns
 from services.compiler.schedule.rows import Window, is_row_wise, window
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Operator `op` of the stage, by its place in it, computes some rows of its outputs."""
-
-    op: int
-    row_start: int
-    row_stop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +29,20 @@ class Stream:
 
     start: int
     stop: int
-    turns: tuple[Turn, ...]
+    found: RowTurns
     rings: Mapping[TensorId, int]
     lives: Mapping[TensorId, tuple[int, int]]
     behind: Mapping[tuple[TensorId, TensorId], int]
 
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The turns that the operators take."""
+        return self.found.turns
+
 
 def stream(graph: Graph, start: int, stop: int, rows: int = 1) -> Stream:
     """Return the stage of operators [start, stop), each computing up to `rows` rows at a turn."""
-    return _Simulation.of(graph, start, stop, rows).run()
+    return Streams(graph).stage(start, stop, rows)
 
 
 def can_stream(graph: Graph, start: int, stop: int) -> bool:
@@ -53,102 +50,98 @@ def can_stream(graph: Graph, start: int, stop: int) -> bool:
     return all(is_row_wise(graph, op) for op in graph.ops[start:stop])
 
 
-@dataclass(slots=True)
-class _Simulation:
-    """Which rows of every tensor are made and which are still needed, while operators take turns."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Link:
+    """An operator in its graph: the windows on what it reads, by how many tensors before its own first output each was
+    made, and after how many operators each output is read last; None if at the end of the network. Equal ones are one
+    object.
+    """
 
-    graph: Graph
-    start: int
-    ops: tuple[Op, ...]
-    rows: int
-    producer: dict[TensorId, int]
-    readers: dict[TensorId, list[tuple[int, Window]]]
-    whole: tuple[TensorId, ...]  # made here and read outside
-    outside: tuple[TensorId, ...]  # made outside and read here
-    done: list[int] = field(default_factory=list)
-    turns: list[Turn] = field(default_factory=list)
-    rings: dict[TensorId, int] = field(default_factory=dict)
-    behind: dict[tuple[TensorId, TensorId], int] = field(default_factory=dict)
-    kept: int = 0  # tensors of which rows are held, as bits
-    beside: list[int] = field(default_factory=list)  # by operator: tensors that were held at any of its turns
+    height: int
+    reads: tuple[tuple[int, Window], ...]
+    lasting: tuple[int | None, ...]
 
-    @classmethod
-    def of(cls, graph: Graph, start: int, stop: int, rows: int) -> _Simulation:
-        ops = graph.ops[start:stop]
-        producer = {t: i for i, op in enumerate(ops) for t in op.outputs}
-        readers: dict[TensorId, list[tuple[int, Window]]] = {}
-        for i, op in enumerate(ops):
-            for t in dict.fromkeys(op.inputs):
-                if not graph.tensors[t].is_constant and not isinstance(op, PullRows):  # that is with the caller
-                    readers.setdefault(t, []).append((i, window(graph, op, t)))
-        later = {t for op in graph.ops[stop:] for t in op.inputs} | set(graph.outputs)
-        whole = tuple(t for t in producer if t in later or t not in readers)
-        outside = tuple(t for t in readers if t not in producer)
-        rings = {t: 1 for t in producer if t not in whole}
-        empty = [0] * len(ops)
-        return cls(graph, start, ops, rows, producer, readers, whole, outside, empty, [], rings, {}, 0, list(empty))
 
-    def run(self) -> Stream:
-        """Make all rows of the stage's last operators, those of several in step."""
-        ends = sorted({self.producer[t] for t in self.whole})
-        last = self.height(ends[-1])
-        for row in range(self.rows, last + self.rows, self.rows):
-            for end in ends:
-                self.make(end, min(self.height(end), -(-row * self.height(end) // last)))
-        lives = {t: self.life(t) for t in self.rings}
-        return Stream(self.start, self.start + len(self.ops), tuple(self.turns), self.rings, lives, self.behind)
+class Streams:
+    """Finds the streamed stages of one graph."""
 
-    def height(self, op: int) -> int:
-        return self.graph.tensors[self.ops[op].output].shape[1]
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        # tensors in the order of their making, the network's inputs before all others
+        self._made = [*graph.inputs, *(t for op in graph.ops for t in op.outputs)]
+        self._first = [0] * (len(graph.ops) + 1)  # by operator: the place of its first output in that order
+        self._first[0] = len(graph.inputs)
+        for i, op in enumerate(graph.ops):
+            self._first[i + 1] = self._first[i] + len(op.outputs)
+        last = {t: i for i, op in enumerate(graph.ops) for t in op.inputs}
+        self._lasts = {**last, **dict.fromkeys(graph.outputs, len(graph.ops))}
+        place = {t: number for number, t in enumerate(self._made)}
+        self._links = [self._link(i, op, place) if is_row_wise(graph, op) else None for i, op in enumerate(graph.ops)]
 
-    def make(self, op: int, stop: int) -> None:
-        """Make the operator's rows up to `stop`, and first what they need."""
-        while self.done[op] < stop:
-            first = self.done[op]
-            last = min(stop, first + self.rows)
-            for t in dict.fromkeys(self.ops[op].inputs):
-                if t in self.producer:
-                    slid = next(w for reader, w in self.readers[t] if reader == op)
-                    self.make(self.producer[t], slid.needed(first, last)[1])
-            self.take_turn(op, first, last)
+    def _link(self, index: int, op: Op, place: Mapping[TensorId, int]) -> _Link:
+        order, own = tensor_order(op), self._first[index]
+        reads = tuple((own - place[order[number]], slid) for number, slid in _windows(self._graph, op))
+        lasts = (self._lasts.get(t, index) for t in op.outputs)
+        lasting = tuple(None if last == len(self._graph.ops) else last - index for last in lasts)
+        return _link(self._graph.tensors[op.output].shape[1], reads, lasting)
 
-    def take_turn(self, op: int, first: int, last: int) -> None:
-        outputs = self.ops[op].outputs
-        self.turns.append(Turn(op, first, last))
-        for t in outputs:
-            if t in self.rings:
-                self.rings[t] = max(self.rings[t], last - self.oldest(t))
-                self.kept |= 1 << t
-        for source in self.outside:
-            for target in outputs:
-                if target in self.whole:
-                    self.note_behind(source, target, last)
-        self.beside[op] |= self.kept
-        self.done[op] = last
-        for t in (*self.ops[op].inputs, *outputs):
-            if t in self.rings and self.oldest(t) >= self.done[self.producer[t]]:
-                self.kept &= ~(1 << t)
+    def turns(self, start: int, stop: int, rows: int) -> RowTurns:
+        """Return the turns of operators [start, stop); tensors are numbers as `tensor` takes them."""
+        return _linked_turns(tuple(self._links[start:stop]), rows)
 
-    def note_behind(self, source: TensorId, target: TensorId, written: int) -> None:
-        ahead = written * self.row_bytes(target) - self.oldest(source) * self.row_bytes(source)
-        self.behind[source, target] = max(ahead, self.behind.get((source, target), -self.size(source)))
+    def tensor(self, start: int, number: int) -> TensorId:
+        """Return the tensor of a number in a stage that begins with the operator `start`."""
+        return self._made[self._first[start] + number]
 
-    def oldest(self, tensor: TensorId) -> int:
-        """Return the first row that a reader still needs."""
-        size = self.graph.tensors[tensor].shape[1]
-        return min((self._next_row(op, w) for op, w in self.readers[tensor]), default=size)
+    def stage(self, start: int, stop: int, rows: int) -> Stream:
+        """Return the stage of operators [start, stop), each computing up to `rows` rows at a turn."""
+        found = self.turns(start, stop, rows)
+        at = self._first[start]
+        rings = {self._made[at + ring.tensor]: ring for ring in found.rings}
+        return Stream(
+            start,
+            min(stop, len(self._links)),
+            found,
+            {t: ring.rows for t, ring in rings.items()},
+            {t: (ring.first, ring.last) for t, ring in rings.items()},
+            {(self._made[at + p.source], self._made[at + p.target]): self.behind(start, p) for p in found.progress},
+        )
 
-    def _next_row(self, op: int, slid: Window) -> int:
-        at, end = self.done[op], self.height(op)
-        return slid.size if at >= end else slid.needed(at, at + 1)[0]
+    def behind(self, start: int, progress: Progress) -> int:
+        """Return how many bytes more of the target are written than of the source are free, at worst."""
+        source, target = (self._graph.tensors[self.tensor(start, t)] for t in (progress.source, progress.target))
+        source_bytes = source.size_bytes
+        source_row, target_row = source_bytes // source.shape[1], target.size_bytes // target.shape[1]
+        furthest = max(written * target_row - free * source_row for written, free in progress.furthest)
+        return max(furthest, -source_bytes)
 
-    def life(self, tensor: TensorId) -> tuple[int, int]:
-        found = [i for i, held in enumerate(self.beside) if held >> tensor & 1]
-        readers = [op for op, _ in self.readers[tensor]]
-        return min(found), max([*found, *readers])
 
-    def row_bytes(self, tensor: TensorId) -> int:
-        return self.size(tensor) // self.graph.tensors[tensor].shape[1]
+@remembered
+def _windows(graph: Graph, op: Op) -> tuple[tuple[int, Window], ...]:
+    """Return the windows on an operator's inputs that are no constants, these by their place in `tensor_order`.
 
-    def size(self, tensor: TensorId) -> int:
-        return self.graph.tensors[tensor].size_bytes
+    What rows are pulled from is with the caller.
+    """
+    if isinstance(op, PullRows):
+        return ()
+    order = tensor_order(op)
+    inputs = [t for t in dict.fromkeys(op.inputs) if not graph.tensors[t].is_constant]
+    return tuple((order.index(t), window(graph, op, t)) for t in inputs)
+
+
+_link = lru_cache(maxsize=1 << 16)(_Link)
+
+
+@lru_cache(maxsize=1 << 16)
+def _linked_turns(links: tuple[_Link, ...], rows: int) -> RowTurns:
+    ops: list[RowOp] = []
+    whole: list[int] = []
+    at = 0
+    for index, link in enumerate(links):
+        makes = tuple(range(at, at + len(link.lasting)))
+        ops.append(RowOp(link.height, tuple((at - back, slid) for back, slid in link.reads), makes))
+        for t, lasting in zip(makes, link.lasting, strict=True):
+            if lasting is None or lasting == 0 or index + lasting >= len(links):
+                whole.append(t)
+        at += len(makes)
+    return row_turns(tuple(ops), tuple(whole), rows)
