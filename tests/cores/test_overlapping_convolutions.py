@@ -57,7 +57,7 @@ def one_depthwise(number: int) -> Graph:
     m = GraphMaker(seed=number, name=f"d{number:05}")
     pick = m.random.integers
     h, w, c = int(pick(1, 120)), int(pick(2, 20)), int(pick(1, 4))
-    kernel = (int(pick(1, min(6, h + 1))), int(pick(2, min(6, w + 1))))
+    kernel = (int(pick(1, min(6, h + 1))), int(pick(1, min(6, w + 1))))
     sides = pick(0, 4, 4).tolist() if number % 2 else [0, 0, 0, 0]
     stride = (int(pick(1, 3)), int(pick(1, 3)))
     return m.build(m.depthwise(m.input(1, h, w, c), 1, kernel, stride, padding=Padding(*sides)))

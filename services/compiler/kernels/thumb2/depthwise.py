@@ -68,8 +68,10 @@ class DepthwiseShape:
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        """Taps of a filter row that share a register."""
+        """Taps of a filter row that share a register; a filter one column wide has its tap in both halves."""
         width = self.kernel_hw[1]
+        if width == 1:
+            return ((0, 0),)
         if self.stride_hw[1] % 2:
             return tuple((tap, tap + 1) for tap in range(width - 1))
         return tuple(dict.fromkeys([*((tap, tap + 1) for tap in range(0, width - 1, 2)), (width - 2, width - 1)]))
@@ -220,10 +222,10 @@ def plane_width(out_w: int, kernel_w: int, stride_w: int) -> int:
 
 @lru_cache(maxsize=4096)  # shapes that one search meets again and again
 def supported(shape: DepthwiseShape) -> bool:
-    """Whether the filter is two to ten wide, fits a tile, and every row of it is in reach of one base register."""
+    """Whether the filter is one to ten wide, fits a tile, and every row of it is in reach of one base register."""
     kernel_h, kernel_w = shape.kernel_hw
     reach = (kernel_h - 1) * shape.row_bytes + 4 * kernel_w
-    if not 2 <= kernel_w <= len(_TAPS) or reach > _MAX_LOAD_OFFSET:
+    if not 1 <= kernel_w <= len(_TAPS) or reach > _MAX_LOAD_OFFSET:
         return False
     return shape.channels < 4096 and make_tile(shape, 1) is not None
 

@@ -296,7 +296,17 @@ def _depthwise() -> dict[str, CoreCase]:
         "depthwise 2x9": one(depthwise((2, 9), activation=RELU), 1, 4, 21, 3),
         "depthwise 1x11": one(depthwise((1, 11)), 1, 4, 21, 3, covered=False),
         "depthwise 3x12 stride 2": one(depthwise((3, 12), (2, 2)), 1, 4, 21, 3, covered=False),
-        "depthwise of columns": one(depthwise((3, 1)), 1, 5, 4, 3, covered=False),
+        "depthwise of columns": one(depthwise((3, 1)), 1, 5, 4, 3),
+        "depthwise 1x1": one(depthwise((1, 1), activation=RELU), 1, 5, 4, 3),
+        "depthwise 1x1 stride 2": one(depthwise((1, 1), (2, 2)), 1, 5, 7, 300),
+        "depthwise 6x1": one(depthwise((6, 1), activation=RELU), 1, 14, 9, 3),
+        "depthwise 10x1": one(depthwise((10, 1), activation=RELU), 1, 21, 5, 3),
+        "depthwise 10x1 stride 2x3": one(depthwise((10, 1), (2, 3)), 1, 21, 17, 3),
+        "depthwise 3x1 padded beside": one(depthwise((3, 1), (1, 2), padding=Padding(2, 1, 1, 2)), 1, 5, 8, 3),
+        "depthwise 3x1 shift 0": tuned(depthwise((3, 1), activation=RELU), (1, 5, 5, 6), shifted_by(0)),
+        "depthwise 3x1 in chunks in place": one(
+            lambda m, x: m.depthwise(m.conv2d(x, 5, (1, 1)), kernel=(3, 1), activation=RELU), 1, 130, 12, 3
+        ),
         "depthwise dilated": one(lambda m, x: m.depthwise(x, dilation=(2, 2)), 1, 9, 8, 4, covered=False),
         "depthwise multiplier 3": one(lambda m, x: m.depthwise(x, 3), 1, 6, 7, 2, covered=False),
     }
@@ -567,6 +577,8 @@ def _four_bits() -> dict[str, CoreCase]:
             (
                 ((3, 3), RELU),
                 ((3, 2), Activation.NONE),
+                ((3, 1), RELU),
+                ((7, 1), Activation.NONE),
                 ((5, 5), RELU),
                 ((7, 7), Activation.NONE),
                 ((2, 4), RELU),

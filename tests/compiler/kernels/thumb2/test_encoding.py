@@ -20,7 +20,7 @@ from services.compiler.kernels.thumb2.issue import Issue
 
 
 def depthwise_sources() -> dict[str, KernelSource]:
-    kernels = ((3, 3), (5, 5), (7, 7), (2, 2), (1, 3), (7, 2), (3, 10))
+    kernels = ((3, 3), (5, 5), (7, 7), (2, 2), (1, 3), (7, 2), (3, 10), (3, 1), (7, 1))
     found = {}
     cases = product(kernels, ((1, 1), (2, 2)), (1, 2, 5, 16), (1, 48, 300), (False, True))
     for kernel, stride, out_w, channels, relu in cases:
