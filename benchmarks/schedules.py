@@ -3,12 +3,13 @@
     python -m benchmarks.schedules [--models] [--json]
 
 MobileNetV2 as in MCUNetV2's table (random weights: memory and MACs do not depend on them), the arena with the input
-image in it and without. Kernels are those of the Cortex-M4. Nothing is run: arenas and MACs are those of the plan, to
-the byte; instructions are modelled.
+image in it, without it, and with what is held of it where its rows are pulled. Kernels are those of the Cortex-M4.
+Nothing is run: arenas and MACs are those of the plan, to the byte; instructions are modelled.
 
 With `--models` the shared models instead, compiled under every schedule and run on the simulated nucleo-l4r5zi:
 instructions are exact counts, outputs of one seeded input equal the portable twin's. Exit 1 where a schedule that the
-planner chose needs a larger arena than per-layer, or outputs differ.
+planner chose needs a larger arena than per-layer, or outputs differ. Models whose input cannot be pulled are left out
+of what pulls.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,12 +27,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.networks import mobilenet_v2, plan_graph
+from services.common.errors import UnsupportedError
 from services.compiler.choose import best_patches, least_streams
 from services.compiler.cost_model import work
 from services.compiler.ir.graph import Graph
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import CompileOptions, Core, Interface
 from services.compiler.passes.optimize import optimize
+from services.compiler.passes.pull_input import pull_input
 from services.compiler.pipeline import compile_model
 from services.compiler.planned import Planned, plan_network
 from services.compiler.schedule.patches import Grid
@@ -41,19 +45,21 @@ from services.search.space.redistribute import redistribute
 
 SHARED_MODELS = Path(__file__).resolve().parents[1].parent / "shared" / "models"
 CORE, KERNELS, BOARD = Core.CORTEX_M4, KernelSet.THUMB2, "nucleo-l4r5zi"
-SCHEDULES = ("per-layer", "patch", "patch:2x2", "streaming")
+PULLED = " --pull-input"
+SCHEDULES = ("per-layer", "patch", "patch:2x2", "streaming", f"patch{PULLED}", f"streaming{PULLED}")
 # The blocks of MobileNetV2 behind the stem that MCUNetV2 runs in patches: those down to an eighth of the image.
 PATCHED_BLOCKS = 1 + 3
 
 
 @dataclass(frozen=True)
 class Row:
-    """One network under one schedule; `arena_without_input` is None where that is per-layer's own business."""
+    """One network under one schedule; `arena_pulled_bytes` is None where the input cannot be pulled."""
 
     network: str
     schedule: str
     arena_bytes: int
     arena_without_input_bytes: int
+    arena_pulled_bytes: int | None
     macs: int
     instructions: int | None
 
@@ -62,22 +68,23 @@ def rows(name: str, graph: Graph, grids: tuple[Grid, ...]) -> Iterator[Row]:
     """Yield the row of every schedule."""
     whole = plan_network(graph, KERNELS, exact=False)
     inside, outside = Pieces(whole, CORE), Pieces(whole, CORE, input_in_arena=False)
-    yield _row(name, "per-layer", whole, outside.planner.place((), exact=False)[2].arena_bytes)
+    pulled = Pieces(plan_network(pull_input(graph), KERNELS, exact=False), CORE)
+    yield _row(name, "per-layer", whole, outside.planner.place((), exact=False)[2].arena_bytes, None)
     for grid in grids:
-        held, elsewhere = best_patches(inside, (grid,)), best_patches(outside, (grid,))
-        if held is not None and elsewhere is not None:
+        held, elsewhere, rows_held = (best_patches(pieces, (grid,)) for pieces in (inside, outside, pulled))
+        if held is not None and elsewhere is not None and rows_held is not None:
             planned = inside.planner.plan_patches(elsewhere.patches, elsewhere.streams, exact=False)
-            arenas = held.arena_bytes, elsewhere.arena_bytes
+            arenas = held.arena_bytes, elsewhere.arena_bytes, rows_held.arena_bytes
             yield Row(name, f"{grid[0]}x{grid[1]} patches", *arenas, planned.macs, None)
-    held_streams, other = least_streams(inside), least_streams(outside)
-    if held_streams is not None and other is not None:
+    held_streams, other, rings = (least_streams(pieces) for pieces in (inside, outside, pulled))
+    if held_streams is not None and other is not None and rings is not None:
         planned = inside.planner.plan(held_streams.streams, exact=False)
-        yield _row(name, "streaming", planned, other.arena_bytes)
+        yield _row(name, "streaming", planned, other.arena_bytes, rings.arena_bytes)
 
 
-def _row(name: str, schedule: str, planned: Planned, without_input: int) -> Row:
+def _row(name: str, schedule: str, planned: Planned, without_input: int, pulled: int | None) -> Row:
     modelled = round(work(planned, CORE).instructions)
-    return Row(name, schedule, planned.plan.arena_bytes, without_input, planned.macs, modelled)
+    return Row(name, schedule, planned.plan.arena_bytes, without_input, pulled, planned.macs, modelled)
 
 
 def literature() -> Iterator[Row]:
@@ -108,12 +115,14 @@ def shared_models() -> Iterator[Run]:
     with tempfile.TemporaryDirectory() as cache:
         for path in sorted(SHARED_MODELS.glob("*.tflite")):
             for schedule in SCHEDULES:
-                yield _run(path, schedule, Workplace(Path(cache)))
+                with suppress(UnsupportedError):  # inputs that cannot be pulled
+                    yield _run(path, schedule, Workplace(Path(cache)))
 
 
 def _run(path: Path, schedule: str, workplace: Workplace) -> Run:
     board = load_farm().board(BOARD)
-    compiled = compile_model(path.read_bytes(), path.stem, CompileOptions(board.target, CORE, schedule))
+    options = CompileOptions(board.target, CORE, schedule.removesuffix(PULLED), pull_input=schedule.endswith(PULLED))
+    compiled = compile_model(path.read_bytes(), path.stem, options)
     found = evaluate(Request(compiled.library_zip), board, workplace)
     if found.performance is None or found.twin_equal is None:
         raise SystemExit(f"{path.stem} does not run on {BOARD}: {found.fits}")
@@ -144,9 +153,10 @@ def main() -> None:
     if asked.json:
         print(json.dumps([asdict(row) for row in found], indent=1))
         return
-    table = Table("network", "schedule", "arena", "without input", "MACs", "instructions (modelled)")
+    table = Table("network", "schedule", "arena", "without input", "input pulled", "MACs", "instructions (modelled)")
     for row in found:
-        numbers = row.arena_bytes, row.arena_without_input_bytes, row.macs, row.instructions
+        arenas = row.arena_bytes, row.arena_without_input_bytes, row.arena_pulled_bytes
+        numbers = *arenas, row.macs, row.instructions
         table.add_row(row.network, row.schedule, *("" if n is None else f"{n:,}" for n in numbers))
     Console(width=130).print(table)
 

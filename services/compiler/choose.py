@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from services.common.errors import UnsupportedError
 from services.compiler.cuts import cuts_by_need, fastest, least_memory
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import PullRows
 from services.compiler.ir.tensor import quoted
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Placed, Planned, plan_network
@@ -39,7 +40,8 @@ class Choice:
 
 
 def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choice:
-    """Return the plan that the options ask for; it never needs more memory than the operators one after the other.
+    """Return the plan that the options ask for; it never needs more memory than the operators one after the other,
+    unless the input shall be pulled: they hold it whole.
 
     Per-layer: that. Streaming: fewest instructions within the budget of SRAM, least memory without one. Patch: fewest
     MACs within the budget, least memory without one; a grid that is named is used, wherever it can be. Auto:
@@ -66,21 +68,26 @@ def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choi
     if options.schedule.startswith("patch"):
         choice = _in_patches(pieces, options, room, whole, exact=exact)
     else:
-        choice = _streamed(pieces, room, whole, exact=exact)
-    if pulled and choice.planned is whole:
+        choice = _streamed(pieces, options, room, whole, exact=exact)
+    if pulled and not _pulls_in_turns(choice.planned):
         raise _held_whole(graph, options.schedule)
     return choice
 
 
-def _streamed(pieces: Pieces, room: int | None, whole: Planned, *, exact: bool) -> Choice:
+def _streamed(pieces: Pieces, options: CompileOptions, room: int | None, whole: Planned, *, exact: bool) -> Choice:
     if room is not None and (found := _within(pieces, room)) is not None:
         planned = pieces.planner.plan(found.streams, exact=exact)
         return Choice(planned, f"{_told(planned)}: fewest instructions in {room} bytes of arena")
     least = least_streams(pieces, exact=exact)
-    if least is None or least.arena_bytes >= whole.plan.arena_bytes:
+    if least is None or (least.arena_bytes >= whole.plan.arena_bytes and not options.pull_input):
         return Choice(whole, "per-layer: streaming saves no memory")
     planned = pieces.planner.plan(least.streams, exact=exact)
     return Choice(planned, f"{_told(planned)}: least memory; per-layer needs {whole.plan.arena_bytes} bytes of arena")
+
+
+def _pulls_in_turns(planned: Planned) -> bool:
+    steps = (s for s in planned.schedule.steps() if isinstance(planned.graph.ops[s.op_index], PullRows))
+    return any(step.extent is not None for step in steps)
 
 
 def _held_whole(graph: Graph, schedule: str) -> UnsupportedError:
@@ -99,7 +106,7 @@ def _in_patches(pieces: Pieces, options: CompileOptions, room: int | None, whole
     if best is None:
         return Choice(whole, "per-layer: the first operators cannot be cut into patches")
     planned = pieces.planner.plan_patches(best.patches, best.streams, exact=exact)
-    if named is None and planned.plan.arena_bytes >= whole.plan.arena_bytes:
+    if named is None and planned.plan.arena_bytes >= whole.plan.arena_bytes and not options.pull_input:
         return Choice(whole, "per-layer: patches save no memory")
     rows, columns = best.patches.grid
     told = [

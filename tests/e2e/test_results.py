@@ -69,6 +69,19 @@ def test_pulled_input_gives_the_same_outputs_with_less_memory(tinyfarm, tmp_path
     assert "streaming" in tinyfarm("explain", tmp_path / "small.tflite", "--pull-input")
 
 
+def test_planner_keeps_to_the_sram_that_compile_and_run_allow(tinyfarm, tmp_path):
+    (tmp_path / "small.tflite").write_bytes(e2e_models.small())
+    (tmp_path / "in.npz").write_bytes(write_npz(np.zeros((1, 8, 8, 3), np.int8)))
+    limit = ("--max-sram", "64KiB", "--json")
+    ends = ("--board", "nano33ble", "--input", tmp_path / "in.npz", "--output", tmp_path / "out.npz")
+    tinyfarm("compile", tmp_path / "small.tflite", "--target", "nano33ble", "-o", tmp_path / "compiled", *limit)
+    job = json.loads(tinyfarm("run", tmp_path / "small.tflite", *ends, *limit))["job"]
+    tinyfarm("get", job, "-o", tmp_path / "ran")
+    for folder in (tmp_path / "compiled", tmp_path / "ran" / "library"):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        assert manifest["schedule_reason"] == "per-layer: it fits in 65536 bytes"
+
+
 def test_explain_draws_models_side_by_side(tinyfarm, tmp_path):
     (tmp_path / "small.tflite").write_bytes(e2e_models.small())
     (tmp_path / "large.tflite").write_bytes(e2e_models.half_mib_of_activations())

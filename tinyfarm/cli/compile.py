@@ -14,6 +14,7 @@ from tinyfarm.cli.options import (
     Json,
     Kernels,
     Model,
+    PlannedSram,
     PullInput,
     Schedule,
     Server,
@@ -25,6 +26,7 @@ from tinyfarm.cli.options import (
 from tinyfarm.cli.output import print_json, print_line, short_id
 from tinyfarm.cli.progress import follow
 from tinyfarm.cli.unpack import unpack_library
+from tinyfarm.client import Budgets
 from tinyfarm.client.budgets import schedule_request
 from tinyfarm.client.plain import brief
 from tinyfarm.up import COMPILE_AND_RUN
@@ -38,6 +40,7 @@ def command(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the C files.")] = None,
     schedule: Schedule = "auto",
     pull_input: PullInput = False,
+    max_sram: PlannedSram = None,
     io: Interface = "int8",
     kernels: Kernels = "core",
     json: Json = False,
@@ -49,6 +52,7 @@ def command(
         pull_input=pull_input,
         interface=interface_of(io),
         kernels=kernels_of(kernels),
+        budgets=Budgets(max_sram).message(),
     )
     existing_file(model)
     output_folder(output)

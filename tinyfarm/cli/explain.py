@@ -90,7 +90,10 @@ def _networks(
         options = compile_pb2.CompileOptions()
         options.CopyFrom(wanted[0])
         options.schedule.CopyFrom(schedule_request("patch"))
+        options.pull_input = False  # refused where there are no patches to choose
         offered = _facts(client, model, target, options).patching
+        if offered is not None and wanted[0].pull_input:
+            offered = replace(offered, last=offered.last + 1)  # the layer that pulls comes first
     for facts in found:
         words = replace(offered, words="what `patch` would choose") if offered else example(facts, _NO_HELP)
         yield facts if facts.patching else replace(facts, patching=words)

@@ -44,6 +44,12 @@ MaxSram = Annotated[
     int | None,
     typer.Option("--max-sram", "--sram", parser=parse_size, metavar="SIZE", help="Highest SRAM, e.g. 64KiB."),
 ]
+PlannedSram = Annotated[
+    int | None,
+    typer.Option(
+        "--max-sram", "--sram", parser=parse_size, metavar="SIZE", help="SRAM that the planner keeps to if it can."
+    ),
+]
 MaxFlash = Annotated[
     int | None,
     typer.Option("--max-flash", "--flash", parser=parse_size, metavar="SIZE", help="Highest flash, e.g. 1MiB."),

@@ -16,6 +16,7 @@ from tinyfarm.cli.options import (
     Json,
     Kernels,
     Model,
+    PlannedSram,
     PullInput,
     Schedule,
     Server,
@@ -41,6 +42,7 @@ def command(
     output: Annotated[Path, typer.Option("--output", help="The .npz to write, one array an output.")],
     schedule: Schedule = "auto",
     pull_input: PullInput = False,
+    max_sram: PlannedSram = None,
     io: Interface = "int8",
     kernels: Kernels = "core",
     json: Json = False,
@@ -56,6 +58,7 @@ def command(
         pull_input=pull_input,
         interface=interface_of(io),
         kernels=kernels_of(kernels),
+        budgets=Budgets(max_sram).message(),
     )
     existing_file(model)
     existing_file(input)
