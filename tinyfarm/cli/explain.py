@@ -95,7 +95,7 @@ def _networks(
         if offered is not None and wanted[0].pull_input:
             offered = replace(offered, last=offered.last + 1)  # the layer that pulls comes first
     for facts in found:
-        words = replace(offered, words="what `patch` would choose") if offered else example(facts, _NO_HELP)
+        words = replace(offered, words="what schedule patch would choose") if offered else example(facts, _NO_HELP)
         yield facts if facts.patching else replace(facts, patching=words)
 
 
