@@ -8,7 +8,7 @@ from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import Fields, FieldValue, KernelCall
 from services.compiler.codegen.shapes import nhwc
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Add, Mul, Op, Sub
+from services.compiler.ir.ops import Add, Maximum, Minimum, Mul, Op, PRelu, Sub
 from services.compiler.ir.tensor import TensorId
 
 
@@ -27,7 +27,7 @@ def _value(graph: Graph, op: Op, operands: Operands, name: str, value: FieldValu
             return operands.row_stride(op.input)
         case "out_row_stride" | "row_stride":
             return operands.row_stride(op.output)
-        case "shape" if isinstance(op, Add | Sub | Mul):
+        case "shape" if isinstance(op, Add | Sub | Mul | Maximum | Minimum | PRelu):
             return _broadcast(graph, op, operands)
         case _:
             return value

@@ -18,13 +18,18 @@ from services.compiler.ir.ops import (
     HardSwish,
     LeakyRelu,
     Logistic,
+    Maximum,
     MaxPool2D,
+    Minimum,
     Mul,
     Op,
+    PRelu,
     PullRows,
     Quantize,
     Relu,
+    RnnPool,
     Sub,
+    Table,
     Tanh,
 )
 from services.compiler.ir.tensor import TensorId
@@ -32,8 +37,8 @@ from services.compiler.schedule.rows import is_row_wise, window
 from services.compiler.schedule.schedule import Region
 
 _PATCHED = (
-    Conv2D, DepthwiseConv2D, AveragePool2D, MaxPool2D, Add, Sub, Mul, Logistic, Tanh, HardSwish, Relu, LeakyRelu,
-    Quantize, PullRows,
+    Conv2D, DepthwiseConv2D, AveragePool2D, MaxPool2D, RnnPool, Add, Sub, Mul, Maximum, Minimum, PRelu, Logistic, Tanh,
+    HardSwish, Relu, LeakyRelu, Table, Quantize, PullRows,
 )  # fmt: skip
 
 Grid = tuple[int, int]

@@ -17,23 +17,28 @@ from services.compiler.ir.ops import (
     HardSwish,
     LeakyRelu,
     Logistic,
+    Maximum,
     MaxPool2D,
+    Minimum,
     Mul,
     Op,
     Pad,
+    PRelu,
     PullRows,
     Quantize,
     Relu,
+    RnnPool,
     Split,
     StridedSlice,
     Sub,
+    Table,
     Tanh,
 )
 from services.compiler.ir.tensor import DType, TensorId
 
 _ROW_WISE = (
-    Conv2D, DepthwiseConv2D, AveragePool2D, MaxPool2D, Add, Sub, Mul, Logistic, Tanh, HardSwish, Relu, LeakyRelu,
-    Quantize, Pad, Concatenation, StridedSlice, Split, PullRows,
+    Conv2D, DepthwiseConv2D, AveragePool2D, MaxPool2D, RnnPool, Add, Sub, Mul, Maximum, Minimum, PRelu, Logistic, Tanh,
+    HardSwish, Relu, LeakyRelu, Table, Quantize, Pad, Concatenation, StridedSlice, Split, PullRows,
 )  # fmt: skip
 
 
@@ -78,7 +83,7 @@ def is_row_wise(graph: Graph, op: Op) -> bool:
         return False
     if isinstance(op, Concatenation) and len(set(op.inputs)) < len(op.inputs):
         return False
-    if isinstance(op, Conv2D | DepthwiseConv2D) and graph.tensors[op.weights].dtype is not DType.INT8:
+    if isinstance(op, Conv2D | DepthwiseConv2D) and graph.tensors[op.weights].dtype not in (DType.INT8, DType.INT4):
         return False
     return all(_is_bytes(graph, op, t) for t in images)
 
@@ -93,7 +98,7 @@ def window(graph: Graph, op: Op, tensor: TensorId, axis: int = 1) -> Window:
             kernel = (graph.tensors[op.weights].shape[axis] - 1) * op.dilation_hw[at] + 1
             before = (op.padding.top, op.padding.left)[at]
             return Window(op.stride_hw[at], -before, kernel, size)
-        case AveragePool2D() | MaxPool2D():
+        case AveragePool2D() | MaxPool2D() | RnnPool():
             before = (op.padding.top, op.padding.left)[at]
             return Window(op.stride_hw[at], -before, op.kernel_hw[at], size)
         case Pad():

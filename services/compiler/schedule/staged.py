@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import DepthwiseConv2D, Op
+from services.compiler.ir.ops import DepthwiseConv2D, Op, RnnPool
 from services.compiler.ir.tensor import TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.schedule.core_kernels import scratch_sizes
 from services.compiler.schedule.patches import Patches
-from services.compiler.schedule.per_layer import plane_bytes
+from services.compiler.schedule.per_layer import plane_bytes, rnn_pool_scratch_bytes
 from services.compiler.schedule.row_turns import RowTurns
 from services.compiler.schedule.schedule import (
     Buffer,
@@ -101,7 +101,13 @@ def turn_scratch_bytes(graph: Graph, op: Op, kernels: KernelSet, extent: tuple[i
     """Return the scratch that an operator needs to compute so many rows and columns at a time."""
     if sizes := scratch_sizes(graph, op, kernels, extent):
         return sizes[0]
-    return plane_bytes(graph, op, extent) if isinstance(op, DepthwiseConv2D) else 0
+    match op:
+        case DepthwiseConv2D():
+            return plane_bytes(graph, op, extent)
+        case RnnPool():
+            return rnn_pool_scratch_bytes(graph, op)
+        case _:
+            return 0
 
 
 def _per_layer(steps: Mapping[int, Step], start: int, stop: int) -> Iterator[Stage]:

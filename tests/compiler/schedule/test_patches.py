@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation
+from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.macs import graph_macs
 from services.compiler.options import CompileOptions, Core, Interface
@@ -98,6 +100,24 @@ def test_core_kernels_run_patches(target: str, core: Core, kernels: KernelSet) -
             inputs = random_inputs(graph, 1)
             for got, want in zip(board.run(number, inputs), run_graph(graph, inputs), strict=True):
                 np.testing.assert_array_equal(got, want, err_msg=name)
+
+
+def test_rnn_pool_extrema_slopes_tables_and_int4_weights_run_in_turns(tmp_path: Path) -> None:
+    m = GraphMaker(seed=3, name="kinds")
+    x = m.conv2d(m.input(1, 17, 14, 3), 5, (3, 3), weights=DType.INT4)
+    x = m.binary("maximum", x, m.pool("average", x, (3, 3)))
+    x = m.table(m.prelu(x, (5,)))
+    x = m.depthwise(x, 1, (3, 3), weights=DType.INT4)
+    graph = m.build(m.rnn_pool(x, 4, 2, (5, 4), (3, 2)))
+    stop = len(graph.ops)
+    streams = [stream(graph, 0, stop, rows) for rows in (1, 2)]
+    plans = [StreamPlanner(graph, KernelSet.PORTABLE).plan([found]) for found in streams]
+    plans += [patched(graph, KernelSet.PORTABLE, stop, grid) for grid in ((2, 3), (4, 1))]
+    named = [replace(planned, graph=replace(graph, name=f"kinds {n}")) for n, planned in enumerate(plans)]
+    inputs = random_inputs(graph, 1)
+    (want,) = run_graph(graph, inputs)
+    for twin in build_twins([compiled(planned) for planned in named], tmp_path):
+        np.testing.assert_array_equal(twin.run(*inputs)[0], want, err_msg=twin.manifest.name)
 
 
 def test_network_whose_first_operator_cannot_be_cut_runs_per_layer() -> None:
