@@ -126,11 +126,18 @@ class PatchTrial:
 
 
 def best_patches(pieces: Pieces, grids: Sequence[Grid], room_bytes: int | None = None) -> PatchTrial | None:
-    """Return the patches of least memory, or of fewest MACs within the room; None if no operator can be cut."""
+    """Return the patches of fewest MACs within the room, of least memory where there is none or nothing keeps to it;
+    None if no operator can be cut.
+    """
     found = sorted(pieces.patched(grids), key=lambda p: p[:2])
-    fitting = [p for p in found if room_bytes is not None and p[0] <= room_bytes]
-    order = [p for _, _, p in sorted(fitting, key=lambda p: p[1]) or found][:_MOST_BLAMED]
-    return min((_patch_trial(pieces, p) for p in order), key=lambda t: t.arena_bytes, default=None)
+    if room_bytes is not None:
+        fitting = sorted((p for p in found if p[0] <= room_bytes), key=lambda p: p[1])
+        for _, _, patches in fitting[:_MOST_BLAMED]:
+            trial = _patch_trial(pieces, patches)
+            if trial.arena_bytes <= room_bytes:
+                return trial
+    trials = [_patch_trial(pieces, patches) for _, _, patches in found[:_MOST_BLAMED]]
+    return min(trials, key=lambda t: t.arena_bytes, default=None)
 
 
 def _patch_trial(pieces: Pieces, found: Patches) -> PatchTrial:

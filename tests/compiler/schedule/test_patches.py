@@ -138,6 +138,18 @@ def test_streams_follow_patches(tmp_path: Path) -> None:
         np.testing.assert_array_equal(got, want)
 
 
+def test_patches_within_a_budget_compute_least_again() -> None:
+    graph = bottlenecks(size=48)
+    whole, least = asked(graph, "per-layer").manifest, asked(graph, "patch").manifest
+    macs = []
+    for arena in (least.memory.arena, (2 * least.memory.arena + whole.memory.arena) // 3, whole.memory.arena - 4):
+        found = asked(graph, "patch", budget=arena + 1024).manifest
+        assert found.memory.arena <= arena
+        macs.append(found.macs)
+    assert macs == sorted(macs, reverse=True)
+    assert macs[-1] < least.macs
+
+
 def test_patches_save_memory_and_cost_macs() -> None:
     graph = bottlenecks(size=48)
     whole, found = asked(graph, "per-layer").manifest, asked(graph, "patch").manifest
