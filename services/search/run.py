@@ -13,10 +13,10 @@ from services.search.objective import Budgets
 from services.search.ports import Checkpoints, Estimator, Farm
 from services.search.space.image import ImageSpace
 from services.search.steps.evolution import search_architectures
-from services.search.steps.finalists import train_finalists
+from services.search.steps.finalists import cut_out, finish, hand_made, train_finalists
 from services.search.steps.measure import Point, mark_front, measure, winner
 from services.search.steps.space import prepare_space
-from services.search.steps.training import train_supernet
+from services.search.steps.supernet import train_supernet
 from services.search.strategy.evolution import select_finalists
 
 
@@ -60,20 +60,22 @@ def run_search(
     ctx = Context(settings, dataset, estimator, farm, checkpoints, on_progress, is_canceled)
 
     chosen = prepare_space(ctx)
-    supernet = train_supernet(ctx, chosen.space)
+    baselines = hand_made(ctx, chosen)
+    supernet = train_supernet(ctx, chosen.space, [baseline.fit for baseline in baselines])
     history = search_architectures(ctx, chosen, supernet)
-    finalists, hand_made = train_finalists(ctx, chosen, supernet, select_finalists(history, settings.finalists))
-    measured = measure(ctx, (*finalists, *hand_made))
+    finalists = cut_out(ctx, chosen.space, supernet, select_finalists(history, settings.finalists))
+    train_finalists(ctx, finalists)
+    measured = measure(ctx, [finish(ctx, finalist) for finalist in (*finalists, *baselines)])
 
     marked = mark_front(measured)
-    points, baselines = marked[: len(finalists)], marked[len(finalists) :]
+    points, others = marked[: len(finalists)], marked[len(finalists) :]
     best = winner(points)
     return SearchResult(
         dataset.name,
         settings.budgets,
         chosen.space,
         points,
-        baselines,
+        others,
         best.trained.name if best else "",
         ctx.estimated.networks,
         len(history),

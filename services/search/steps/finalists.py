@@ -1,8 +1,8 @@
-"""Step 5: train the few networks that will be measured, searched ones and hand-made ones."""
+"""Step 5: the few networks that will be trained and measured, searched ones and hand-made ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from services.common.errors import FailedPreconditionError
@@ -17,8 +17,8 @@ from services.search.space.image import ImageSpace
 from services.search.space.network import Network, network_of
 from services.search.space.plan import Plan, plan_of
 from services.search.steps.evolution import calibration_images, quality_of
+from services.search.steps.fit import Fit, fit_together
 from services.search.steps.space import ChosenSpace, Correction
-from services.search.steps.training import Fit, fit_together
 from services.search.strategy.explore import Quality, Scored
 from services.search.supernet.calibrate import recalibrate
 from services.search.supernet.net import ElasticNet, extract, seeded_net
@@ -46,27 +46,8 @@ class Trained:
     onnx: bytes
 
 
-def train_finalists(
-    ctx: Context, chosen: ChosenSpace, supernet: ElasticNet, selected: tuple[Scored, ...]
-) -> tuple[tuple[Trained, ...], tuple[Trained, ...]]:
-    """Return the selected architectures, cut out of the supernet and trained further, and the hand-made networks.
-
-    Raises FailedPreconditionError where the search found nothing that fits.
-    """
-    if not selected:
-        raise FailedPreconditionError(
-            "the search found no network that fits the budgets: raise a limit or give it more iterations",
-            reason="NOTHING_FITS",
-            subject="budgets",
-        )
-    searched = tuple(_searched(ctx, chosen.space, supernet, i, scored) for i, scored in enumerate(selected, start=1))
-    hand_made = _fitting_baselines(ctx, chosen)
-    fit_together(ctx, "finalists", [finalist.fit for finalist in (*searched, *hand_made)])
-    return tuple(_finish(ctx, f) for f in searched), tuple(_finish(ctx, f) for f in hand_made)
-
-
 @dataclass(frozen=True, slots=True)
-class _Finalist:
+class Finalist:
     """A network that is to be trained and measured."""
 
     name: str
@@ -75,44 +56,65 @@ class _Finalist:
     fit: Fit
 
 
-def _searched(ctx: Context, space: ImageSpace, supernet: ElasticNet, number: int, scored: Scored) -> _Finalist:
-    training = ctx.settings.training
-    net = extract(supernet, plan_of(space, scored.architecture))
-    fit = Fit(
-        f"finalist-{number}", net, training.finetune_epochs, training.finetune_learning_rate, label_loss(training),
-        epoch_work=scored.costs.macs,
-    )  # fmt: skip
-    return _Finalist(f"net-{number}", str(scored.architecture), scored.architecture, fit)
+def cut_out(ctx: Context, space: ImageSpace, supernet: ElasticNet, chosen: tuple[Scored, ...]) -> tuple[Finalist, ...]:
+    """Return the chosen architectures with the weights that they had as parts of the supernet.
+
+    Raises FailedPreconditionError where the search found nothing that fits.
+    """
+    if not chosen:
+        raise FailedPreconditionError(
+            "the search found no network that fits the budgets: raise a limit or give it more iterations",
+            reason="NOTHING_FITS",
+            subject="budgets",
+        )
+    training, finalists = ctx.settings.training, []
+    for number, scored in enumerate(chosen, start=1):
+        net = extract(supernet, plan_of(space, scored.architecture))
+        fit = Fit(
+            f"finalist-{number}", net, training.finetune_epochs, training.finetune_learning_rate, label_loss(training),
+            epoch_work=scored.costs.macs,
+        )  # fmt: skip
+        finalists.append(Finalist(f"net-{number}", str(scored.architecture), scored.architecture, fit))
+    return tuple(finalists)
 
 
-def _hand_made(ctx: Context, scaled: Scaled, macs: int) -> _Finalist:
-    """A baseline is trained alone for as many epochs as a searched network in all: warm-up, supernet, fine-tuning."""
-    training = ctx.settings.training
-    epochs = training.warmup_epochs + training.supernet_epochs + training.finetune_epochs
-    net = seeded_net(scaled.plan, seed_for(ctx.settings.seed, scaled.name))
-    fit = Fit(scaled.name, net, epochs, training.learning_rate, label_loss(training), epoch_work=macs)
-    return _Finalist(scaled.name, scaled.description, None, fit)
+def hand_made(ctx: Context, chosen: ChosenSpace) -> tuple[Finalist, ...]:
+    """Return the baselines, where any are asked for, each at its largest size that fits the limits.
 
-
-def _fitting_baselines(ctx: Context, chosen: ChosenSpace) -> tuple[_Finalist, ...]:
-    """The largest size of each family that fits, where any are asked for; a family of which none does is left out."""
+    Each is trained alone for as many epochs as a searched network in all: warm-up, supernet and fine-tuning.
+    A family of which no size fits is left out.
+    """
     if not ctx.settings.baselines:
         return ()
     space = chosen.space
     shape = (max(space.resolutions), space.input_channels, space.classes)
     found = (_largest_fitting(ctx, sizes(*shape), chosen.correction) for sizes in (ds_cnn_sizes, mobilenet_v2_sizes))
-    return tuple(baseline for baseline in found if baseline is not None)
+    return tuple(_baseline(ctx, *fitting) for fitting in found if fitting is not None)
 
 
-def _largest_fitting(ctx: Context, sizes: Iterator[Scaled], correction: Correction) -> _Finalist | None:
+def _largest_fitting(ctx: Context, sizes: Iterator[Scaled], correction: Correction) -> tuple[Scaled, Costs] | None:
     candidates = tuple(sizes)
     for scaled, costs in zip(candidates, ctx.costs([s.plan for s in candidates]), strict=True):
         if isinstance(costs, Costs) and fits(correction.apply(costs), ctx.settings.budgets):
-            return _hand_made(ctx, scaled, costs.macs)
+            return scaled, costs
     return None
 
 
-def _finish(ctx: Context, finalist: _Finalist) -> Trained:
+def _baseline(ctx: Context, scaled: Scaled, costs: Costs) -> Finalist:
+    training = ctx.settings.training
+    epochs = training.warmup_epochs + training.supernet_epochs + training.finetune_epochs
+    net = seeded_net(scaled.plan, seed_for(ctx.settings.seed, scaled.name))
+    fit = Fit(scaled.name, net, epochs, training.learning_rate, label_loss(training), epoch_work=costs.macs)
+    return Finalist(scaled.name, scaled.description, None, fit)
+
+
+def train_finalists(ctx: Context, finalists: Sequence[Finalist]) -> None:
+    """Train the searched networks further."""
+    fit_together(ctx, "finalists", [f.fit for f in finalists], sum(f.fit.epochs for f in finalists))
+
+
+def finish(ctx: Context, finalist: Finalist) -> Trained:
+    """Return a finalist that has been trained as it goes to the farm."""
     net = finalist.fit.net
     recalibrate(net, calibration_images(ctx, CALIBRATION_IMAGES))
     (predicted,) = _costs(ctx.costs([net.plan]))

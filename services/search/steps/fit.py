@@ -1,9 +1,9 @@
-"""Step 3: train the supernet. Also the loops that train anything so that it can go on after a crash."""
+"""The loop that trains any number of networks side by side, and goes on after a crash."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +12,8 @@ from typing import cast
 import torch
 
 from services.search.context import Context
-from services.search.seeding import seed_for
-from services.search.space.image import ImageSpace
-from services.search.space.plan import plan_of
-from services.search.supernet.net import ElasticNet, seeded_net
-from services.search.supernet.sort import sort_channels
-from services.search.train import StepLoss, Training, label_loss, sandwich_loss
+from services.search.supernet.net import ElasticNet
+from services.search.train import StepLoss, Training
 
 SAVE_EVERY_SECONDS = 10.0
 
@@ -26,7 +22,8 @@ SAVE_EVERY_SECONDS = 10.0
 class Fit:
     """A network to train; `name` is that of its checkpoint and of its random numbers.
 
-    `epoch_work` is how long an epoch takes beside one of the other networks, in any unit.
+    `epoch_work` is how long an epoch takes beside one of the other networks, in any unit. `then`, where there is
+    something to train after it, makes ready and returns that; it may be called again in a search that is resumed.
     """
 
     name: str
@@ -35,67 +32,48 @@ class Fit:
     rate: float
     loss: StepLoss
     epoch_work: float = 1.0
+    then: Callable[[], Fit] | None = None
 
 
-def train_supernet(ctx: Context, space: ImageSpace) -> ElasticNet:
-    """Return the trained supernet: its largest network first, then, channels sorted, all of them together."""
-    settings = ctx.settings.training
-    net = seeded_net(plan_of(space, space.largest()), seed_for(ctx.settings.seed, "weights"))
-    rate = settings.learning_rate
-    fit(ctx, net, "warmup", epochs=settings.warmup_epochs, rate=rate, loss=label_loss(settings))
-    sort_channels(net)
-    fit(ctx, net, "supernet", epochs=settings.supernet_epochs, rate=rate, loss=sandwich_loss(space, settings))
-    return net.eval()
-
-
-def fit(ctx: Context, net: ElasticNet, phase: str, *, epochs: int, rate: float, loss: StepLoss) -> None:
-    """Train one network on all threads, going on from the checkpoint of the phase's name where there is one."""
-    run = _Run.of(ctx, Fit(phase, net, epochs, rate, loss))
-    with ctx.clock.phase(phase):
-        while run.left:
-            ctx.report(phase, run.training.epoch, epochs, phase)
-            mean_loss = run.training.run_epoch()
-            run.save(ctx)
-            ctx.report(phase, run.training.epoch, epochs, f"{phase}, loss {mean_loss:.3f}")
-
-
-def fit_together(ctx: Context, phase: str, fits: Sequence[Fit]) -> None:
+def fit_together(ctx: Context, phase: str, fits: Sequence[Fit], total_epochs: int) -> None:
     """Train networks side by side, each on a thread of its own and from its checkpoint where there is one.
 
     A second thread on one small network saves a tenth of its time, a second network beside it takes none.
     What each becomes depends neither on the others nor on the number of threads.
     """
     runs = [_Run.of(ctx, fit) for fit in fits]
-    total = sum(fit.epochs for fit in fits)
     with ctx.clock.phase(phase), _one_thread_an_operator(), ThreadPoolExecutor(ctx.settings.threads) as pool:
-        running: dict[Future[float], _Run] = {}
+        running: dict[Future[float], int] = {}
 
         def report(detail: str) -> None:
-            ctx.report(phase, sum(run.training.epoch for run in runs), total, detail)
+            ctx.report(phase, sum(run.epochs_done for run in runs), total_epochs, detail)
 
         report("")
         while True:
-            idle = sorted((run for run in runs if run.left and run not in running.values()), key=lambda run: -run.left)
-            for run in idle[: ctx.settings.threads - len(running)]:
-                running[pool.submit(run.training.run_epoch)] = run
+            idle = [i for i, run in enumerate(runs) if run.left and i not in running.values()]
+            for i in sorted(idle, key=lambda i: -runs[i].left)[: ctx.settings.threads - len(running)]:
+                running[pool.submit(runs[i].training.run_epoch)] = i
             if not running:
                 return
             for done in wait(running, return_when=FIRST_COMPLETED).done:
-                run = running.pop(done)
+                i = running.pop(done)
+                run = runs[i]
                 run.save(ctx)
+                runs[i] = run.next(ctx)
                 report(f"{run.fit.name}, loss {done.result():.3f}")
 
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """A training under way."""
+    """A training under way; `epochs_before` were spent on what came before it."""
 
     fit: Fit
     training: Training
     saved_at: float
+    epochs_before: int = 0
 
     @classmethod
-    def of(cls, ctx: Context, fit: Fit) -> _Run:
+    def of(cls, ctx: Context, fit: Fit, epochs_before: int = 0) -> _Run:
         training = Training(
             fit.net, ctx.dataset.train, ctx.settings.training, epochs=fit.epochs, peak_rate=fit.rate, loss=fit.loss,
             seed=ctx.settings.seed, phase=fit.name,
@@ -103,12 +81,23 @@ class _Run:
         saved = ctx.load(fit.name)
         if saved is not None:
             training.load_state_dict(cast(dict[str, object], saved["training"]))
-        return cls(fit, training, time.monotonic())
+        return cls(fit, training, time.monotonic(), epochs_before).next(ctx)
+
+    def next(self, ctx: Context) -> _Run:
+        """Return what is to be trained now: this, unless it is at its end and something comes then."""
+        if self.left or self.fit.then is None:
+            return self
+        return _Run.of(ctx, self.fit.then(), self.epochs_done)
 
     @property
     def left(self) -> float:
         """Work that is left, in the unit of the fit."""
         return (self.fit.epochs - self.training.epoch) * self.fit.epoch_work
+
+    @property
+    def epochs_done(self) -> int:
+        """Epochs, with those before."""
+        return self.epochs_before + self.training.epoch
 
     def save(self, ctx: Context) -> None:
         """Save at the end, and else where the last save is some time ago."""

@@ -9,7 +9,7 @@ from services.search.data.dataset import Dataset
 from services.search.seeding import seed_for
 from services.search.space.image import ImageSpace
 from services.search.space.plan import plan_of
-from services.search.steps.training import Fit, fit_together
+from services.search.steps.fit import Fit, fit_together
 from services.search.supernet.net import ElasticNet, seeded_net
 from services.search.train import label_loss
 from tests.search.in_process import LiveRangeEstimator, OnnxRuntimeFarm
@@ -39,9 +39,9 @@ def test_networks_trained_together_become_what_they_become_alone(
 ) -> None:
     alone, together = fits(space, settings), fits(space, settings)
     for fit in alone:
-        fit_together(context(settings, dataset, tmp_path / "alone"), "finalists", [fit])
+        fit_together(context(settings, dataset, tmp_path / "alone"), "finalists", [fit], fit.epochs)
     torch.set_num_threads(3)
-    fit_together(context(replace(settings, threads=threads), dataset, tmp_path / "together"), "finalists", together)
+    fit_together(context(replace(settings, threads=threads), dataset, tmp_path / "together"), "finalists", together, 6)
     assert torch.get_num_threads() == 3
     assert all(same_weights(a.net, b.net) for a, b in zip(alone, together, strict=True))
     assert not same_weights(fits(space, settings)[0].net, alone[0].net)
