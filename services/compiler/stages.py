@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 
 from services.compiler.ir.ops import DepthwiseConv2D, PullRows, Reshape
-from services.compiler.ir.tensor import TensorId
+from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.layer_cost import Setting, layer_cost
 from services.compiler.macs import op_macs
 from services.compiler.memory.live_range import LiveRange
@@ -167,6 +167,8 @@ class Pieces:
         if not isinstance(node, DepthwiseConv2D) or found.life(self.graph, node.input)[1] != op:
             return 0
         ends = node.input, node.output
+        if self.graph.tensors[node.input].dtype is not DType.INT8:
+            return 0  # no plane: a convolution straight from its input
         channels = {self.graph.tensors[t].shape[3] for t in ends}
         if len(channels) > 1 or not found.extents.keys() >= set(ends):
             return 0

@@ -32,7 +32,7 @@ from services.compiler.ir.ops import (
     Table,
     Tanh,
 )
-from services.compiler.ir.tensor import TensorId
+from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.schedule.rows import is_row_wise, window
 from services.compiler.schedule.schedule import Region
 
@@ -72,7 +72,13 @@ class Patches:
 
 def can_patch(graph: Graph, op: Op) -> bool:
     """Whether the operator can compute any part of an image from a part of its inputs."""
+    if isinstance(op, Relu | Logistic | Tanh | Quantize) and DType.INT16 in _types(graph, op):
+        return False  # their kernels know one stride for both sides, and patches of both differ
     return isinstance(op, _PATCHED) and is_row_wise(graph, op)
+
+
+def _types(graph: Graph, op: Op) -> set[DType]:
+    return {graph.tensors[t].dtype for t in (op.input, op.output)}
 
 
 def patches(graph: Graph, stop: int, grid: Grid) -> Patches | None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import DepthwiseConv2D, Op, RnnPool
-from services.compiler.ir.tensor import TensorId
+from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.schedule.core_kernels import scratch_sizes
 from services.compiler.schedule.patches import Patches
@@ -102,7 +102,7 @@ def turn_scratch_bytes(graph: Graph, op: Op, kernels: KernelSet, extent: tuple[i
     if sizes := scratch_sizes(graph, op, kernels, extent):
         return sizes[0]
     match op:
-        case DepthwiseConv2D():
+        case DepthwiseConv2D() if graph.tensors[op.input].dtype is DType.INT8:
             return plane_bytes(graph, op, extent)
         case RnnPool():
             return rnn_pool_scratch_bytes(graph, op)

@@ -120,6 +120,23 @@ def test_rnn_pool_extrema_slopes_tables_and_int4_weights_run_in_turns(tmp_path: 
         np.testing.assert_array_equal(twin.run(*inputs)[0], want, err_msg=twin.manifest.name)
 
 
+def test_int16_activations_run_in_turns(tmp_path: Path) -> None:
+    m = GraphMaker(seed=4, name="wide", activations=DType.INT16)
+    x = m.conv2d(m.input(1, 17, 14, 3), 5, (3, 3))
+    y = m.depthwise(x, 2, (3, 5), (2, 1))
+    y = m.conv2d(m.pool("average", y, (3, 3)), 5, (1, 1))
+    x = m.binary("add", m.pool("max", x, (2, 2), (2, 1)), y)
+    graph = m.build(m.conv2d(x, 4, (3, 3), (1, 2)))
+    stop = len(graph.ops)
+    plans = [StreamPlanner(graph, KernelSet.PORTABLE).plan([stream(graph, 0, stop, rows)]) for rows in (1, 3)]
+    plans += [patched(graph, KernelSet.PORTABLE, stop, grid) for grid in ((2, 3), (4, 1))]
+    named = [replace(planned, graph=replace(graph, name=f"wide {n}")) for n, planned in enumerate(plans)]
+    inputs = random_inputs(graph, 1)
+    (want,) = run_graph(graph, inputs)
+    for twin in build_twins([compiled(planned) for planned in named], tmp_path):
+        np.testing.assert_array_equal(twin.run(*inputs)[0], want, err_msg=twin.manifest.name)
+
+
 def test_network_whose_first_operator_cannot_be_cut_runs_per_layer() -> None:
     m = GraphMaker(name="reshaped first")
     x = m.conv2d(m.conv2d(m.reshape(m.input(1, 64), 1, 8, 8, 1), 4), 4)
