@@ -20,7 +20,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -61,7 +61,7 @@ class Row:
     arena_without_input_bytes: int
     arena_pulled_bytes: int | None
     macs: int
-    instructions: int | None
+    instructions: int
 
 
 def rows(name: str, graph: Graph, grids: tuple[Grid, ...]) -> Iterator[Row]:
@@ -74,8 +74,8 @@ def rows(name: str, graph: Graph, grids: tuple[Grid, ...]) -> Iterator[Row]:
         held, elsewhere, rows_held = (best_patches(pieces, (grid,)) for pieces in (inside, outside, pulled))
         if held is not None and elsewhere is not None and rows_held is not None:
             planned = inside.planner.plan_patches(elsewhere.patches, elsewhere.streams, exact=False)
-            arenas = held.arena_bytes, elsewhere.arena_bytes, rows_held.arena_bytes
-            yield Row(name, f"{grid[0]}x{grid[1]} patches", *arenas, planned.macs, None)
+            row = _row(name, f"{grid[0]}x{grid[1]} patches", planned, elsewhere.arena_bytes, rows_held.arena_bytes)
+            yield replace(row, arena_bytes=held.arena_bytes)
     held_streams, other, rings = (least_streams(pieces) for pieces in (inside, outside, pulled))
     if held_streams is not None and other is not None and rings is not None:
         planned = inside.planner.plan(held_streams.streams, exact=False)
