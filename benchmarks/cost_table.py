@@ -99,16 +99,16 @@ class Measured:
 def run(graph: Graph, subject: Subject, cache: Path) -> Measured:
     """Compile a graph with its own interface and run it once on the core's board."""
     library = compile_graph(graph, graph, subject.options(Interface.FLOAT)).library_zip
-    return _on_board(library, plan_network(graph, subject.kernel_set), subject, cache)
+    return on_board(library, plan_network(graph, subject.kernel_set), subject, cache)
 
 
 def run_model(path: Path, subject: Subject, cache: Path) -> Measured:
     """Compile a model file and run it once."""
     compiled = compile_model(path.read_bytes(), path.stem, subject.options(Interface.INT8))
-    return _on_board(compiled.library_zip, plan_network(compiled.graph, subject.kernel_set), subject, cache)
+    return on_board(compiled.library_zip, plan_network(compiled.graph, subject.kernel_set), subject, cache)
 
 
-def _on_board(library_zip: bytes, planned: Planned, subject: Subject, cache: Path) -> Measured:
+def on_board(library_zip: bytes, planned: Planned, subject: Subject, cache: Path) -> Measured:
     """Link a library and run it once: cycles are those of the core alone, without waiting for its flash."""
     library, board = read_library(library_zip), load_farm().board(BOARDS[subject.core])
     image = build_image(library, board.facts, Toolchain("zig", cache), board.port)
