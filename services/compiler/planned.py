@@ -16,8 +16,8 @@ from services.compiler.kernels.portable_set import PARAMS_BYTES
 from services.compiler.macs import op_macs
 from services.compiler.memory.arena import ArenaPlan, plan_arena
 from services.compiler.memory.bound import step_needs
-from services.compiler.memory.live_range import LiveRange, live_ranges
-from services.compiler.memory.overlap import OverlapRule, OverlapRules, overlap_rules
+from services.compiler.memory.live_range import LiveRange, live_ranges, resized
+from services.compiler.memory.overlap import OverlapRule, OverlapRules
 from services.compiler.memory.problem import BUFFER_ALIGN, Problem
 from services.compiler.memory.report import MemoryReport, memory_report
 from services.compiler.memory.scratch import affordable_planes, enlarge_scratch, grow_scratch
@@ -177,27 +177,28 @@ Placed = tuple[Schedule, Sequence[LiveRange], ArenaPlan]
 
 def _placed(graph: Graph, kernels: KernelSet, exact: bool) -> Placed:
     """Return the smallest plan found, then what makes it faster and no or little larger: planes and more scratch."""
-    schedule, ranges, plan = _least(graph, kernels, per_layer_schedule(graph, kernels), exact)
+    rules, first = OverlapRules(graph, kernels), per_layer_schedule(graph, kernels)
+    schedule, ranges, plan = _least(rules, first, live_ranges(first), exact)
     match kernels:
         case KernelSet.PORTABLE:
             if planes := affordable_planes(graph, schedule, ranges, plan.arena_bytes):
-                faster = _least(graph, kernels, per_layer_schedule(graph, kernels, planes), exact)
+                other = per_layer_schedule(graph, kernels, planes)
+                faster = _least(OverlapRules(graph, kernels), other, live_ranges(other), exact)
                 if faster[2].arena_bytes <= plan.arena_bytes:
                     schedule, ranges, plan = faster
         case KernelSet.THUMB2 | KernelSet.THUMB2_SMALL:
             if (larger := enlarge_scratch(graph, schedule, ranges, plan)) != schedule:
-                schedule, ranges, plan = _least(graph, kernels, larger, exact)
+                schedule, ranges, plan = _least(rules, larger, resized(ranges, larger), exact)
             schedule, plan = grow_scratch(graph, schedule, ranges, plan, kernels)
         case KernelSet.THUMB1:
             schedule, plan = grow_scratch(graph, schedule, ranges, plan, kernels)
         case _:
             assert_never(kernels)
-    return schedule, live_ranges(schedule), plan
+    return schedule, resized(ranges, schedule), plan
 
 
-def _least(graph: Graph, kernels: KernelSet, schedule: Schedule, exact: bool) -> Placed:
-    ranges = live_ranges(schedule)
-    return schedule, ranges, plan_arena(ranges, overlap_rules(graph, schedule, kernels), exact=exact)
+def _least(rules: OverlapRules, schedule: Schedule, ranges: Sequence[LiveRange], exact: bool) -> Placed:
+    return schedule, ranges, plan_arena(ranges, rules.of(schedule), exact=exact)
 
 
 def params_bytes(params_type: str, kernels: KernelSet) -> int:

@@ -53,6 +53,14 @@ def live_ranges(schedule: Schedule) -> tuple[LiveRange, ...]:
     )
 
 
+def resized(ranges: Sequence[LiveRange], schedule: Schedule) -> tuple[LiveRange, ...]:
+    """Return the ranges of a schedule that differs from theirs in the sizes of buffers only."""
+    sizes = {b.id: b.size_bytes for b in schedule.buffers}
+    return tuple(
+        r if r.size_bytes == sizes[r.buffer] else LiveRange(r.buffer, sizes[r.buffer], r.first, r.last) for r in ranges
+    )
+
+
 def by_step(ranges: Sequence[LiveRange]) -> list[list[LiveRange]]:
     """Return for every step the ranges that are live there, in their order."""
     live: list[list[LiveRange]] = [[] for _ in range(max((r.last for r in ranges), default=0) + 1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import lcm
 from operator import itemgetter
 
@@ -12,6 +13,7 @@ from services.compiler.memory.overlap import OverlapRule
 from services.compiler.schedule.schedule import BufferId
 
 BUFFER_ALIGN = 4
+_REMEMBERED = 1024
 _START = itemgetter(0)
 
 
@@ -38,22 +40,16 @@ class Problem:
     sizes: Mapping[BufferId, int]
     conflicts: Mapping[BufferId, tuple[BufferId, ...]]
     shifts: Mapping[Pair, Shift]
-    # by buffer: those that live with it, with what placement asks of them again and again
-    _neighbors: Mapping[BufferId, tuple[_Neighbor, ...]] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        sizes, shift = self.sizes, self.shifts.get
-        neighbors = {
-            b: tuple((o, sizes[o], shift((o, b)), shift((b, o))) for o in others)
-            for b, others in self.conflicts.items()
-        }
-        object.__setattr__(self, "_neighbors", neighbors)
+    # by buffer: those that live with it, with what placement asks of them again and again; filled as it is asked
+    _neighbors: dict[BufferId, tuple[_Neighbor, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of(cls, ranges: Sequence[LiveRange], rules: Sequence[OverlapRule]) -> Problem:
         """Return the problem; rules whose source lives on when it should have died do not hold."""
         by_buffer = {r.buffer: r for r in ranges}
-        conflicts = _conflicts(ranges)
+        conflicts = _conflicts(tuple((r.buffer, r.first, r.last) for r in ranges))
         usable = (r for r in rules if by_buffer[r.source].last == by_buffer[r.target].first + r.lasting)
         sizes = {r.buffer: units(r.size_bytes) for r in ranges}
         return cls(by_buffer, sizes, conflicts, {(r.source, r.target): _shift(r) for r in usable})
@@ -106,10 +102,14 @@ class Problem:
 
     def _beside(self, buffer: BufferId, offsets: Mapping[BufferId, int]) -> list[_Placed]:
         """Return those placed already that live with a buffer."""
-        at = offsets.get
+        neighbors, at = self._neighbors.get(buffer), offsets.get
+        if neighbors is None:
+            sizes, shift = self.sizes, self.shifts.get
+            neighbors = tuple((o, sizes[o], shift((o, buffer)), shift((buffer, o))) for o in self.conflicts[buffer])
+            self._neighbors[buffer] = neighbors
         return [
             (start, start + size, behind, ahead)
-            for other, size, behind, ahead in self._neighbors[buffer]
+            for other, size, behind, ahead in neighbors
             if (start := at(other)) is not None
         ]
 
@@ -162,20 +162,21 @@ def _candidates(placed: Sequence[_Placed]) -> list[int]:
     return sorted(o for o in found if o >= 0)
 
 
-def _conflicts(ranges: Sequence[LiveRange]) -> dict[BufferId, tuple[BufferId, ...]]:
-    """Return for every buffer those that live at one of its steps, in the order of the ranges."""
-    steps: list[list[int]] = [[] for _ in range(max((r.last for r in ranges), default=0) + 1)]
-    for number, r in enumerate(ranges):
-        for live in steps[r.first : r.last + 1]:
+@lru_cache(maxsize=_REMEMBERED)
+def _conflicts(lives: tuple[tuple[BufferId, int, int], ...]) -> Mapping[BufferId, tuple[BufferId, ...]]:
+    """Return for every buffer, with its first and last step, those that live at one of its steps, in their order.
+
+    Networks of one shape have the same lives, whatever their sizes.
+    """
+    steps: list[list[int]] = [[] for _ in range(max((last for _, _, last in lives), default=0) + 1)]
+    for number, (_, first, last) in enumerate(lives):
+        for live in steps[first : last + 1]:
             live.append(number)
-    return {
-        r.buffer: tuple(
-            ranges[other].buffer
-            for other in sorted({o for live in steps[r.first : r.last + 1] for o in live})
-            if other != number
-        )
-        for number, r in enumerate(ranges)
-    }
+    found: dict[BufferId, tuple[BufferId, ...]] = {}
+    for number, (buffer, first, last) in enumerate(lives):
+        others = {o for live in steps[first : last + 1] for o in live} - {number}
+        found[buffer] = tuple(lives[other][0] for other in sorted(others))
+    return found
 
 
 def units(size_bytes: int) -> int:

@@ -34,18 +34,17 @@ class Placement:
 def search(problem: Problem, bound: int) -> Placement:
     """Return the best placement found; the search of a group stops at the first that meets the bound."""
     hard, easy = peeled(problem, bound)
-    groups = components(problem, hard)
-    whole = len(groups) == 1 and not easy
-    found = [_search(problem if whole else problem.part(group), bound) for group in groups]
+    found = [_search(problem, group, bound) for group in components(problem, hard)]
     order = tuple(b for placement in found for b in placement.order) + easy[::-1]
     offsets = problem.place(easy[::-1], {b: o for placement in found for b, o in placement.offsets.items()})
     worst = max(found, key=lambda placement: placement.extent, default=None)
     return Placement("greedy" if worst is None else worst.algorithm, order, offsets, problem.extent(offsets))
 
 
-def _search(problem: Problem, bound: int) -> Placement:
-    best = _best_greedy(problem, bound)
-    return best if best.extent <= bound or len(problem.ranges) < 3 else _improve(problem, bound, best)
+def _search(problem: Problem, group: Sequence[BufferId], bound: int) -> Placement:
+    """Return the best placement found of some buffers by themselves."""
+    best = _best_greedy(problem, group, bound)
+    return best if best.extent <= bound or len(group) < 3 else _improve(problem, bound, best)
 
 
 _GREEDY_KEYS: Mapping[str, Callable[[LiveRange], tuple[int, ...]]] = {
@@ -63,11 +62,11 @@ def _placed(problem: Problem, algorithm: str, order: Sequence[BufferId], limit: 
     return None if offsets is None else Placement(algorithm, tuple(order), offsets, problem.extent(offsets))
 
 
-def _best_greedy(problem: Problem, bound: int) -> Placement:
+def _best_greedy(problem: Problem, group: Sequence[BufferId], bound: int) -> Placement:
     """Return the best of the greedy orders, or the first that meets the bound."""
     best: Placement | None = None
     for name, key in _GREEDY_KEYS.items():
-        order = [r.buffer for r in sorted(problem.ranges.values(), key=key)]
+        order = [r.buffer for r in sorted((problem.ranges[b] for b in group), key=key)]
         best = _placed(problem, name, order, None if best is None else best.extent) or best
         if best is not None and best.extent <= bound:
             break
