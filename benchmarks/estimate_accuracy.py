@@ -5,7 +5,7 @@
 Candidates as in benchmarks/estimate.py, each per layer and under one of the other schedules in turn. SRAM: the
 estimate without weights and without the exact solver beside the compiler's plan of the network with weights, part by
 part. The first `--run` of the candidates are linked and run on the simulated board: no layer of theirs was in what the
-cost model was fitted on. Cycles are the core's own by its model, without waiting for flash, as the estimate states them.
+cost model was fitted on. Cycles are the core's own by its model, without waiting for flash, as the estimate has them.
 """
 
 from __future__ import annotations

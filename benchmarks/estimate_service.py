@@ -1,6 +1,6 @@
 """How many candidates a second the Estimate call answers with one process, over gRPC on the loopback.
 
-    python -m benchmarks.estimate_service [--count N] [--target NAME]
+    python -m benchmarks.estimate_service [--count N] [--target NAME] [--budget BYTES] [--every]
 
 The networks of benchmarks/estimate.py in one batch, several times: the first round meets every layer for the first
 time. Seconds are those of the pool's process alone (unpacking, estimating, packing), and of the wall's clock at the
@@ -73,10 +73,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--count", type=int, default=200, metavar="N")
     parser.add_argument("--target", default="nucleo-l4r5zi", metavar="NAME")
+    parser.add_argument("--budget", type=int, metavar="BYTES", help="of SRAM: what needs more is streamed within it")
+    parser.add_argument("--every", action="store_true", help="per layer, in patches and streamed, each at its least")
     asked = parser.parse_args()
     networks = [network_to_proto(network_of(plan, "candidate")) for plan in candidates(asked.count)]
     options = compile_pb2.CompileOptions()
-    asyncio.run(measure(compiler_pb2.EstimateRequest(networks=networks, target=asked.target, options=options)))
+    if asked.budget is not None:
+        options.budgets.sram_bytes = asked.budget
+    request = compiler_pb2.EstimateRequest(
+        networks=networks, target=asked.target, options=options, every_schedule=asked.every
+    )
+    asyncio.run(measure(request))
 
 
 if __name__ == "__main__":

@@ -74,14 +74,32 @@ def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choi
     return choice
 
 
+def choose_each(graph: Graph, options: CompileOptions, *, exact: bool = True) -> tuple[Choice, ...]:
+    """Return per-layer, where the input need not be pulled, and what is found of patches and of streaming that is not
+    the same: each at its least memory, or within the budget of SRAM.
+    """
+    whole = plan_network(graph, kernel_set(options), exact=exact)
+    found = [] if options.pull_input else [Choice(whole, "per-layer: as asked")]
+    if not graph.ops:
+        return tuple(found)
+    room = None if options.sram_budget_bytes is None else max(0, options.sram_budget_bytes - RESERVED_BYTES)
+    pieces = Pieces(whole, options.core)
+    others = (
+        _in_patches(pieces, options, room, whole, exact=exact),
+        _streamed(pieces, options, room, whole, exact=exact),
+    )
+    found += [choice for choice in others if choice.planned.kind is not StageKind.PER_LAYER]
+    return tuple(choice for choice in found if not options.pull_input or _pulls_in_turns(choice.planned))
+
+
 def _streamed(pieces: Pieces, options: CompileOptions, room: int | None, whole: Planned, *, exact: bool) -> Choice:
     if room is not None and (found := _within(pieces, room)) is not None:
-        planned = pieces.planner.plan(found.streams, exact=exact)
+        planned = pieces.planner.plan(found.streams, exact=exact, known=found.placed)
         return Choice(planned, f"{_told(planned)}: fewest instructions in {room} bytes of arena")
     least = least_streams(pieces, exact=exact)
     if least is None or (least.arena_bytes >= whole.plan.arena_bytes and not options.pull_input):
         return Choice(whole, "per-layer: streaming saves no memory")
-    planned = pieces.planner.plan(least.streams, exact=exact)
+    planned = pieces.planner.plan(least.streams, exact=exact, known=least.placed)
     return Choice(planned, f"{_told(planned)}: least memory; per-layer needs {whole.plan.arena_bytes} bytes of arena")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from services.compiler.choose import choose
+from services.compiler.choose import Choice, choose, choose_each
 from services.compiler.cost_model import load_cost_table
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.supported import check_supported
@@ -79,11 +79,24 @@ def estimate(network: Graph, options: CompileOptions, *, exact: bool = False) ->
     The schedule is chosen as the compiler does (choose.py). Raises InvalidModelError for what is no graph,
     UnsupportedModelError for what cannot be compiled or whose input cannot be pulled where it shall be.
     """
+    return _of_choice(choose(_prepared(network, options), options, exact=exact), options)
+
+
+def estimate_each(network: Graph, options: CompileOptions, *, exact: bool = False) -> tuple[Estimate, ...]:
+    """Return the costs per layer, in patches and streamed, where these are found (choose.py); raises as `estimate`."""
+    choices = choose_each(_prepared(network, options), options, exact=exact)
+    return tuple(_of_choice(choice, options) for choice in choices)
+
+
+def _prepared(network: Graph, options: CompileOptions) -> Graph:
     try:
         graph = check_supported(verify(with_quantization(network)))
     except InvalidGraphError as error:
         raise InvalidModelError(f"network {network.name!r}: {error}", subject=network.name) from None
-    choice = choose(pull_input(graph) if options.pull_input else graph, options, exact=exact)
+    return pull_input(graph) if options.pull_input else graph
+
+
+def _of_choice(choice: Choice, options: CompileOptions) -> Estimate:
     planned = choice.planned
     errors = load_cost_table(options.core, planned.kernels).error
     cost = network_cost(planned, options.core)

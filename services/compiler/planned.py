@@ -159,9 +159,14 @@ class StreamPlanner:
         schedule, plan = grow_scratch(self.graph, schedule, ranges, plan, self.kernels)
         return _lowered(self.graph, self.kernels, schedule, live_ranges(schedule), plan)
 
-    def plan(self, streams: Sequence[Stream], *, exact: bool = True) -> Planned:
-        """Return the plan in which these stages are streamed, scratch grown."""
-        schedule, ranges, plan = self.place(streams, exact=exact)
+    def plan(self, streams: Sequence[Stream], *, exact: bool = True, known: Placed | None = None) -> Planned:
+        """Return the plan in which these stages are streamed, scratch grown; offsets are the known ones where none
+        better are found.
+        """
+        placed = self.place(streams, exact=exact)
+        if known is not None and known[2].arena_bytes < placed[2].arena_bytes:
+            placed = known
+        schedule, ranges, plan = placed
         schedule, plan = grow_scratch(self.graph, schedule, ranges, plan, self.kernels)
         return _lowered(self.graph, self.kernels, schedule, live_ranges(schedule), plan)
 

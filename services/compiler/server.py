@@ -74,6 +74,7 @@ class CompilerServicer(compiler_pb2_grpc.CompilerServiceServicer):
                 target=request.target,
                 options=request.options,
                 exact_plan=request.exact_plan,
+                every_schedule=request.every_schedule,
             ).SerializeToString()
             for start in range(0, count, _CHUNK)
         ]

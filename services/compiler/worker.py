@@ -17,7 +17,7 @@ from services.compiler.convert.network import network_from_proto
 from services.compiler.convert.options import options_from_proto
 from services.compiler.convert.quantize import fidelity_to_proto, quantize_options_from_proto
 from services.compiler.convert.results import estimate_to_proto, result_to_proto
-from services.compiler.estimate import estimate
+from services.compiler.estimate import estimate, estimate_each
 from services.compiler.options import CompileOptions
 from services.compiler.pipeline import compile_model
 from services.compiler.quantize import WeightType, fidelity, quantize_onnx
@@ -68,14 +68,18 @@ def estimate_batch(request: bytes) -> bytes:
     """Answer a serialized EstimateRequest; a network that cannot be compiled gets its error, the others their costs."""
     wanted = compiler_pb2.EstimateRequest.FromString(request)
     options = options_from_proto(wanted.target, wanted.options)
-    estimates = [_estimate(network, options, wanted.exact_plan) for network in wanted.networks]
+    estimates = [_estimate(network, options, wanted) for network in wanted.networks]
     return compiler_pb2.EstimateResponse(estimates=estimates).SerializeToString()
 
 
-def _estimate(network: network_pb2.Network, options: CompileOptions, exact: bool) -> compile_pb2.NetworkEstimate:
+def _estimate(
+    network: network_pb2.Network, options: CompileOptions, wanted: compiler_pb2.EstimateRequest
+) -> compile_pb2.NetworkEstimate:
     try:
-        found = estimate(network_from_proto(network), options, exact=exact)
-        return estimate_to_proto(found, load_target(options.target))
+        graph = network_from_proto(network)
+        found = estimate(graph, options, exact=wanted.exact_plan)
+        schedules = estimate_each(graph, options, exact=wanted.exact_plan) if wanted.every_schedule else ()
+        return estimate_to_proto(found, load_target(options.target), schedules)
     except FarmError as error:
         return compile_pb2.NetworkEstimate(error=error_to_proto(error))
 

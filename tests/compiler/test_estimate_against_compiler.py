@@ -10,18 +10,21 @@ import pytest
 
 from services.common.targets import load_target
 from services.compiler import cost_model
+from services.compiler.convert.network import network_to_proto
 from services.compiler.cost_model import load_cost_table
-from services.compiler.estimate import Estimate, estimate
+from services.compiler.estimate import Estimate, estimate, estimate_each
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import CompileOptions, Core, Kernels, kernel_set
 from services.compiler.pipeline import compile_graph
+from services.compiler.worker import estimate_batch
 from services.evaluator.image import build_image
 from services.evaluator.library import read_library
 from services.evaluator.toolchain import Toolchain
 from tests.compiler.graph_maker import GraphMaker
+from tinyfarm.v1 import compiler_pb2, schedule_pb2
 
 TARGETS = {
     Core.CORTEX_M0PLUS: "rp2040",
@@ -218,6 +221,33 @@ def test_schedules_are_the_compilers_to_the_byte(name: str, schedule: str) -> No
     assert (found.weights_bytes, found.tables_bytes) == (manifest.weights_bytes, manifest.tables_bytes)
     assert (found.macs, found.reason) == (manifest.macs, manifest.schedule_reason)
     assert [layer.live_bytes for layer in found.layers] == [layer.live_bytes for layer in manifest.layers]
+
+
+@pytest.mark.parametrize("budget", [None, 8_000])
+def test_every_schedule_costs_what_it_costs_when_it_is_asked_for(budget: int | None) -> None:
+    graph = without_weights(network("inverted bottlenecks"))
+    asked = replace(options(Core.CORTEX_M4), sram_budget_bytes=budget)
+    found = {one.planned.kind.value: one for one in estimate_each(graph, asked)}
+    assert list(found) == ["per-layer", "patch", "streaming"]
+    for kind, one in found.items():
+        alone = estimate(graph, replace(asked, schedule=kind))
+        assert (one.planned.memory, one.planned.plan) == (alone.planned.memory, alone.planned.plan)
+        assert (one.macs, one.instructions, one.reason) == (alone.macs, alone.instructions, alone.reason)
+
+
+def test_service_answers_for_every_schedule() -> None:
+    graph = without_weights(network("inverted bottlenecks"))
+    request = compiler_pb2.EstimateRequest(
+        networks=[network_to_proto(graph)], target="nucleo-l4r5zi", every_schedule=True
+    )
+    (answer,) = compiler_pb2.EstimateResponse.FromString(estimate_batch(request.SerializeToString())).estimates
+    per_layer, patch, streaming = answer.schedules
+    kinds = [schedule_pb2.STAGE_KIND_PER_LAYER, schedule_pb2.STAGE_KIND_PATCH, schedule_pb2.STAGE_KIND_STREAMING]
+    assert [one.kind for one in answer.schedules] == kinds
+    assert (per_layer.sram, per_layer.macs, per_layer.cycles) == (answer.sram, answer.macs, answer.cycles)
+    assert streaming.sram.arena < patch.sram.arena < per_layer.sram.arena
+    assert patch.macs > streaming.macs == per_layer.macs
+    assert answer.schedule_reason.startswith("per-layer: it fits")
 
 
 def test_estimate_travels_between_processes() -> None:

@@ -365,6 +365,59 @@ class QuantizeResult(_message.Message):
 Global___QuantizeResult: _TypeAlias = QuantizeResult  # noqa: Y015
 
 @_typing.final
+class ScheduleEstimate(_message.Message):
+    """What a network costs under one schedule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SRAM_FIELD_NUMBER: _builtins.int
+    FLASH_FIELD_NUMBER: _builtins.int
+    MACS_FIELD_NUMBER: _builtins.int
+    INSTRUCTIONS_FIELD_NUMBER: _builtins.int
+    CYCLES_FIELD_NUMBER: _builtins.int
+    LATENCY_FIELD_NUMBER: _builtins.int
+    GAP_BYTES_FIELD_NUMBER: _builtins.int
+    kind: _schedule_pb2.StageKind.ValueType
+    reason: _builtins.str
+    """Why stages and grid are these."""
+    macs: _builtins.int
+    """Those of a halo as often as it is computed."""
+    gap_bytes: _builtins.int
+    """The arena is so far above the lower bound."""
+    @_builtins.property
+    def sram(self) -> _metric_pb2.SramBytes: ...
+    @_builtins.property
+    def flash(self) -> _metric_pb2.FlashBytes: ...
+    @_builtins.property
+    def instructions(self) -> _metric_pb2.Metric: ...
+    @_builtins.property
+    def cycles(self) -> _metric_pb2.Metric: ...
+    @_builtins.property
+    def latency(self) -> _metric_pb2.Metric: ...
+    def __init__(
+        self,
+        *,
+        kind: _schedule_pb2.StageKind.ValueType = ...,
+        reason: _builtins.str = ...,
+        sram: _metric_pb2.SramBytes | None = ...,
+        flash: _metric_pb2.FlashBytes | None = ...,
+        macs: _builtins.int = ...,
+        instructions: _metric_pb2.Metric | None = ...,
+        cycles: _metric_pb2.Metric | None = ...,
+        latency: _metric_pb2.Metric | None = ...,
+        gap_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cycles", b"cycles", "flash", b"flash", "instructions", b"instructions", "latency", b"latency", "sram", b"sram"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cycles", b"cycles", "flash", b"flash", "gap_bytes", b"gap_bytes", "instructions", b"instructions", "kind", b"kind", "latency", b"latency", "macs", b"macs", "reason", b"reason", "sram", b"sram"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScheduleEstimate: _TypeAlias = ScheduleEstimate  # noqa: Y015
+
+@_typing.final
 class NetworkEstimate(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -383,12 +436,16 @@ class NetworkEstimate(_message.Message):
     GAP_BYTES_FIELD_NUMBER: _builtins.int
     LAYERS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    SCHEDULE_REASON_FIELD_NUMBER: _builtins.int
+    SCHEDULES_FIELD_NUMBER: _builtins.int
     macs: _builtins.int
     fits: _builtins.bool
     peak_layer: _builtins.int
     has_gap: _builtins.bool
     """The memory plan may not be the smallest: the arena is gap_bytes above the lower bound."""
     gap_bytes: _builtins.int
+    schedule_reason: _builtins.str
+    """Why this schedule was chosen."""
     @_builtins.property
     def sram(self) -> _metric_pb2.SramBytes: ...
     @_builtins.property
@@ -415,6 +472,12 @@ class NetworkEstimate(_message.Message):
     def error(self) -> _error_pb2.Error:
         """Set where this network cannot be compiled; the others are estimated all the same."""
 
+    @_builtins.property
+    def schedules(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScheduleEstimate]:
+        """Where every schedule was asked for: per-layer, then of patches and streaming, at their least memory or within the
+        budget, those that need less than it.
+        """
+
     def __init__(
         self,
         *,
@@ -433,10 +496,12 @@ class NetworkEstimate(_message.Message):
         gap_bytes: _builtins.int = ...,
         layers: _abc.Iterable[Global___LayerMemory] | None = ...,
         error: _error_pb2.Error | None = ...,
+        schedule_reason: _builtins.str = ...,
+        schedules: _abc.Iterable[Global___ScheduleEstimate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cycles", b"cycles", "energy", b"energy", "error", b"error", "flash", b"flash", "instructions", b"instructions", "latency", b"latency", "schedule", b"schedule", "sram", b"sram"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cycles", b"cycles", "energy", b"energy", "error", b"error", "fits", b"fits", "flash", b"flash", "gap_bytes", b"gap_bytes", "has_gap", b"has_gap", "instructions", b"instructions", "latency", b"latency", "layers", b"layers", "macs", b"macs", "misfits", b"misfits", "peak_layer", b"peak_layer", "schedule", b"schedule", "sram", b"sram"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cycles", b"cycles", "energy", b"energy", "error", b"error", "fits", b"fits", "flash", b"flash", "gap_bytes", b"gap_bytes", "has_gap", b"has_gap", "instructions", b"instructions", "latency", b"latency", "layers", b"layers", "macs", b"macs", "misfits", b"misfits", "peak_layer", b"peak_layer", "schedule", b"schedule", "schedule_reason", b"schedule_reason", "schedules", b"schedules", "sram", b"sram"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,7 +28,7 @@ from tinyfarm.v1 import job_options_pb2 as tinyfarm_dot_v1_dot_job__options__pb2
 from tinyfarm.v1 import network_pb2 as tinyfarm_dot_v1_dot_network__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atinyfarm/v1/compiler.proto\x12\x0btinyfarm.v1\x1a\x19tinyfarm/v1/compile.proto\x1a\x15tinyfarm/v1/job.proto\x1a\x1dtinyfarm/v1/job_options.proto\x1a\x19tinyfarm/v1/network.proto\"\x8d\x01\n\x14SubmitCompileRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12&\n\x04spec\x18\x03 \x01(\x0b\x32\x18.tinyfarm.v1.CompileSpec\x12(\n\x07options\x18\x04 \x01(\x0b\x32\x17.tinyfarm.v1.JobOptions\"6\n\x15SubmitCompileResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.tinyfarm.v1.Job\"\x8b\x01\n\x0f\x45stimateRequest\x12&\n\x08networks\x18\x01 \x03(\x0b\x32\x14.tinyfarm.v1.Network\x12\x0e\n\x06target\x18\x02 \x01(\t\x12,\n\x07options\x18\x03 \x01(\x0b\x32\x1b.tinyfarm.v1.CompileOptions\x12\x12\n\nexact_plan\x18\x04 \x01(\x08\"C\n\x10\x45stimateResponse\x12/\n\testimates\x18\x01 \x03(\x0b\x32\x1c.tinyfarm.v1.NetworkEstimate\"\x8f\x01\n\x15SubmitQuantizeRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\'\n\x04spec\x18\x03 \x01(\x0b\x32\x19.tinyfarm.v1.QuantizeSpec\x12(\n\x07options\x18\x04 \x01(\x0b\x32\x17.tinyfarm.v1.JobOptions\"7\n\x16SubmitQuantizeResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.tinyfarm.v1.Job\"\x19\n\x17ListSupportedOpsRequest\"A\n\x18ListSupportedOpsResponse\x12%\n\x03ops\x18\x01 \x03(\x0b\x32\x18.tinyfarm.v1.SupportedOp2\xee\x02\n\x0f\x43ompilerService\x12V\n\rSubmitCompile\x12!.tinyfarm.v1.SubmitCompileRequest\x1a\".tinyfarm.v1.SubmitCompileResponse\x12G\n\x08\x45stimate\x12\x1c.tinyfarm.v1.EstimateRequest\x1a\x1d.tinyfarm.v1.EstimateResponse\x12Y\n\x0eSubmitQuantize\x12\".tinyfarm.v1.SubmitQuantizeRequest\x1a#.tinyfarm.v1.SubmitQuantizeResponse\x12_\n\x10ListSupportedOps\x12$.tinyfarm.v1.ListSupportedOpsRequest\x1a%.tinyfarm.v1.ListSupportedOpsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atinyfarm/v1/compiler.proto\x12\x0btinyfarm.v1\x1a\x19tinyfarm/v1/compile.proto\x1a\x15tinyfarm/v1/job.proto\x1a\x1dtinyfarm/v1/job_options.proto\x1a\x19tinyfarm/v1/network.proto\"\x8d\x01\n\x14SubmitCompileRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12&\n\x04spec\x18\x03 \x01(\x0b\x32\x18.tinyfarm.v1.CompileSpec\x12(\n\x07options\x18\x04 \x01(\x0b\x32\x17.tinyfarm.v1.JobOptions\"6\n\x15SubmitCompileResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.tinyfarm.v1.Job\"\xa3\x01\n\x0f\x45stimateRequest\x12&\n\x08networks\x18\x01 \x03(\x0b\x32\x14.tinyfarm.v1.Network\x12\x0e\n\x06target\x18\x02 \x01(\t\x12,\n\x07options\x18\x03 \x01(\x0b\x32\x1b.tinyfarm.v1.CompileOptions\x12\x12\n\nexact_plan\x18\x04 \x01(\x08\x12\x16\n\x0e\x65very_schedule\x18\x05 \x01(\x08\"C\n\x10\x45stimateResponse\x12/\n\testimates\x18\x01 \x03(\x0b\x32\x1c.tinyfarm.v1.NetworkEstimate\"\x8f\x01\n\x15SubmitQuantizeRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\'\n\x04spec\x18\x03 \x01(\x0b\x32\x19.tinyfarm.v1.QuantizeSpec\x12(\n\x07options\x18\x04 \x01(\x0b\x32\x17.tinyfarm.v1.JobOptions\"7\n\x16SubmitQuantizeResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.tinyfarm.v1.Job\"\x19\n\x17ListSupportedOpsRequest\"A\n\x18ListSupportedOpsResponse\x12%\n\x03ops\x18\x01 \x03(\x0b\x32\x18.tinyfarm.v1.SupportedOp2\xee\x02\n\x0f\x43ompilerService\x12V\n\rSubmitCompile\x12!.tinyfarm.v1.SubmitCompileRequest\x1a\".tinyfarm.v1.SubmitCompileResponse\x12G\n\x08\x45stimate\x12\x1c.tinyfarm.v1.EstimateRequest\x1a\x1d.tinyfarm.v1.EstimateResponse\x12Y\n\x0eSubmitQuantize\x12\".tinyfarm.v1.SubmitQuantizeRequest\x1a#.tinyfarm.v1.SubmitQuantizeResponse\x12_\n\x10ListSupportedOps\x12$.tinyfarm.v1.ListSupportedOpsRequest\x1a%.tinyfarm.v1.ListSupportedOpsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,17 +40,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITCOMPILERESPONSE']._serialized_start=295
   _globals['_SUBMITCOMPILERESPONSE']._serialized_end=349
   _globals['_ESTIMATEREQUEST']._serialized_start=352
-  _globals['_ESTIMATEREQUEST']._serialized_end=491
-  _globals['_ESTIMATERESPONSE']._serialized_start=493
-  _globals['_ESTIMATERESPONSE']._serialized_end=560
-  _globals['_SUBMITQUANTIZEREQUEST']._serialized_start=563
-  _globals['_SUBMITQUANTIZEREQUEST']._serialized_end=706
-  _globals['_SUBMITQUANTIZERESPONSE']._serialized_start=708
-  _globals['_SUBMITQUANTIZERESPONSE']._serialized_end=763
-  _globals['_LISTSUPPORTEDOPSREQUEST']._serialized_start=765
-  _globals['_LISTSUPPORTEDOPSREQUEST']._serialized_end=790
-  _globals['_LISTSUPPORTEDOPSRESPONSE']._serialized_start=792
-  _globals['_LISTSUPPORTEDOPSRESPONSE']._serialized_end=857
-  _globals['_COMPILERSERVICE']._serialized_start=860
-  _globals['_COMPILERSERVICE']._serialized_end=1226
+  _globals['_ESTIMATEREQUEST']._serialized_end=515
+  _globals['_ESTIMATERESPONSE']._serialized_start=517
+  _globals['_ESTIMATERESPONSE']._serialized_end=584
+  _globals['_SUBMITQUANTIZEREQUEST']._serialized_start=587
+  _globals['_SUBMITQUANTIZEREQUEST']._serialized_end=730
+  _globals['_SUBMITQUANTIZERESPONSE']._serialized_start=732
+  _globals['_SUBMITQUANTIZERESPONSE']._serialized_end=787
+  _globals['_LISTSUPPORTEDOPSREQUEST']._serialized_start=789
+  _globals['_LISTSUPPORTEDOPSREQUEST']._serialized_end=814
+  _globals['_LISTSUPPORTEDOPSRESPONSE']._serialized_start=816
+  _globals['_LISTSUPPORTEDOPSRESPONSE']._serialized_end=881
+  _globals['_COMPILERSERVICE']._serialized_start=884
+  _globals['_COMPILERSERVICE']._serialized_end=1250
 # @@protoc_insertion_point(module_scope)

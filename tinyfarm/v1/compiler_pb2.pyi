@@ -82,11 +82,14 @@ class EstimateRequest(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     EXACT_PLAN_FIELD_NUMBER: _builtins.int
+    EVERY_SCHEDULE_FIELD_NUMBER: _builtins.int
     target: _builtins.str
     exact_plan: _builtins.bool
     """Let the exact solver close what gaps the memory planner's heuristics leave, as a compilation does: for the few
     networks that were compiled, since it is too slow for a search's thousands.
     """
+    every_schedule: _builtins.bool
+    """Answer for every schedule beside the one that the options ask for: slower."""
     @_builtins.property
     def networks(self) -> _containers.RepeatedCompositeFieldContainer[_network_pb2.Network]: ...
     @_builtins.property
@@ -98,10 +101,11 @@ class EstimateRequest(_message.Message):
         target: _builtins.str = ...,
         options: _compile_pb2.CompileOptions | None = ...,
         exact_plan: _builtins.bool = ...,
+        every_schedule: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exact_plan", b"exact_plan", "networks", b"networks", "options", b"options", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["every_schedule", b"every_schedule", "exact_plan", b"exact_plan", "networks", b"networks", "options", b"options", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from services.common.targets import Target
 from services.compiler.convert.network import network_to_proto
-from services.compiler.convert.schedule import schedule_to_proto
+from services.compiler.convert.schedule import schedule_to_proto, stage_kind_to_proto
 from services.compiler.estimate import Estimate, LayerEstimate
 from services.compiler.importers.supported import support_table
 from services.compiler.kernels.kernel_set import KernelSet
@@ -108,15 +108,36 @@ def kernels_to_proto(kernel_set: str) -> compile_pb2.Kernels.ValueType:
             return compile_pb2.KERNELS_CORE
 
 
-def estimate_to_proto(found: Estimate, target: Target) -> compile_pb2.NetworkEstimate:
-    """Return the message of an estimate for a target."""
+def schedule_estimate_to_proto(found: Estimate, target: Target) -> compile_pb2.ScheduleEstimate:
+    """Return the message of an estimate as one of several schedules."""
     planned = found.planned
-    flash = metric_pb2.FlashBytes(
+    return compile_pb2.ScheduleEstimate(
+        kind=stage_kind_to_proto(planned.kind),
+        reason=found.reason,
+        sram=sram_to_proto(planned.memory.split),
+        flash=_estimated_flash(found),
+        macs=found.macs,
+        instructions=_modelled("instructions", found.instructions, "count", found.instructions_band),
+        cycles=_modelled("cycles", found.cycles, "count", found.cycles_band),
+        latency=_modelled("latency", found.cycles * 1e6 / target.clock_hz, "us", found.cycles_band),
+        gap_bytes=planned.plan.gap_bytes,
+    )
+
+
+def _estimated_flash(found: Estimate) -> metric_pb2.FlashBytes:
+    return metric_pb2.FlashBytes(
         code=found.code_bytes,
         weights=found.weights_bytes,
         tables=found.tables_bytes,
         total=found.code_bytes + found.weights_bytes + found.tables_bytes,
     )
+
+
+def estimate_to_proto(
+    found: Estimate, target: Target, schedules: Iterable[Estimate] = ()
+) -> compile_pb2.NetworkEstimate:
+    """Return the message of an estimate for a target, with those of other schedules."""
+    planned, flash = found.planned, _estimated_flash(found)
     peak = planned.memory.peak_step
     arena = planned.memory.split.arena
     wrong = misfits(target, arena, flash.total, found.layers[peak] if found.layers else None)
@@ -135,6 +156,8 @@ def estimate_to_proto(found: Estimate, target: Target) -> compile_pb2.NetworkEst
         has_gap=planned.plan.gap_bytes > 0,
         gap_bytes=planned.plan.gap_bytes,
         layers=layers_to_proto(found.layers),
+        schedule_reason=found.reason,
+        schedules=[schedule_estimate_to_proto(one, target) for one in schedules],
     )
     if target.energy is not None:
         energy = _modelled("energy", cycles * target.energy.nj_per_cycle * 1e-3, "uJ", found.cycles_band)

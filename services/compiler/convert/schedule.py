@@ -37,6 +37,11 @@ def schedule_to_proto(schedule: Schedule, offsets: Mapping[int, int]) -> schedul
     )
 
 
+def stage_kind_to_proto(kind: StageKind) -> schedule_pb2.StageKind.ValueType:
+    """Return the message's word for a kind of stages."""
+    return _STAGE_KINDS[kind]
+
+
 def _in_order(stage: Stage) -> Iterator[tuple[Step, Region | None]]:
     """Yield a stage's steps as they run, in turns or once each."""
     if stage.turns:
