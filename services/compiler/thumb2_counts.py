@@ -221,7 +221,7 @@ def _dense_counts(graph: Graph, op: FullyConnected, call: KernelCall) -> Iterato
 
 def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> Iterator[tuple[str, float]]:
     _, _, in_w, channels = graph.tensors[op.input].shape
-    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    _, out_h, out_w, outputs = graph.tensors[op.output].shape
     plane_w = _number(call, "plane_w")
     kernel_h = graph.tensors[op.weights].shape[1]
     mixes = _depthwise_mixes(call.sources[0], kernel_h, out_w, min(in_w, plane_w - op.padding.left))
@@ -231,9 +231,10 @@ def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> It
     yield "channels", channels - cut
     yield "cut channels", cut
     yield "chunks", cut * chunks["chunks"]
+    yield "outputs", outputs * chunks["chunks"]
     yield "chunk filled values", cut * chunks["fill"] * plane_w
     yield "moved values", cut * chunks["moved"] * plane_w
-    times = channels * chunks["chunks"], channels * out_h, channels * chunks["gathered"]
+    times = outputs * chunks["chunks"], outputs * out_h, channels * chunks["gathered"]
     for place, mix, count in zip(("prologue", "row", "gather"), mixes, times, strict=True):
         yield from ((f"{place} {kind}", count * mix[kind]) for kind in _KINDS)
 

@@ -60,7 +60,8 @@ def one_depthwise(number: int) -> Graph:
     kernel = (int(pick(1, min(6, h + 1))), int(pick(1, min(6, w + 1))))
     sides = pick(0, 4, 4).tolist() if number % 2 else [0, 0, 0, 0]
     stride = (int(pick(1, 3)), int(pick(1, 3)))
-    return m.build(m.depthwise(m.input(1, h, w, c), 1, kernel, stride, padding=Padding(*sides)))
+    multiplier = 1 + number % 3 if c == 1 else 1
+    return m.build(m.depthwise(m.input(1, h, w, c), multiplier, kernel, stride, padding=Padding(*sides)))
 
 
 def after(offset: int) -> int:

@@ -157,7 +157,8 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands, small
     plan = depthwise_plan(graph, op)
     if plan is None:
         raise AssertionError("asked for a plan that does not exist")
-    channels, kernel_hw, bits = output_channels(graph, op), (plan.kernel_h, plan.kernel_w), weight_bits(graph, op)
+    channels, in_c = output_channels(graph, op), graph.tensors[op.input].shape[3]
+    kernel_hw, bits = (plan.kernel_h, plan.kernel_w), weight_bits(graph, op)
 
     def values() -> Values:
         found = channel_arithmetic(graph, op)
@@ -167,7 +168,7 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands, small
     record = channel_bytes(kernel_hw, bits)
     array = ConstArray(operands.label, Section.WEIGHTS, CType.INT8, channels * record, values)
     shape = replace(plan.shape(graph, op, is_relu(graph, op)), small=small)
-    channel, gather, source = files.depthwise_file(shape, plan.gather_w)
+    channel, gather, source = files.depthwise_file(shape, plan.gather_w, in_c)
 
     def fields() -> Fields:
         return (
@@ -176,7 +177,8 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands, small
             ("gather", Symbol(gather)),
             ("in_row_stride", row_stride(graph, op.input)),
             ("out_row_stride", row_stride(graph, op.output)),
-            ("in_c", channels),
+            ("in_c", in_c),
+            ("channel_multiplier", channels // in_c),
             ("record_bytes", record),
             ("plane_w", plan.plane_w),
             ("chunk_rows", plan.plane().chunk_rows(operands.scratch_bytes())),

@@ -161,12 +161,12 @@ def _weighted(
         case DepthwiseConv2D() if scratch_bytes == 0:
             return Overlap(op.input, op.output, _windowed_by_channel(graph, op))
         case DepthwiseConv2D():
-            channels = graph.tensors[op.output].shape[3]
-            if channels != graph.tensors[op.input].shape[3]:
+            channels, in_c = (graph.tensors[t].shape[3] for t in (op.output, op.input))
+            if channels != in_c != 1:  # outputs lie on channels still to be read
                 return None
             rows = core_kernels.chunk_rows(graph, op, kernels, scratch_bytes)
             distance = -graph.tensors[op.input].size_bytes if rows is None else _chunks(graph, op, rows)
-            return Overlap(op.input, op.output, distance, channels)
+            return Overlap(op.input, op.output, distance, in_c)
         case _:
             assert_never(op)
 
@@ -217,13 +217,13 @@ def _conv_blocks(graph: Graph, op: Conv2D, block: core_kernels.ConvBlock) -> int
 
 def _chunks(graph: Graph, op: DepthwiseConv2D, chunk_rows: int) -> int:
     """A channel at a time, some rows of it: later chunks read the rows that the plane does not hold yet."""
-    _, in_h, in_w, channels = graph.tensors[op.input].shape
-    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    _, in_h, in_w, in_c = graph.tensors[op.input].shape
+    _, out_h, out_w, channels = graph.tensors[op.output].shape
     kernel_h = graph.tensors[op.weights].shape[1]
     kept = max(0, kernel_h - op.stride_hw[0])
     starts = np.arange(0, out_h, chunk_rows, dtype=np.int64)
     rows = np.clip(starts * op.stride_hw[0] - op.padding.top + kept, 0, in_h)
-    return _distance(starts * out_w * channels, rows * in_w * channels, graph.tensors[op.input].size_bytes)
+    return _distance(starts * out_w * channels, rows * in_w * in_c, graph.tensors[op.input].size_bytes)
 
 
 def _windowed_by_channel(graph: Graph, op: DepthwiseConv2D | AveragePool2D | MaxPool2D) -> int:

@@ -127,16 +127,15 @@ class DepthwisePlan:
 
 
 def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
-    """Return the plan, or None: multiplier 1, no dilation, no left shifts, every window on the image, a filter
+    """Return the plan, or None: no dilation, no left shifts, every window on the image, a filter
     that fits the registers.
     """
     _, kernel_h, kernel_w, channels = graph.tensors[op.weights].shape
-    _, _, in_w, in_c = graph.tensors[op.input].shape
+    in_w = graph.tensors[op.input].shape[2]
     _, out_h, out_w, _ = graph.tensors[op.output].shape
     if (
         not _eight_bits(graph, (op.input, op.output))
         or graph.tensors[op.weights].dtype not in _WEIGHT_BITS
-        or channels != in_c
         or op.dilation_hw != (1, 1)
         or max(op.padding.top, op.padding.bottom) >= kernel_h
         or not _depthwise_is_exact(graph, op)

@@ -39,7 +39,7 @@ Term = tuple[int, int, tuple[int, ...]]  # output, column, taps
 
 @dataclass(frozen=True, slots=True)
 class DepthwiseShape:
-    """What a routine is made for: filter and stride, output width, channels (the step in bytes), plane width."""
+    """What a routine is made for: filter and stride, output width, output channels (the step in bytes), plane width."""
 
     kernel_hw: tuple[int, int]
     stride_hw: tuple[int, int]

@@ -77,19 +77,22 @@ def expand_file() -> KernelSource:
     return KernelSource("tf_expand_s8.c", (), "A vector to int16.", lambda _: (expand(),))
 
 
-def depthwise_file(shape: DepthwiseShape, gather_w: int) -> tuple[str, str, KernelSource]:
-    """Return the names of the channel and the gather routine of a depthwise shape, and their file."""
+def depthwise_file(shape: DepthwiseShape, gather_w: int, in_channels: int) -> tuple[str, str, KernelSource]:
+    """Return the names of the channel and the gather routine of a depthwise shape, and their file.
+
+    An image of `in_channels` is gathered, `gather_w` columns of it.
+    """
     (kernel_h, kernel_w), (stride_h, stride_w) = shape.kernel_hw, shape.stride_hw
     marks = f"{'_relu' if shape.relu else ''}{'_s4' if shape.weight_bits == 4 else ''}{'_small' if shape.small else ''}"
     tag = (
         f"{kernel_h}x{kernel_w}_s{stride_h}x{stride_w}_w{shape.out_w}_c{shape.channels}_p{shape.plane_w}"
-        f"_g{gather_w}_z{shape.zero_point + 128}{marks}"
+        f"_g{gather_w}_i{in_channels}_z{shape.zero_point + 128}{marks}"
     )
     channel, loader = f"tf_depthwise_{tag}", f"tf_gather_{tag}"
 
     def routines(_: Issue) -> tuple[Routine, ...]:
         gap_bytes = 2 * (shape.plane_w - gather_w)
-        return depthwise(channel, shape), gather(loader, gather_w, shape.channels, gap_bytes)
+        return depthwise(channel, shape), gather(loader, gather_w, in_channels, gap_bytes)
 
     declarations = f"tf_depthwise_channel {channel};", f"tf_depthwise_gather {loader};"
     comment = f"Depthwise {kernel_h}x{kernel_w} of one channel, {shape.out_w} columns."

@@ -308,7 +308,20 @@ def _depthwise() -> dict[str, CoreCase]:
             lambda m, x: m.depthwise(m.conv2d(x, 5, (1, 1)), kernel=(3, 1), activation=RELU), 1, 130, 12, 3
         ),
         "depthwise dilated": one(lambda m, x: m.depthwise(x, dilation=(2, 2)), 1, 9, 8, 4, covered=False),
-        "depthwise multiplier 3": one(lambda m, x: m.depthwise(x, 3), 1, 6, 7, 2, covered=False),
+        "depthwise multiplier 3": one(lambda m, x: m.depthwise(x, 3), 1, 6, 7, 2),
+        "depthwise multiplier 2 of 160 channels": one(lambda m, x: m.depthwise(x, 2, activation=RELU), 1, 6, 7, 160),
+        "depthwise multiplier 2 in chunks": one(
+            lambda m, x: m.depthwise(m.conv2d(x, 5, (1, 1)), 2, (5, 5), activation=RELU6), 1, 130, 14, 3
+        ),
+        "depthwise multiplier 8 of one channel": one(
+            lambda m, x: m.depthwise(x, 8, (10, 8), (2, 2), activation=RELU), 1, 49, 40, 1
+        ),
+        "depthwise multiplier 3 growing in place": one(
+            lambda m, x: m.depthwise(m.conv2d(x, 1, (1, 1)), 3, padding=Padding(2, 1, 2, 1)), 1, 130, 12, 3
+        ),
+        "depthwise multiplier 2 shift 0": tuned(
+            lambda m, x: m.depthwise(x, 2, activation=RELU), (1, 5, 5, 3), shifted_by(0)
+        ),
     }
 
 

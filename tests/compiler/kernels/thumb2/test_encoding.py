@@ -29,7 +29,7 @@ def depthwise_sources() -> dict[str, KernelSource]:
         zero_point, small = -128 if relu else 5, channels == 48
         shape = DepthwiseShape(kernel, stride, out_w, channels, width, zero_point, relu, bits, small)
         if supported(shape):
-            source = files.depthwise_file(shape, max(1, width - 3))[2]
+            source = files.depthwise_file(shape, max(1, width - 3), channels)[2]
             found[source.file] = source
     return found
 

@@ -39,6 +39,17 @@ static void load_rows(const tf_depthwise_thumb2_params *p, const tf_region *regi
     }
 }
 
+/* Every output channel of the input channel in the plane. */
+static void run_channel(const tf_depthwise_thumb2_params *p, const int16_t *plane, int8_t *output,
+                        const int8_t *record, int32_t rows)
+{
+    int32_t left = p->channel_multiplier;
+    do {
+        p->channel(plane, output++, record, rows);
+        record += p->record_bytes;
+    } while (--left > 0);
+}
+
 /* All rows fit the plane: its padding is filled once and stays. */
 static void run_whole(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input,
                       int8_t *output, int16_t *plane)
@@ -48,11 +59,12 @@ static void run_whole(const tf_depthwise_thumb2_params *p, const tf_region *regi
     const int32_t y = region->row_start * k->stride_h - k->pad_top, stop = y + (rows - 1) * k->stride_h + k->kernel_h;
     const int32_t first = y < 0 ? 0 : y, inside = (stop < k->in_h ? stop : k->in_h) - first;
     int16_t *const to = plane + (first - y) * p->plane_w + k->pad_left;
-    const int8_t *record = p->channels, *const end = record + p->in_c * p->record_bytes;
+    const int32_t step = p->channel_multiplier * p->record_bytes;
+    const int8_t *record = p->channels, *const end = record + p->in_c * step;
     output += region->row_start * p->out_row_stride;
-    for (; record != end; record += p->record_bytes, ++input, ++output) {
-        gather(p, region, input, first, inside, to);
-        p->channel(plane, output, record, rows);
+    for (; record != end; record += step, output += p->channel_multiplier) {
+        gather(p, region, input++, first, inside, to);
+        run_channel(p, plane, output, record, rows);
     }
 }
 
@@ -69,13 +81,13 @@ void tf_depthwise_thumb2_s8(const tf_depthwise_thumb2_params *p, const tf_region
         run_whole(p, region, input, output, plane);
         return;
     }
-    for (c = 0; c < p->in_c; ++c, record += p->record_bytes) {
+    for (c = 0; c < p->in_c; ++c, record += p->channel_multiplier * p->record_bytes, output += p->channel_multiplier) {
         int32_t oy = region->row_start, held = 0;
         while (oy < region->row_stop) {
             const int32_t rows = region->row_stop - oy < p->chunk_rows ? region->row_stop - oy : p->chunk_rows;
             const int32_t needed = (rows - 1) * k->stride_h + k->kernel_h;
             load_rows(p, region, input + c, oy * k->stride_h - k->pad_top + held, needed - held, plane + held * p->plane_w);
-            p->channel(plane, output + oy * p->out_row_stride + c, record, rows);
+            run_channel(p, plane, output + oy * p->out_row_stride, record, rows);
             oy += rows;
             if (oy < region->row_stop) { /* the next rows' windows begin with the last rows held */
                 const int16_t *from = plane + rows * k->stride_h * p->plane_w;

@@ -55,18 +55,19 @@ typedef void tf_depthwise_channel(const int16_t *plane, int8_t *out, const int8_
 typedef void tf_depthwise_gather(int16_t *plane, const int8_t *in, int32_t rows);
 
 typedef struct {
-    const int8_t *channels; /* a record a channel */
+    const int8_t *channels; /* a record an output channel */
     tf_depthwise_channel *channel;
     tf_depthwise_gather *gather;
     int32_t in_row_stride, out_row_stride;
-    uint16_t in_c, record_bytes;
+    uint16_t in_c, channel_multiplier, record_bytes;
     uint16_t plane_w;    /* columns of a plane row */
     uint16_t chunk_rows; /* output rows that the plane has room for */
     int16_t in_zero_point;
     tf_window window;
 } tf_depthwise_thumb2_params;
-/* Channel by channel through `plane`: ((chunk_rows - 1) * stride_h + kernel_h) * plane_w + 2 int16 values. Writes no
- * byte of another channel and no row before it was read, so the output may lie on the input. Region: all columns. */
+/* Channel by channel through `plane`: ((chunk_rows - 1) * stride_h + kernel_h) * plane_w + 2 int16 values. Output
+ * channel c * channel_multiplier + m is of input channel c. Writes no row before it was read and, with a multiplier of 1,
+ * no byte of another channel, so the output may then lie on the input. Region: all columns. */
 void tf_depthwise_thumb2_s8(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input,
                             int8_t *output, int16_t *plane);
 
