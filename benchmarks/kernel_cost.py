@@ -8,13 +8,14 @@ tables stay those of the last full run; the new kernel's own error on held-out l
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks.cost_networks import core_kernel_networks, kernel_networks
+from benchmarks.cost_networks import core_kernel_networks, depthwise_chain, kernel_networks
 from benchmarks.cost_table import (
     STATIC,
     TABLES,
@@ -27,6 +28,7 @@ from benchmarks.cost_table import (
 )
 from services.compiler import cost_model
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Activation
 from services.compiler.kernel_counts import Counts
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import Core, Kernels
@@ -68,6 +70,17 @@ def pools(kind: str) -> Callable[[int], Graph]:
     return make
 
 
+def depthwise_convolutions(seed: int) -> Graph:
+    """Return depthwise convolutions of an image, or some in a row whose planes are cut in chunks."""
+    if seed % 3 == 2:
+        return depthwise_chain(seed)
+    m, x = images(seed)
+    windows = ((3, 3), (1, 1)), ((3, 3), (2, 2)), ((5, 5), (1, 1)), ((7, 7), (2, 2)), ((3, 1), (1, 1)), ((1, 5), (1, 2))
+    multipliers = 1, 1, 2, 1, 4, 1, 3, 1, 1, 1, 2, 1
+    layers = zip(multipliers, itertools.product(windows, (Activation.RELU, Activation.NONE)), strict=True)
+    return m.build(*(m.depthwise(x, n, k, s, activation=a) for n, ((k, s), a) in layers))
+
+
 def means(seed: int) -> Graph:
     """Return the mean of an image."""
     m, x = images(seed)
@@ -76,6 +89,7 @@ def means(seed: int) -> Graph:
 
 LAYERS: dict[str, Callable[[int], Graph]] = {
     "tf_rnn_pool_s8": rnn_pools,
+    "tf_depthwise_thumb2_s8": depthwise_convolutions,
     "tf_mul_thumb2_s8": products,
     "tf_max_pool2d_thumb2_s8": pools("max"),
     "tf_average_pool2d_thumb2_s8": pools("average"),
