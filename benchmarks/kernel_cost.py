@@ -108,7 +108,9 @@ def measure(kernel: str, core: Core, cache: Path) -> None:
     subject = Subject(core, Kernels.CORE if "thumb" in kernel else Kernels.PORTABLE)
     own = subject.kernel_set
     networks = dict(kernel_networks() if own is KernelSet.PORTABLE else core_kernel_networks(own))
-    sizes = linked_functions(run(networks[kernel], subject, cache).elf)
+    probe = run(networks[kernel], subject, cache)
+    generated = {routine.name for source in probe.planned.program.sources() for routine in source.routines()}
+    sizes = {name: size for name, size in linked_functions(probe.elf).items() if name not in generated}
     sizes = {(f"{kernel}.{name}" if name in STATIC else name): size for name, size in sizes.items()}
     rows = rows_of(kernel, TRAINING, subject, cache)
     fitted = {
