@@ -78,7 +78,11 @@ def depthwise_convolutions(seed: int) -> Graph:
     windows = ((3, 3), (1, 1)), ((3, 3), (2, 2)), ((5, 5), (1, 1)), ((7, 7), (2, 2)), ((3, 1), (1, 1)), ((1, 5), (1, 2))
     multipliers = 1, 1, 2, 1, 4, 1, 3, 1, 1, 1, 2, 1
     layers = zip(multipliers, itertools.product(windows, (Activation.RELU, Activation.NONE)), strict=True)
-    return m.build(*(m.depthwise(x, n, k, s, activation=a) for n, ((k, s), a) in layers))
+    dilated = ((3, 3), (2, 2)), ((1, 3), (1, 3)), ((5, 3), (1, 4))
+    return m.build(
+        *(m.depthwise(x, n, k, s, activation=a) for n, ((k, s), a) in layers),
+        *(m.depthwise(x, kernel=k, dilation=d, activation=Activation.RELU) for k, d in dilated),
+    )
 
 
 def means(seed: int) -> Graph:

@@ -14,8 +14,9 @@ from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool2D, Mean, Mul, Op
 from services.compiler.kernels.source import KernelSource
 from services.compiler.kernels.thumb2.assembly import Routine
-from services.compiler.kernels.thumb2.depthwise import ROW_LOOPS, UNPACK_LOOP
+from services.compiler.kernels.thumb2.depthwise import OUTPUT_ROWS
 from services.compiler.kernels.thumb2.encoding import code_bytes
+from services.compiler.kernels.thumb2.gather import IMAGE_ROWS
 from services.compiler.kernels.thumb2.gemm import SMALL_STEPS, STEPS, TAIL_STORES
 from services.compiler.kernels.thumb2.issue import Issue
 from services.compiler.kernels.thumb2.pack import padded_depth
@@ -28,7 +29,6 @@ _WINDOW_PARTS = (
     "border fills", "border filled bytes",
 )  # fmt: skip
 _KINDS = ("branches", "double loads", "double stores", "loads", "others", "products", "stores")
-_GATHERED_AT_ONCE = 8
 # weights of four bits by instructions: unpacking 8 bytes to 16, against copying 16; a step of a dense layer
 _UNPACKING, _PACKED_STEP = 5.0, 18 / 14
 # depthwise shapes that one search meets again and again
@@ -220,11 +220,10 @@ def _dense_counts(graph: Graph, op: FullyConnected, call: KernelCall) -> Iterato
 
 
 def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> Iterator[tuple[str, float]]:
-    _, _, in_w, channels = graph.tensors[op.input].shape
-    _, out_h, out_w, outputs = graph.tensors[op.output].shape
+    channels = graph.tensors[op.input].shape[3]
+    _, out_h, _, outputs = graph.tensors[op.output].shape
     plane_w = _number(call, "plane_w")
-    kernel_h = graph.tensors[op.weights].shape[1]
-    mixes = _depthwise_mixes(call.sources[0], kernel_h, out_w, min(in_w, plane_w - op.padding.left))
+    mixes = _depthwise_mixes(call.sources[0])
     whole, chunks = _chunks(graph, op, _number(call, "chunk_rows"))
     yield "filled values", chunks["first fill"] * plane_w
     cut = 0 if whole else channels
@@ -242,14 +241,14 @@ def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> It
 def _chunks(graph: Graph, op: DepthwiseConv2D, chunk_rows: int) -> tuple[bool, Mix]:
     """Return whether all rows fit the plane, and what a channel's chunks gather, fill and move, in plane rows."""
     in_h, out_h = graph.tensors[op.input].shape[1], graph.tensors[op.output].shape[1]
-    kernel_h, stride = graph.tensors[op.weights].shape[1], op.stride_hw[0]
-    kept = max(kernel_h - stride, 0)
-    found = Mix({"first fill": (chunk_rows - 1) * stride + kernel_h})
+    stride, reach = op.stride_hw[0], (graph.tensors[op.weights].shape[1] - 1) * op.dilation_hw[0] + 1
+    kept = max(reach - stride, 0)
+    found = Mix({"first fill": (chunk_rows - 1) * stride + reach})
     row, held = 0, 0
     while row < out_h:
         rows = min(out_h - row, chunk_rows)
         first = row * stride - op.padding.top + held
-        needed = (rows - 1) * stride + kernel_h - held
+        needed = (rows - 1) * stride + reach - held
         inside = max(0, min(first + needed, in_h) - max(first, 0))
         found += Mix({"chunks": 1, "gathered": inside, "fill": needed - inside})
         row, held = row + rows, kept
@@ -258,30 +257,25 @@ def _chunks(graph: Graph, op: DepthwiseConv2D, chunk_rows: int) -> tuple[bool, M
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _depthwise_mixes(source: KernelSource, kernel_h: int, out_w: int, gather_w: int) -> tuple[Mix, Mix, Mix]:
+def _depthwise_mixes(source: KernelSource) -> tuple[Mix, Mix, Mix]:
     """Return the instructions of a channel before its first row, of an output row, and of a gathered row."""
     channel, loader = source.routines()
-    rows = dict.fromkeys((UNPACK_LOOP, *ROW_LOOPS), kernel_h)
-    without_tiles = _executed(channel, {"1": 1, "2": 0})["stored outputs"]
-    in_loop = _executed(channel, {"1": 1, "2": 1})["stored outputs"] - without_tiles
-    repeats = (out_w - without_tiles) // in_loop if in_loop else 0
-    prologue = _executed(channel, {**rows, "1": 0})
-    row = _executed(channel, {**rows, "1": 1, "2": repeats})
+    prologue, row = _executed(channel, OUTPUT_ROWS, 0), _executed(channel, OUTPUT_ROWS, 1)
     row.subtract(prologue)
-    gathered = _executed(loader, {"1": 1, "2": gather_w // _GATHERED_AT_ONCE})
+    gathered = _executed(loader, IMAGE_ROWS, 1)
+    gathered.subtract(_executed(loader, IMAGE_ROWS, 0))
     return prologue, row, gathered
 
 
-def _executed(routine: Routine, loops: dict[str, int]) -> Mix:
-    """Return the instructions of a routine by kind, the lines between a label and its branch so many times each."""
-    found, times = Mix(), [1]
+def _executed(routine: Routine, loop: str, turns: int) -> Mix:
+    """Return the instructions of a routine by kind, with so many turns of one loop, and of others as many as it has."""
+    found, times, loops = Mix(), [1], {**dict(routine.loops), loop: turns}
     for line in routine.body:
         if line.endswith(":"):
-            times.append(times[-1] * loops.get(line[:-1], 1))
+            times.append(times[-1] * loops[line[:-1]])
             continue
         name = line.split()[0]
         found[_kind(name)] += times[-1]
-        found["stored outputs"] += times[-1] if name == "strb" else 0
         if name == "bne":
             times.pop()
     return found

@@ -60,8 +60,12 @@ def one_depthwise(number: int) -> Graph:
     kernel = (int(pick(1, min(6, h + 1))), int(pick(1, min(6, w + 1))))
     sides = pick(0, 4, 4).tolist() if number % 2 else [0, 0, 0, 0]
     stride = (int(pick(1, 3)), int(pick(1, 3)))
-    multiplier = 1 + number % 3 if c == 1 else 1
-    return m.build(m.depthwise(m.input(1, h, w, c), multiplier, kernel, stride, padding=Padding(*sides)))
+    multiplier, dilation = (1 + number % 3 if c == 1 else 1), (1, 1)
+    if number % 5 == 4:  # kernels that still fit the image
+        dilation = min(3, max(1, (h - 1) // max(1, kernel[0] - 1))), min(3, max(1, (w - 1) // max(1, kernel[1] - 1)))
+        stride = stride[0], 1
+    x = m.input(1, h, w, c)
+    return m.build(m.depthwise(x, multiplier, kernel, stride, dilation, padding=Padding(*sides)))
 
 
 def after(offset: int) -> int:

@@ -158,7 +158,7 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands, small
     if plan is None:
         raise AssertionError("asked for a plan that does not exist")
     channels, in_c = output_channels(graph, op), graph.tensors[op.input].shape[3]
-    kernel_hw, bits = (plan.kernel_h, plan.kernel_w), weight_bits(graph, op)
+    kernel_hw, bits = plan.kernel_hw, weight_bits(graph, op)
 
     def values() -> Values:
         found = channel_arithmetic(graph, op)
@@ -168,7 +168,7 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands, small
     record = channel_bytes(kernel_hw, bits)
     array = ConstArray(operands.label, Section.WEIGHTS, CType.INT8, channels * record, values)
     shape = replace(plan.shape(graph, op, is_relu(graph, op)), small=small)
-    channel, gather, source = files.depthwise_file(shape, plan.gather_w, in_c)
+    channel, gather, source = files.depthwise_file(shape, plan.image(in_c))
 
     def fields() -> Fields:
         return (

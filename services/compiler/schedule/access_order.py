@@ -219,8 +219,8 @@ def _chunks(graph: Graph, op: DepthwiseConv2D, chunk_rows: int) -> int:
     """A channel at a time, some rows of it: later chunks read the rows that the plane does not hold yet."""
     _, in_h, in_w, in_c = graph.tensors[op.input].shape
     _, out_h, out_w, channels = graph.tensors[op.output].shape
-    kernel_h = graph.tensors[op.weights].shape[1]
-    kept = max(0, kernel_h - op.stride_hw[0])
+    reach = (graph.tensors[op.weights].shape[1] - 1) * op.dilation_hw[0] + 1
+    kept = max(0, reach - op.stride_hw[0])
     starts = np.arange(0, out_h, chunk_rows, dtype=np.int64)
     rows = np.clip(starts * op.stride_hw[0] - op.padding.top + kept, 0, in_h)
     return _distance(starts * out_w * channels, rows * in_w * in_c, graph.tensors[op.input].size_bytes)

@@ -22,7 +22,9 @@ from services.compiler.ir.ops import (
     Padding,
 )
 from services.compiler.ir.tensor import DType, TensorId
-from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, plane_width, supported
+from services.compiler.kernels.thumb2.depthwise import plane_width, supported
+from services.compiler.kernels.thumb2.depthwise_shape import DepthwiseShape
+from services.compiler.kernels.thumb2.gather import GatherShape
 from services.compiler.kernels.thumb2.pack import padded_depth, separable
 from services.compiler.kernels.thumb2.requantize import MAX_FUSED_SHIFT, MAX_RIGHT_SHIFT
 from services.compiler.quant.channels import ChannelArithmetic, channel_arithmetic
@@ -105,30 +107,44 @@ def matrix_depth(graph: Graph, op: Conv2D | FullyConnected) -> int | None:
 class DepthwisePlan:
     """How a depthwise convolution goes through its plane."""
 
-    kernel_h: int
-    kernel_w: int
+    kernel_hw: tuple[int, int]
+    dilation_hw: tuple[int, int]
     plane_w: int
-    gather_w: int
+    in_w: int
+    left: int
     stride_h: int
     out_h: int
 
     def plane(self, rows: int | None = None) -> ChunkedPlane:
         """Return the int16 plane for so many output rows a call, all if None."""
-        return ChunkedPlane(self.plane_w, self.kernel_h, self.stride_h, rows or self.out_h, 2, _LEAST_PLANE_BYTES, 2)
+        reach = (self.kernel_hw[0] - 1) * self.dilation_hw[0] + 1
+        return ChunkedPlane(self.plane_w, reach, self.stride_h, rows or self.out_h, 2, _LEAST_PLANE_BYTES, 2)
+
+    def image(self, channels: int) -> GatherShape:
+        """Return what the routine is made for that gathers a channel of an image of so many."""
+        return GatherShape(self.in_w, channels, self.left, self.plane_w, self.dilation_hw[1])
 
     def shape(self, graph: Graph, op: DepthwiseConv2D, relu: bool) -> DepthwiseShape:
         """Return what the channel's routine is made for."""
         _, _, out_w, channels = graph.tensors[op.output].shape
         zero_point = quant_of(graph, op.output).zero_point[0]
-        kernel_hw = self.kernel_h, self.kernel_w
+        bits = weight_bits(graph, op)
         return DepthwiseShape(
-            kernel_hw, op.stride_hw, out_w, channels, self.plane_w, zero_point, relu, weight_bits(graph, op)
+            self.kernel_hw,
+            op.stride_hw,
+            out_w,
+            channels,
+            self.plane_w,
+            zero_point,
+            relu,
+            bits,
+            dilation_hw=self.dilation_hw,
         )
 
 
 def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
-    """Return the plan, or None: no dilation, no left shifts, every window on the image, a filter
-    that fits the registers.
+    """Return the plan, or None: eight bits, no left shifts, every window on the image, a filter that fits the
+    registers and, where columns are dilated, no stride along them.
     """
     _, kernel_h, kernel_w, channels = graph.tensors[op.weights].shape
     in_w = graph.tensors[op.input].shape[2]
@@ -136,18 +152,18 @@ def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
     if (
         not _eight_bits(graph, (op.input, op.output))
         or graph.tensors[op.weights].dtype not in _WEIGHT_BITS
-        or op.dilation_hw != (1, 1)
-        or max(op.padding.top, op.padding.bottom) >= kernel_h
+        or max(op.padding.top, op.padding.bottom) > (kernel_h - 1) * op.dilation_hw[0]
         or not _depthwise_is_exact(graph, op)
     ):
         return None
+    kernel_hw, left = (kernel_h, kernel_w), op.padding.left
+    dilation_hw = op.dilation_hw[0] if kernel_h > 1 else 1, op.dilation_hw[1] if kernel_w > 1 else 1
     # whole rows of the input are gathered, so the plane holds also columns that no output reads
-    inside = op.padding.left + in_w
-    width = max(plane_width(out_w, kernel_w, op.stride_hw[1]), inside + inside % 2)
-    shape = DepthwiseShape((kernel_h, kernel_w), op.stride_hw, out_w, channels, width, 0, relu=False)
+    width = plane_width(out_w, kernel_w, op.stride_hw[1], left + in_w, dilation_hw[1])
+    shape = DepthwiseShape(kernel_hw, op.stride_hw, out_w, channels, width, 0, relu=False, dilation_hw=dilation_hw)
     if not supported(shape):
         return None
-    return DepthwisePlan(kernel_h, kernel_w, width, in_w, op.stride_hw[0], out_h)
+    return DepthwisePlan(kernel_hw, dilation_hw, width, in_w, left, op.stride_hw[0], out_h)
 
 
 def adds(graph: Graph, op: Add) -> bool:

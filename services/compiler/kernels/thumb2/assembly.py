@@ -17,7 +17,7 @@ class Routine:
 
     `frame_bytes` of stack lie at `sp` while the body runs. `enter` and `leave` save and restore `SAVED_BYTES`. Every
     instruction of a `narrow` routine has two bytes. `disjoint` tells that no run of instructions between labels and
-    jumps loads what it stores through a pointer.
+    jumps loads what it stores through a pointer. `loops` are how often those run whose number is known, by label.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Routine:
     leave: tuple[str, ...] = _LEAVE
     narrow: bool = False
     disjoint: bool = False
+    loops: tuple[tuple[str, int], ...] = ()
 
     def lines(self) -> tuple[str, ...]:
         """Return the routine as assembler lines."""

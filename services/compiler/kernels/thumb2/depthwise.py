@@ -2,7 +2,8 @@
 
 Neighboring taps of a filter row are multiplied in pairs (SMLAD); for the outputs of odd columns the pairs start one
 tap later, so that every load of the plane is an aligned word. Filters of width 3 stay in registers, wider ones are
-read again from the stack for every tile of outputs; the tile is the widest that fits the registers.
+read again from the stack for every tile of outputs; the tile is the widest that fits the registers. Where columns are
+dilated, a row of the plane holds every so manyth column together (a phase), so that a filter's taps are neighbors.
 """
 
 from __future__ import annotations
@@ -13,68 +14,47 @@ from functools import lru_cache
 from itertools import count, repeat
 
 from services.compiler.kernels.thumb2.assembly import Routine
+from services.compiler.kernels.thumb2.depthwise_shape import (
+    RESIDENT,
+    SLOT_NEXT_OUT,
+    SLOT_PHASES,
+    TAPS_BESIDE,
+    DepthwiseShape,
+    Pair,
+)
 from services.compiler.kernels.thumb2.requantize import Requantize, interleave, offset
 
-# the stack frame: multiplier, shift, addend, bias, rows left, end of the row, then the filter's pairs
-_MULTIPLIER, _SHIFT, _ADDEND, _BIAS, _ROWS, _ROW_END, _PAIRS = 0, 4, 8, 12, 16, 20, 24
+# the stack frame: multiplier, shift, addend, bias, rows left, end of the row, then the slots and pairs of the shape
+_MULTIPLIER, _SHIFT, _ADDEND, _BIAS, _ROWS, _ROW_END = 0, 4, 8, 12, 16, 20
 _POOL = ("r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r12", "lr")
-_RESIDENT = ("r4", "r5", "r6", "r7", "r8", "r9")
-# registers for the values of one filter row while they are paired: beside a resident filter, and with all others free
-_TAPS_BESIDE = ("r0", "r1", "r3", "r12", "lr")
+# registers for the values of one filter row while they are paired, where the filter does not stay in registers
 _TAPS = ("r0", "r1", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "lr")
 _MAX_POST_INDEX = 255
 _MAX_LOAD_OFFSET = 1020
+_MAX_ADDEND = 4095
+_MAX_PHASES = 255
 _MOST_TILE_LINES = 205
 
 # loads of weights of four bits and their bytes, the largest first: none reaches beyond the row
 _PACKED_LOADS = (("ldr", 4), ("ldrh", 2), ("ldrb", 1))
-# the label of the loop over the filter's rows, kernel_h times
-UNPACK_LOOP = "3"
-# and of loops over the rows in a small routine's two tiles, as often
-ROW_LOOPS = ("4", "5")
+# the labels of the loop over output rows, and of the one that unpacks the filter's rows
+OUTPUT_ROWS = "1"
+_UNPACK = "3"
 
-Pair = tuple[int, int]
 Term = tuple[int, int, tuple[int, ...]]  # output, column, taps
 
 
 @dataclass(frozen=True, slots=True)
-class DepthwiseShape:
-    """What a routine is made for: filter and stride, output width, output channels (the step in bytes), plane width."""
+class RunLabels:
+    """Labels of the loops of a row's outputs: over phases, tiles, and the filter's rows in a small routine's tiles."""
 
-    kernel_hw: tuple[int, int]
-    stride_hw: tuple[int, int]
-    out_w: int
-    channels: int
-    plane_w: int
-    zero_point: int
-    relu: bool
-    weight_bits: int = 8
-    small: bool = False
+    phases: str
+    tiles: str
+    rows: str
+    last_rows: str
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row of the plane."""
-        return 2 * self.plane_w
 
-    @property
-    def resident(self) -> bool:
-        """Whether the whole filter stays in registers."""
-        return len(self.pairs) * self.kernel_hw[0] <= len(_RESIDENT) and self.kernel_hw[1] <= len(_TAPS_BESIDE)
-
-    @property
-    def rolled(self) -> bool:
-        """Whether the filter's rows are a loop: less code, more instructions."""
-        return self.small and not self.resident and self.kernel_hw[0] > 1
-
-    @property
-    def pairs(self) -> tuple[Pair, ...]:
-        """Taps of a filter row that share a register; a filter one column wide has its tap in both halves."""
-        width = self.kernel_hw[1]
-        if width == 1:
-            return ((0, 0),)
-        if self.stride_hw[1] % 2:
-            return tuple((tap, tap + 1) for tap in range(width - 1))
-        return tuple(dict.fromkeys([*((tap, tap + 1) for tap in range(0, width - 1, 2)), (width - 2, width - 1)]))
+_RUN_LABELS = RunLabels("6", "2", "4", "5"), RunLabels("7", "8", "9", "10")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +67,17 @@ class Tile:
     sums: tuple[str, ...]
     filters: tuple[str, ...]
 
-    def lines(self, label: str = ROW_LOOPS[0]) -> tuple[str, ...]:
+    def lines(self, label: str = _RUN_LABELS[0].rows) -> tuple[str, ...]:
         """Return the tile's code: sums, step to the next tile, requantization and stores."""
         shape = self.shape
         code = self._rolled(label) if shape.rolled else self._unrolled()
-        pool = [r for r in _POOL if r not in self.sums and not (shape.resident and r in _RESIDENT)]
+        pool = [r for r in _POOL if r not in self.sums and not (shape.resident and r in RESIDENT)]
         multiplier, shift, addend = pool[:3]
         code.append(f"ldrd {multiplier}, {shift}, [sp, #{_MULTIPLIER}]")
         if shape.relu:
             code.append(f"ldr {addend}, [sp, #{_ADDEND}]")
         code += self._requantize(multiplier, shift, addend)
-        code += [line for register in self.sums for line in _store(register, shape.channels)]
+        code += [line for register in self.sums for line in _store(register, shape.out_step)]
         return tuple(code)
 
     def _unrolled(self) -> list[str]:
@@ -108,17 +88,17 @@ class Tile:
         """Return a loop over the filter's rows, whose pairs lie at lr."""
         shape, row_pairs = self.shape, len(self.shape.pairs)
         started = set(range(self.outputs))
-        back = shape.kernel_hw[0] * shape.row_bytes - 2 * self.outputs * shape.stride_hw[1]
+        back = shape.kernel_hw[0] * shape.tap_row_bytes - 2 * self.outputs * shape.stride_hw[1]
         return [
             f"ldr {self.sums[0]}, [sp, #{_BIAS}]",
             *(f"mov {other}, {self.sums[0]}" for other in self.sums[1:]),
-            f"add lr, sp, #{_PAIRS}",
+            f"add lr, sp, #{shape.pairs_at}",
             f"{label}:",
             *_load_words(self.data, "r10", 0),
             *self._products(0, started, "lr", 0),
-            f"add r10, r10, #{shape.row_bytes}",
+            f"add r10, r10, #{shape.tap_row_bytes}",
             f"add lr, lr, #{4 * row_pairs}",
-            f"add {self.data[0]}, sp, #{_PAIRS + 4 * shape.kernel_hw[0] * row_pairs}",
+            f"add {self.data[0]}, sp, #{shape.pairs_at + 4 * shape.kernel_hw[0] * row_pairs}",
             f"cmp lr, {self.data[0]}",
             f"bne {label}b",
             f"sub r10, r10, #{back}",
@@ -139,13 +119,13 @@ class Tile:
         return Requantize(relu=False).lines(self.sums, multiplier, shift, f"#{offset(self.shape.zero_point)}")
 
     def _row(self, row: int) -> list[str]:
-        code = _load_words(self.data, "r10", row * self.shape.row_bytes)
+        code = _load_words(self.data, "r10", row * self.shape.tap_row_bytes)
         started: set[int] = set()
         if row == 0:  # the last sum starts as the bias, which the others take from it first
             code.append(f"ldr {self.sums[-1]}, [sp, #{_BIAS}]")
         else:
             started = set(range(self.outputs))
-        return code + self._products(row, started, "sp", _PAIRS + 4 * row * len(self.shape.pairs))
+        return code + self._products(row, started, "sp", self.shape.pairs_at + 4 * row * len(self.shape.pairs))
 
     def _products(self, row: int, started: set[int], base: str, offset: int) -> list[str]:
         """Return the products of a filter row, whose pairs lie so far behind a base unless they stay in registers."""
@@ -165,7 +145,7 @@ class Tile:
     def _filters(self, row: int, first: int, count: int) -> tuple[str, ...]:
         if self.shape.resident:
             start = row * len(self.shape.pairs) + first
-            return _RESIDENT[start : start + count]
+            return RESIDENT[start : start + count]
         return self.filters[:count]
 
     def _terms(self) -> list[Term]:
@@ -200,7 +180,7 @@ def _covers(pair: Pair, taps: tuple[int, ...]) -> bool:
 
 def make_tile(shape: DepthwiseShape, outputs: int) -> Tile | None:
     """Return a tile of so many outputs, or None where the registers do not suffice."""
-    free = [r for r in _POOL if not (shape.resident and r in _RESIDENT) and not (shape.rolled and r == "lr")]
+    free = [r for r in _POOL if not (shape.resident and r in RESIDENT) and not (shape.rolled and r == "lr")]
     words = ((outputs - 1) * shape.stride_hw[1] + shape.kernel_hw[1] + 1) // 2
     spare = len(free) - words - outputs
     needed = 0 if shape.resident else 1
@@ -210,24 +190,33 @@ def make_tile(shape: DepthwiseShape, outputs: int) -> Tile | None:
     if 1 < chunk < len(shape.pairs):
         chunk -= chunk % 2  # loads in pairs
     rest = free[words + outputs :]
-    filters = _RESIDENT[:chunk] if shape.resident else tuple(rest[:chunk])
+    filters = RESIDENT[:chunk] if shape.resident else tuple(rest[:chunk])
     return Tile(shape, outputs, tuple(free[:words]), tuple(free[words : words + outputs]), filters)
 
 
-def plane_width(out_w: int, kernel_w: int, stride_w: int) -> int:
-    """Return the plane's width: the columns that the outputs read, made even so that rows stay aligned."""
-    width = (out_w - 1) * stride_w + kernel_w
-    return width + width % 2
+def plane_width(out_w: int, kernel_w: int, stride_w: int, inside: int = 0, phases: int = 1) -> int:
+    """Return the plane's width: the columns that the outputs read, and those up to `inside`, where the image ends.
+
+    Every phase of them is made even so that it begins with a word.
+    """
+    width = max((-(-out_w // phases) - 1) * stride_w + kernel_w, -(-inside // phases))
+    return phases * (width + width % 2)
 
 
 @lru_cache(maxsize=4096)  # shapes that one search meets again and again
 def supported(shape: DepthwiseShape) -> bool:
-    """Whether the filter is one to ten wide, fits a tile, and every row of it is in reach of one base register."""
+    """Whether the filter is one to ten wide, fits a tile, and every row of it is in reach of one base register.
+
+    Dilated columns ask for a stride of 1 along the row, in which neighbors of a phase are neighbors of the image's.
+    """
     kernel_h, kernel_w = shape.kernel_hw
-    reach = (kernel_h - 1) * shape.row_bytes + 4 * kernel_w
+    reach = (kernel_h - 1) * shape.tap_row_bytes + 4 * kernel_w
     if not 1 <= kernel_w <= len(_TAPS) or reach > _MAX_LOAD_OFFSET:
         return False
-    return shape.channels < 4096 and make_tile(shape, 1) is not None
+    if shape.phases > 1 and (shape.stride_hw[1] > 1 or shape.phases > _MAX_PHASES):
+        return False
+    steps = shape.row_bytes + 2 * shape.stride_hw[1], abs(shape.next_row_bytes), shape.out_step
+    return max(steps) <= _MAX_ADDEND and make_tile(shape, 1) is not None
 
 
 def depthwise(name: str, shape: DepthwiseShape) -> Routine:
@@ -236,9 +225,8 @@ def depthwise(name: str, shape: DepthwiseShape) -> Routine:
     `channel` is the multiplier and the doubled bias (int32 each, at any address), the right shift, which without a
     ReLU is 1 at least, then the filter by rows (see `pack.py`).
     """
-    tiles = _tiles(shape)
     filter_words = 0 if shape.resident else shape.kernel_hw[0] * len(shape.pairs)
-    frame = (_PAIRS + 4 * filter_words + 7) // 8 * 8
+    frame = (shape.pairs_at + 4 * filter_words + 7) // 8 * 8
     body = (
         "mov r10, r0",
         "mov r11, r1",
@@ -251,16 +239,52 @@ def depthwise(name: str, shape: DepthwiseShape) -> Routine:
         f"str r1, [sp, #{_BIAS}]",
         *_addend(shape),
         *_unpack_filter(shape),
-        "1:",
-        *_row_of_tiles(shape, tiles),
-        f"add r10, r10, #{shape.stride_hw[0] * shape.row_bytes - 2 * shape.out_w * shape.stride_hw[1]}",
-        f"ldr r0, [sp, #{_ROWS}]",
-        "subs r0, r0, #1",
-        f"str r0, [sp, #{_ROWS}]",
-        "bne 1b",
+        f"{OUTPUT_ROWS}:",
+        *(_phased_row(shape) if shape.phases > 1 else _run(shape, shape.out_w, _RUN_LABELS[0])),
+        *_advance("r10", shape.next_row_bytes),
+        *_count_down(_ROWS, OUTPUT_ROWS),
     )
     prototype = f"void {name}(const int16_t *plane, int8_t *out, const int8_t *channel, int32_t rows)"
-    return Routine(name, prototype, body, frame)
+    return Routine(name, prototype, body, frame, loops=_loops(shape))
+
+
+def _loops(shape: DepthwiseShape) -> tuple[tuple[str, int], ...]:
+    """Return how often the loops within a row and before the first one run, by their labels."""
+    kernel_h = shape.kernel_hw[0]
+    found = {_UNPACK: kernel_h}
+    for (phases, outputs), labels in zip(shape.runs, _RUN_LABELS, strict=False):
+        found |= {labels.phases: phases, labels.rows: kernel_h, labels.last_rows: kernel_h}
+        found[labels.tiles] = _tiles(shape, outputs)[1]
+    return tuple(found.items())
+
+
+def _phased_row(shape: DepthwiseShape) -> Iterator[str]:
+    """Yield the code of an output row, phase by phase: two runs where the last phases have an output less."""
+    phase_bytes, done = shape.row_bytes // shape.phases, 0
+    yield f"str r11, [sp, #{SLOT_NEXT_OUT}]"
+    for (phases, outputs), labels in zip(shape.runs, _RUN_LABELS, strict=False):
+        if phases > 1:
+            yield from (f"mov r0, #{phases}", f"str r0, [sp, #{SLOT_PHASES}]", f"{labels.phases}:")
+        yield f"ldr r11, [sp, #{SLOT_NEXT_OUT}]"
+        yield f"add r0, r11, #{shape.channels}"
+        yield f"str r0, [sp, #{SLOT_NEXT_OUT}]"
+        yield from _run(shape, outputs, labels)
+        yield from _advance("r10", phase_bytes - 2 * outputs)
+        if phases > 1:
+            yield from _count_down(SLOT_PHASES, labels.phases)
+        done += phases
+    behind = (done - 1) * shape.channels + shape.runs[-1][1] * shape.out_step
+    yield from _advance("r11", shape.out_w * shape.channels - behind)
+
+
+def _advance(register: str, distance: int) -> tuple[str, ...]:
+    if distance == 0:
+        return ()
+    return (f"{'add' if distance > 0 else 'sub'} {register}, {register}, #{abs(distance)}",)
+
+
+def _count_down(slot: int, label: str) -> tuple[str, ...]:
+    return f"ldr r0, [sp, #{slot}]", "subs r0, r0, #1", f"str r0, [sp, #{slot}]", f"bne {label}b"
 
 
 def _addend(shape: DepthwiseShape) -> tuple[str, ...]:
@@ -271,63 +295,64 @@ def _addend(shape: DepthwiseShape) -> tuple[str, ...]:
     return load, "lsl r0, r0, r3", "asr r0, r0, #1", f"str r0, [sp, #{_ADDEND}]"
 
 
-def _tiles(shape: DepthwiseShape) -> tuple[Tile, int, Tile | None]:
-    """Return the tile to repeat, how often, and the tile for what is left: the fewest instructions a row, of those
-    whose code leaves room in an instruction cache of 1 KiB; in a small routine, the least code.
+def _tiles(shape: DepthwiseShape, width: int) -> tuple[Tile, int, Tile | None]:
+    """Return for so many outputs the tile to repeat, how often, and the tile for what is left: the fewest
+    instructions of those whose code leaves room in an instruction cache of 1 KiB; in a small routine, the least code.
     """
     choices = []
-    for outputs in range(1, min(4, shape.out_w) + 1):
-        tile, left = make_tile(shape, outputs), shape.out_w % outputs
+    for outputs in range(1, min(4, width) + 1):
+        tile, left = make_tile(shape, outputs), width % outputs
         last = make_tile(shape, left) if left else None
         # a tile that begins at an odd column would load double words from an address that faults
-        uneven = outputs < shape.out_w and outputs * shape.stride_hw[1] % 2 != 0
+        uneven = outputs < width and outputs * shape.stride_hw[1] % 2 != 0
         if tile is None or (left and last is None) or uneven:
             continue
-        repeats = shape.out_w // outputs
+        repeats = width // outputs
         loop = 3 * repeats if repeats > 1 else 0
         once = len(last.lines()) if last else 0
         size = len(tile.lines()) + once
         bad = size if shape.small else size > _MOST_TILE_LINES
         choices.append((bad, repeats * len(tile.lines()) + loop + once, outputs, tile, last))
     _, _, outputs, tile, last = min(choices, key=lambda choice: choice[:3])
-    return tile, shape.out_w // outputs, last
+    return tile, width // outputs, last
 
 
-def _row_of_tiles(shape: DepthwiseShape, tiles: tuple[Tile, int, Tile | None]) -> tuple[str, ...]:
-    tile, repeats, last = tiles
-    body = tile.lines()
+def _run(shape: DepthwiseShape, outputs: int, labels: RunLabels) -> tuple[str, ...]:
+    """Return the code of so many outputs of a row or of one of its phases."""
+    tile, repeats, last = _tiles(shape, outputs)
+    body = tile.lines(labels.rows)
     if repeats > 1:
         advance = 2 * tile.outputs * shape.stride_hw[1] * repeats
         body = (
             f"add r0, r10, #{advance}",
             f"str r0, [sp, #{_ROW_END}]",
-            "2:",
+            f"{labels.tiles}:",
             *body,
             f"ldr r0, [sp, #{_ROW_END}]",
             "cmp r10, r0",
-            "bne 2b",
+            f"bne {labels.tiles}b",
         )
-    return (*body, *(last.lines(ROW_LOOPS[1]) if last else ()))
+    return (*body, *(last.lines(labels.last_rows) if last else ()))
 
 
 def _unpack_filter(shape: DepthwiseShape) -> list[str]:
     """Return the code that makes doubled int16 pairs of the int8 filter at r2, in registers or on the stack."""
     kernel_h, kernel_w = shape.kernel_hw
     if shape.resident:
-        targets = iter(_RESIDENT)
-        return [line for _ in range(kernel_h) for line in _unpack_row(shape, _TAPS_BESIDE, targets, iter(()))]
+        targets = iter(RESIDENT)
+        return [line for _ in range(kernel_h) for line in _unpack_row(shape, TAPS_BESIDE, targets, iter(()))]
     if kernel_w < len(_TAPS):  # a loop, for which lr is free
         pairs = [f"str r12, [lr, #{4 * number}]" for number in range(len(shape.pairs))]
         return [
-            f"add lr, sp, #{_PAIRS}",
-            f"{UNPACK_LOOP}:",
+            f"add lr, sp, #{shape.pairs_at}",
+            f"{_UNPACK}:",
             *_unpack_row(shape, _TAPS, repeat("r12"), iter(pairs)),
             f"add lr, lr, #{4 * len(shape.pairs)}",
-            f"add r0, sp, #{_PAIRS + 4 * kernel_h * len(shape.pairs)}",
+            f"add r0, sp, #{shape.pairs_at + 4 * kernel_h * len(shape.pairs)}",
             "cmp lr, r0",
-            f"bne {UNPACK_LOOP}b",
+            f"bne {_UNPACK}b",
         ]
-    stores = (f"str r12, [sp, #{_PAIRS + 4 * number}]" for number in count())
+    stores = (f"str r12, [sp, #{shape.pairs_at + 4 * number}]" for number in count())
     return [line for _ in range(kernel_h) for line in _unpack_row(shape, _TAPS, repeat("r12"), stores)]
 
 
@@ -356,40 +381,6 @@ def _load_taps(registers: tuple[str, ...], bits: int) -> Iterator[str]:
         yield from (f"sbfx {r}, {some[-1]}, #{4 * number}, #4" for number, r in enumerate(some))
 
 
-def gather(name: str, width: int, channels: int, row_gap_bytes: int) -> Routine:
-    """Return `name(plane, in, rows)`: one channel of `rows` rows of `width` columns, int8 to int16.
-
-    `row_gap_bytes` is what lies between two rows of the plane.
-    """
-    loop, left = divmod(width, 8)
-    body = ["1:"]
-    if loop > 1:
-        body += [f"mov r3, #{loop}", "2:"]
-    if loop:
-        body += _gather_run(8, channels)
-    if loop > 1:
-        body += ["subs r3, r3, #1", "bne 2b"]
-    body += _gather_run(left, channels)
-    body += [f"add r0, r0, #{row_gap_bytes}"] if row_gap_bytes else []
-    body += ["subs r2, r2, #1", "bne 1b"]
-    return Routine(name, f"void {name}(int16_t *plane, const int8_t *in, int32_t rows)", tuple(body))
-
-
-def _gather_run(count: int, channels: int) -> list[str]:
-    registers = ("r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11")[:count]
-    code: list[str] = []
-    for register in registers:
-        if channels <= _MAX_POST_INDEX:
-            code.append(f"ldrsb {register}, [r1], #{channels}")
-        else:
-            code += [f"ldrsb {register}, [r1]", f"add r1, r1, #{channels}"]
-    pairs = list(zip(registers[0::2], registers[1::2], strict=False))
-    code += [f"pkhbt {low}, {low}, {high}, lsl #16" for low, high in pairs]
-    # the plane's first interior column may be odd, so words are stored unaligned: STR allows it, STM does not
-    code += [f"str {low}, [r0], #4" for low, _ in pairs]
-    return [*code, f"strh {registers[-1]}, [r0], #2"] if count % 2 else code
-
-
 def _load_words(registers: tuple[str, ...], base: str, offset: int) -> list[str]:
     """Return loads of consecutive words, two at a time."""
     code = []
@@ -399,7 +390,7 @@ def _load_words(registers: tuple[str, ...], base: str, offset: int) -> list[str]
     return code
 
 
-def _store(register: str, channels: int) -> tuple[str, ...]:
-    if channels <= _MAX_POST_INDEX:
-        return (f"strb {register}, [r11], #{channels}",)
-    return f"strb {register}, [r11]", f"add r11, r11, #{channels}"
+def _store(register: str, step: int) -> tuple[str, ...]:
+    if step <= _MAX_POST_INDEX:
+        return (f"strb {register}, [r11], #{step}",)
+    return f"strb {register}, [r11]", f"add r11, r11, #{step}"

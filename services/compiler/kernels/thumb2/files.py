@@ -8,9 +8,11 @@ from pathlib import Path
 from services.compiler.kernels.source import KernelSource
 from services.compiler.kernels.thumb2.add import add, add_name
 from services.compiler.kernels.thumb2.assembly import Routine
-from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, depthwise, gather
+from services.compiler.kernels.thumb2.depthwise import depthwise
+from services.compiler.kernels.thumb2.depthwise_shape import DepthwiseShape
 from services.compiler.kernels.thumb2.dot import dot, dot_name
 from services.compiler.kernels.thumb2.expand import expand, expand_pair
+from services.compiler.kernels.thumb2.gather import GatherShape, gather
 from services.compiler.kernels.thumb2.gemm import STEPS, gemm, gemm_name
 from services.compiler.kernels.thumb2.issue import Issue
 
@@ -77,22 +79,19 @@ def expand_file() -> KernelSource:
     return KernelSource("tf_expand_s8.c", (), "A vector to int16.", lambda _: (expand(),))
 
 
-def depthwise_file(shape: DepthwiseShape, gather_w: int, in_channels: int) -> tuple[str, str, KernelSource]:
-    """Return the names of the channel and the gather routine of a depthwise shape, and their file.
-
-    An image of `in_channels` is gathered, `gather_w` columns of it.
-    """
+def depthwise_file(shape: DepthwiseShape, image: GatherShape) -> tuple[str, str, KernelSource]:
+    """Return the names of the channel and the gather routine of a depthwise shape, and their file."""
     (kernel_h, kernel_w), (stride_h, stride_w) = shape.kernel_hw, shape.stride_hw
-    marks = f"{'_relu' if shape.relu else ''}{'_s4' if shape.weight_bits == 4 else ''}{'_small' if shape.small else ''}"
-    tag = (
-        f"{kernel_h}x{kernel_w}_s{stride_h}x{stride_w}_w{shape.out_w}_c{shape.channels}_p{shape.plane_w}"
-        f"_g{gather_w}_i{in_channels}_z{shape.zero_point + 128}{marks}"
+    dilated = "" if shape.dilation_hw == (1, 1) else f"d{shape.dilation_hw[0]}x{shape.dilation_hw[1]}"
+    marks = f"{'r' * shape.relu}{'n' * (shape.weight_bits == 4)}{'s' * shape.small}"  # ReLU, nibbles, small
+    tag = (  # a file's name has 64 characters at most
+        f"{kernel_h}x{kernel_w}s{stride_h}x{stride_w}{dilated}_w{shape.out_w}c{shape.channels}p{shape.plane_w}"
+        f"_w{image.width}c{image.channels}l{image.left}_z{shape.zero_point + 128}{marks}"
     )
     channel, loader = f"tf_depthwise_{tag}", f"tf_gather_{tag}"
 
     def routines(_: Issue) -> tuple[Routine, ...]:
-        gap_bytes = 2 * (shape.plane_w - gather_w)
-        return depthwise(channel, shape), gather(loader, gather_w, in_channels, gap_bytes)
+        return depthwise(channel, shape), gather(loader, image)
 
     declarations = f"tf_depthwise_channel {channel};", f"tf_depthwise_gather {loader};"
     comment = f"Depthwise {kernel_h}x{kernel_w} of one channel, {shape.out_w} columns."

@@ -307,7 +307,7 @@ def _depthwise() -> dict[str, CoreCase]:
         "depthwise 3x1 in chunks in place": one(
             lambda m, x: m.depthwise(m.conv2d(x, 5, (1, 1)), kernel=(3, 1), activation=RELU), 1, 130, 12, 3
         ),
-        "depthwise dilated": one(lambda m, x: m.depthwise(x, dilation=(2, 2)), 1, 9, 8, 4, covered=False),
+        "depthwise 1x3 wider than an addition reaches": one(depthwise((1, 3)), 1, 1, 2100, 1, covered=False),
         "depthwise multiplier 3": one(lambda m, x: m.depthwise(x, 3), 1, 6, 7, 2),
         "depthwise multiplier 2 of 160 channels": one(lambda m, x: m.depthwise(x, 2, activation=RELU), 1, 6, 7, 160),
         "depthwise multiplier 2 in chunks": one(
@@ -322,6 +322,42 @@ def _depthwise() -> dict[str, CoreCase]:
         "depthwise multiplier 2 shift 0": tuned(
             lambda m, x: m.depthwise(x, 2, activation=RELU), (1, 5, 5, 3), shifted_by(0)
         ),
+    }
+
+
+def after_convolution(step: Step) -> Step:
+    """`step` on an image that is made here, so that its output may lie over it."""
+    return lambda m, x: step(m, m.conv2d(x, 5, (1, 1)))
+
+
+def _dilated() -> dict[str, CoreCase]:
+    three, five, far = (3, 3), (5, 5), Padding(6, 6, 5, 4)
+    rows = ((3, 2, 1), (3, 2, 16), (3, 8, 33), (2, 4, 64), (5, 3, 20), (3, 16, 12), (3, 20, 70))
+    cases = {
+        f"depthwise 1x{k} dilated by {d} on {w}": one(depthwise((1, k), dilation=(1, d), activation=RELU), 1, 2, w, 3)
+        for k, d, w in rows
+    }
+    cases |= {
+        f"depthwise dilated {k}x{k} growing in chunks": one(
+            after_convolution(depthwise((k, k), dilation=(3, 2), padding=far)), 1, 130, 14, 3
+        )
+        for k in (3, 5)
+    }
+    return cases | {
+        "depthwise dilated": one(depthwise(three, dilation=(2, 2)), 1, 9, 8, 4),
+        "depthwise dilated with stride": one(depthwise(three, (2, 2), dilation=(2, 2)), 1, 9, 8, 4, covered=False),
+        "depthwise dilated with stride of rows": one(depthwise(three, (2, 1), dilation=(2, 2)), 1, 9, 11, 4),
+        "depthwise dilated without padding": one(depthwise(three, dilation=(2, 3), padding=NO_PADDING), 1, 9, 14, 3),
+        "depthwise dilated and padded anyhow": one(
+            depthwise(three, dilation=(2, 3), padding=Padding(4, 1, 5, 2), activation=RELU), 1, 9, 14, 3
+        ),
+        "depthwise dilated 300 channels": one(depthwise(three, dilation=(2, 2), activation=RELU), 1, 5, 6, 300),
+        "depthwise dilated 5x5 shift 0": tuned(
+            depthwise(five, dilation=(2, 2), activation=RELU), (1, 7, 7, 6), shifted_by(0)
+        ),
+        "depthwise dilated of rows": one(depthwise((3, 1), dilation=(8, 1)), 1, 40, 1, 9),
+        "depthwise dilated multiplier 2": one(lambda m, x: m.depthwise(x, 2, dilation=(3, 2)), 1, 9, 7, 5),
+        "int4 depthwise dilated": tuned(depthwise(three, dilation=(2, 2), activation=RELU), (1, 7, 9, 3), four_bits),
     }
 
 
@@ -682,6 +718,7 @@ CORE_CASES: dict[str, CoreCase] = {
     **_pointwise(),
     **_convolutions(),
     **_depthwise(),
+    **_dilated(),
     **_dense(),
     **_activations(),
     **_numbers(),

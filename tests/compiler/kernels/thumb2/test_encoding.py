@@ -13,8 +13,10 @@ from elftools.elf.elffile import ELFFile
 from services.compiler.kernels.portable_set import KERNEL_HEADER, kernel_text
 from services.compiler.kernels.source import KernelSource
 from services.compiler.kernels.thumb2 import files
-from services.compiler.kernels.thumb2.depthwise import DepthwiseShape, plane_width, supported
+from services.compiler.kernels.thumb2.depthwise import plane_width, supported
+from services.compiler.kernels.thumb2.depthwise_shape import DepthwiseShape
 from services.compiler.kernels.thumb2.encoding import code_bytes
+from services.compiler.kernels.thumb2.gather import GatherShape
 from services.compiler.kernels.thumb2.gemm import SMALL_STEPS
 from services.compiler.kernels.thumb2.issue import Issue
 
@@ -29,8 +31,20 @@ def depthwise_sources() -> dict[str, KernelSource]:
         zero_point, small = -128 if relu else 5, channels == 48
         shape = DepthwiseShape(kernel, stride, out_w, channels, width, zero_point, relu, bits, small)
         if supported(shape):
-            source = files.depthwise_file(shape, max(1, width - 3), channels)[2]
+            source = files.depthwise_file(shape, GatherShape(max(1, width - 3), channels, 1, width))[2]
             found[source.file] = source
+    return found | dilated_sources()
+
+
+def dilated_sources() -> dict[str, KernelSource]:
+    found = {}
+    for (kernel, dilation), out_w, small in product(
+        (((3, 3), (2, 2)), ((3, 3), (1, 3)), ((5, 5), (2, 2)), ((1, 3), (1, 12))), (1, 6, 13), (False, True)
+    ):
+        width = plane_width(out_w, kernel[1], 1, out_w + 1, dilation[1])
+        shape = DepthwiseShape(kernel, (1, 1), out_w, 40, width, -128, True, 8, small, dilation)
+        source = files.depthwise_file(shape, GatherShape(out_w, 40, 1, width, dilation[1]))[2]
+        found[source.file] = source
     return found
 
 

@@ -1,6 +1,12 @@
 /* DepthwiseConv2D, channel by channel through an int16 plane that holds some rows at a time. */
 #include "tinyfarm_thumb2.h"
 
+/* Input rows that so many output rows reach over. */
+static int32_t rows_of(const tf_window *k, int32_t rows)
+{
+    return (rows - 1) * k->stride_h + (k->kernel_h - 1) * k->dilation_h + 1;
+}
+
 static void fill(int16_t *to, int32_t value, int32_t count)
 {
     for (; count > 0; --count) {
@@ -30,7 +36,7 @@ static void load_rows(const tf_depthwise_thumb2_params *p, const tf_region *regi
     }
     if (rows > 0 && y < k->in_h) {
         const int32_t inside = rows < k->in_h - y ? rows : k->in_h - y;
-        gather(p, region, input, y, inside, to + k->pad_left);
+        gather(p, region, input, y, inside, to);
         to += inside * p->plane_w;
         rows -= inside;
     }
@@ -56,9 +62,9 @@ static void run_whole(const tf_depthwise_thumb2_params *p, const tf_region *regi
 {
     const tf_window *k = &p->window;
     const int32_t rows = region->row_stop - region->row_start;
-    const int32_t y = region->row_start * k->stride_h - k->pad_top, stop = y + (rows - 1) * k->stride_h + k->kernel_h;
+    const int32_t y = region->row_start * k->stride_h - k->pad_top, stop = y + rows_of(k, rows);
     const int32_t first = y < 0 ? 0 : y, inside = (stop < k->in_h ? stop : k->in_h) - first;
-    int16_t *const to = plane + (first - y) * p->plane_w + k->pad_left;
+    int16_t *const to = plane + (first - y) * p->plane_w;
     const int32_t step = p->channel_multiplier * p->record_bytes;
     const int8_t *record = p->channels, *const end = record + p->in_c * step;
     output += region->row_start * p->out_row_stride;
@@ -72,8 +78,8 @@ void tf_depthwise_thumb2_s8(const tf_depthwise_thumb2_params *p, const tf_region
                             int8_t *output, int16_t *plane)
 {
     const tf_window *k = &p->window;
-    const int32_t rows_held = (p->chunk_rows - 1) * k->stride_h + k->kernel_h;
-    const int32_t kept = k->kernel_h > k->stride_h ? k->kernel_h - k->stride_h : 0;
+    const int32_t rows_held = rows_of(k, p->chunk_rows);
+    const int32_t kept = rows_of(k, 0) > 0 ? rows_of(k, 0) : 0;
     const int8_t *record = p->channels;
     int32_t c;
     fill(plane, p->in_zero_point, rows_held * p->plane_w + 2);
@@ -85,7 +91,7 @@ void tf_depthwise_thumb2_s8(const tf_depthwise_thumb2_params *p, const tf_region
         int32_t oy = region->row_start, held = 0;
         while (oy < region->row_stop) {
             const int32_t rows = region->row_stop - oy < p->chunk_rows ? region->row_stop - oy : p->chunk_rows;
-            const int32_t needed = (rows - 1) * k->stride_h + k->kernel_h;
+            const int32_t needed = rows_of(k, rows);
             load_rows(p, region, input + c, oy * k->stride_h - k->pad_top + held, needed - held, plane + held * p->plane_w);
             run_channel(p, plane, output + oy * p->out_row_stride, record, rows);
             oy += rows;

@@ -51,7 +51,7 @@ void tf_fully_connected_thumb2_s8(const tf_fully_connected_thumb2_params *p, con
 
 /* One channel from the padded plane: `rows` output rows; see the routine's own comment for the record. */
 typedef void tf_depthwise_channel(const int16_t *plane, int8_t *out, const int8_t *channel, int32_t rows);
-/* One channel's bytes of `rows` input rows into the plane. */
+/* One channel's bytes of `rows` input rows into rows of the plane. */
 typedef void tf_depthwise_gather(int16_t *plane, const int8_t *in, int32_t rows);
 
 typedef struct {
@@ -65,9 +65,9 @@ typedef struct {
     int16_t in_zero_point;
     tf_window window;
 } tf_depthwise_thumb2_params;
-/* Channel by channel through `plane`: ((chunk_rows - 1) * stride_h + kernel_h) * plane_w + 2 int16 values. Output
- * channel c * channel_multiplier + m is of input channel c. Writes no row before it was read and, with a multiplier of 1,
- * no byte of another channel, so the output may then lie on the input. Region: all columns. */
+/* Channel by channel through `plane`: ((chunk_rows - 1) * stride_h + (kernel_h - 1) * dilation_h + 1) * plane_w + 2 int16
+ * values. Output channel c * channel_multiplier + m is of input channel c. Writes no row before it was read and, with a
+ * multiplier of 1, no byte of another channel, so the output may then lie on the input. Region: all columns. */
 void tf_depthwise_thumb2_s8(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input,
                             int8_t *output, int16_t *plane);
 
