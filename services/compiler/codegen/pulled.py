@@ -60,7 +60,9 @@ def pulling_layer(writer: Writer, name: str, layer: Layer, pulls: ArenaRef, sour
             asked = f"{rows}, row_start, row_stop - row_start"
         case StageKind.PATCH:
             box = f"patch[{layer.index}]"
-            asked = f"{_start(pulls)}, {box}.row_start, {box}.row_stop - {box}.row_start"
+            # what is read behind the patches, too, is held whole
+            rows = _start(pulls) if pulls.patch else f"{_start(pulls)} + {box}.row_start * {source.row_bytes}"
+            asked = f"{rows}, {box}.row_start, {box}.row_stop - {box}.row_start"
     parameters = f"uint8_t *arena{turn_parameters(layer)}{pulled_parameters(name, source)}"
     with writer.block(f"static __attribute__((noinline)) int {layer_symbol(name, layer.index)}({parameters})"):
         writer.line(f"return read_rows(context, {asked});")
