@@ -235,7 +235,9 @@ def point_to_proto(
         predicted=costs_to_proto(trained.predicted),
         float_accuracy=_accuracy("float_accuracy", trained.float_accuracy, "test part, float network"),
     )
-    if isinstance(point.measured, Measurement):
+    if isinstance(point.measured, Failure):
+        message.not_measured = point.measured.message
+    else:
         result = results[point.measured.reference]
         message.measured.CopyFrom(result)
         message.compiled_estimate.CopyFrom(costs_to_proto(point.measured.estimate))

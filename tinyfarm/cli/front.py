@@ -31,6 +31,9 @@ def print_front(
     """Measured points, the most accurate first, then the hand-made baselines under the same limits."""
     ranked = sorted(points, key=lambda point: -point.accuracy.value)
     print_table(title, _COLUMNS, [_row(point, winner) for point in (*ranked, *baselines)])
+    for point in (*points, *baselines):
+        if point.not_measured:
+            print_line(f"{point.name} was not measured: {point.not_measured}")
     sample = next((point.measured for point in ranked if point.measured.HasField("latency")), None)
     if sample is not None:
         print_line(f"SRAM, flash and accuracy are exact; latency is {kind_of(sample.latency)}")
@@ -44,13 +47,19 @@ def _agreement(points: Sequence[exploration_pb2.FrontPoint]) -> str:
     return f"estimated arena equal to measured for {equal} of {len(points)} networks, flash within {worst:.2%}"
 
 
+def _problem(point: exploration_pb2.FrontPoint) -> str:
+    if point.not_measured:
+        return "not measured"
+    return "" if point.measured.fits else "does not fit"
+
+
 def _row(point: exploration_pb2.FrontPoint, winner: str) -> tuple[str, ...]:
     measured, predicted = point.measured, point.compiled_estimate
     notes = [
         "winner" if point.name == winner else "",
         "front" if point.on_front else "",
         "baseline" if point.is_baseline else "",
-        "" if measured.fits else "does not fit",
+        _problem(point),
     ]
     return (
         point.name,

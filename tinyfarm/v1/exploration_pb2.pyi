@@ -190,12 +190,15 @@ class FrontPoint(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     LIBRARY_FIELD_NUMBER: _builtins.int
     COMPILED_ESTIMATE_FIELD_NUMBER: _builtins.int
+    NOT_MEASURED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     description: _builtins.str
     """The architecture in a line of text."""
     is_baseline: _builtins.bool
     on_front: _builtins.bool
     """No other measured point is at least as good in everything and better in something."""
+    not_measured: _builtins.str
+    """Why it was not measured; empty where it was."""
     @_builtins.property
     def network(self) -> _network_pb2.Network: ...
     @_builtins.property
@@ -237,10 +240,11 @@ class FrontPoint(_message.Message):
         model: _artifact_pb2.Artifact | None = ...,
         library: _artifact_pb2.Artifact | None = ...,
         compiled_estimate: _compile_pb2.NetworkEstimate | None = ...,
+        not_measured: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "compiled_estimate", b"compiled_estimate", "float_accuracy", b"float_accuracy", "library", b"library", "measured", b"measured", "model", b"model", "network", b"network", "predicted", b"predicted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "compiled_estimate", b"compiled_estimate", "description", b"description", "float_accuracy", b"float_accuracy", "is_baseline", b"is_baseline", "library", b"library", "measured", b"measured", "model", b"model", "name", b"name", "network", b"network", "on_front", b"on_front", "predicted", b"predicted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "compiled_estimate", b"compiled_estimate", "description", b"description", "float_accuracy", b"float_accuracy", "is_baseline", b"is_baseline", "library", b"library", "measured", b"measured", "model", b"model", "name", b"name", "network", b"network", "not_measured", b"not_measured", "on_front", b"on_front", "predicted", b"predicted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
