@@ -26,7 +26,7 @@ from services.compiler.kernels.thumb2.depthwise import plane_width, supported
 from services.compiler.kernels.thumb2.depthwise_shape import DepthwiseShape
 from services.compiler.kernels.thumb2.gather import GatherShape
 from services.compiler.kernels.thumb2.pack import padded_depth, separable
-from services.compiler.kernels.thumb2.requantize import MAX_FUSED_SHIFT, MAX_RIGHT_SHIFT
+from services.compiler.kernels.thumb2.requantize import MAX_FUSED_SHIFT, MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT
 from services.compiler.quant.channels import ChannelArithmetic, channel_arithmetic
 from services.compiler.quant.convolution import is_relu, op_multipliers
 from services.compiler.quant.elementwise import add_params, mul_multiplier
@@ -114,6 +114,7 @@ class DepthwisePlan:
     left: int
     stride_h: int
     out_h: int
+    left_shifts: bool
 
     def plane(self, rows: int | None = None) -> ChunkedPlane:
         """Return the int16 plane for so many output rows a call, all if None."""
@@ -139,12 +140,13 @@ class DepthwisePlan:
             relu,
             bits,
             dilation_hw=self.dilation_hw,
+            left_shifts=self.left_shifts,
         )
 
 
 def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
-    """Return the plan, or None: eight bits, no left shifts, every window on the image, a filter that fits the
-    registers and, where columns are dilated, no stride along them.
+    """Return the plan, or None: eight bits, left shifts only before a ReLU, every window on the image, a filter that
+    fits the registers and, where columns are dilated, no stride along them.
     """
     _, kernel_h, kernel_w, channels = graph.tensors[op.weights].shape
     in_w = graph.tensors[op.input].shape[2]
@@ -160,10 +162,13 @@ def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
     dilation_hw = op.dilation_hw[0] if kernel_h > 1 else 1, op.dilation_hw[1] if kernel_w > 1 else 1
     # whole rows of the input are gathered, so the plane holds also columns that no output reads
     width = plane_width(out_w, kernel_w, op.stride_hw[1], left + in_w, dilation_hw[1])
-    shape = DepthwiseShape(kernel_hw, op.stride_hw, out_w, channels, width, 0, relu=False, dilation_hw=dilation_hw)
+    left_shifts = any(multiplier.shift > 0 for multiplier in op_multipliers(graph, op))
+    shape = DepthwiseShape(
+        kernel_hw, op.stride_hw, out_w, channels, width, 0, False, dilation_hw=dilation_hw, left_shifts=left_shifts
+    )
     if not supported(shape):
         return None
-    return DepthwisePlan(kernel_hw, dilation_hw, width, in_w, left, op.stride_hw[0], out_h)
+    return DepthwisePlan(kernel_hw, dilation_hw, width, in_w, left, op.stride_hw[0], out_h, left_shifts)
 
 
 def adds(graph: Graph, op: Add) -> bool:
@@ -207,12 +212,13 @@ def _depthwise_is_exact(graph: Graph, op: DepthwiseConv2D) -> bool:
 
     Without weights all that scales tell is which channels ask for a left shift.
     """
-    least = 0 if is_relu(graph, op) else 1
+    least = -MAX_LEFT_SHIFT if is_relu(graph, op) else 1
     if graph.tensors[op.weights].data is None:
         return all(multiplier.shift <= -least for multiplier in op_multipliers(graph, op))
     channels = channel_arithmetic(graph, op)
     largest = 128 * np.abs(channels.weights.astype(np.int64)).sum(axis=1) + np.abs(channels.bias.astype(np.int64))
-    return bool(largest.max() < 1 << 30) and _shifts_right(channels, least, MAX_FUSED_SHIFT)
+    left_shift = np.clip(-channels.right_shift, 0, MAX_LEFT_SHIFT)
+    return bool((largest << left_shift).max() < 1 << 30) and _shifts_right(channels, least, MAX_FUSED_SHIFT)
 
 
 def _shifts_right(channels: ChannelArithmetic, least: int, most: int) -> bool:

@@ -22,7 +22,7 @@ from services.compiler.kernels.thumb2.depthwise_shape import (
     DepthwiseShape,
     Pair,
 )
-from services.compiler.kernels.thumb2.requantize import Requantize, interleave, offset
+from services.compiler.kernels.thumb2.requantize import RIGHT_SHIFT_BITS, Requantize, interleave, offset
 
 # the stack frame: multiplier, shift, addend, bias, rows left, end of the row, then the slots and pairs of the shape
 _MULTIPLIER, _SHIFT, _ADDEND, _BIAS, _ROWS, _ROW_END = 0, 4, 8, 12, 16, 20
@@ -213,6 +213,8 @@ def supported(shape: DepthwiseShape) -> bool:
     reach = (kernel_h - 1) * shape.tap_row_bytes + 4 * kernel_w
     if not 1 <= kernel_w <= len(_TAPS) or reach > _MAX_LOAD_OFFSET:
         return False
+    if shape.left_shifts and _left_shift(shape) is None:
+        return False
     if shape.phases > 1 and (shape.stride_hw[1] > 1 or shape.phases > _MAX_PHASES):
         return False
     steps = shape.row_bytes + 2 * shape.stride_hw[1], abs(shape.next_row_bytes), shape.out_step
@@ -223,7 +225,7 @@ def depthwise(name: str, shape: DepthwiseShape) -> Routine:
     """Return `name(plane, out, channel, rows)`: `rows` output rows of one channel from row 0 of the plane.
 
     `channel` is the multiplier and the doubled bias (int32 each, at any address), the right shift, which without a
-    ReLU is 1 at least, then the filter by rows (see `pack.py`).
+    ReLU is 1 at least, and above its five bits the left shift of the filter, then the filter by rows (see `pack.py`).
     """
     filter_words = 0 if shape.resident else shape.kernel_hw[0] * len(shape.pairs)
     frame = (shape.pairs_at + 4 * filter_words + 7) // 8 * 8
@@ -234,6 +236,7 @@ def depthwise(name: str, shape: DepthwiseShape) -> Routine:
         "ldr r0, [r2], #4",
         "ldr r1, [r2], #4",
         "ldrb r3, [r2], #1",
+        *((f"lsr {_left_shift(shape)}, r3, #{RIGHT_SHIFT_BITS}", "and r3, r3, #31") if shape.left_shifts else ()),
         *(() if shape.relu else ("sub r3, r3, #1",)),
         f"strd r0, r3, [sp, #{_MULTIPLIER}]",
         f"str r1, [sp, #{_BIAS}]",
@@ -360,13 +363,24 @@ def _unpack_row(
     shape: DepthwiseShape, taps: tuple[str, ...], targets: Iterator[str], stores: Iterator[str]
 ) -> Iterator[str]:
     """Yield the code of a filter row: every pair of taps in its target, then stored unless it stays there."""
-    yield from _load_taps(taps[: shape.kernel_hw[1]], shape.weight_bits)
+    taps = taps[: shape.kernel_hw[1]]
+    yield from _load_taps(taps, shape.weight_bits)
+    if shape.left_shifts:
+        yield from (f"lsl {tap}, {tap}, {_left_shift(shape)}" for tap in taps)
     for first, second in shape.pairs:
         target = next(targets)
         yield f"pkhbt {target}, {taps[first]}, {taps[second]}, lsl #16"
         yield f"sadd16 {target}, {target}, {target}"
         if (store := next(stores, None)) is not None:
             yield store
+
+
+def _left_shift(shape: DepthwiseShape) -> str | None:
+    """Return the register that holds a channel's left shift while its filter is unpacked; None if none is left."""
+    width = shape.kernel_hw[1]
+    if shape.resident:
+        return TAPS_BESIDE[-1] if width < len(TAPS_BESIDE) else None
+    return _TAPS[-2] if width <= len(_TAPS) - 2 else None  # the last is the loop's
 
 
 def _load_taps(registers: tuple[str, ...], bits: int) -> Iterator[str]:

@@ -27,6 +27,7 @@ class DepthwiseShape:
     weight_bits: int = 8
     small: bool = False
     dilation_hw: tuple[int, int] = (1, 1)
+    left_shifts: bool = False
 
     @property
     def phases(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from services.compiler.kernels.thumb2.requantize import MAX_RIGHT_SHIFT
+from services.compiler.kernels.thumb2.requantize import MAX_RIGHT_SHIFT, RIGHT_SHIFT_BITS
 
 Words = npt.NDArray[np.uint32]
 
@@ -115,15 +115,20 @@ def pack_depthwise(
     right_shift: npt.NDArray[np.int32],
     bits: int = 8,
 ) -> npt.NDArray[np.int8]:
-    """Return the records of a depthwise layer's channels: multiplier, doubled bias, shift, filter by rows.
+    """Return the records of a depthwise layer's channels: multiplier, doubled bias, shifts, filter by rows.
+
+    A negative right shift of a channel is a left shift of its filter and its bias.
 
     `weights` is [channels, kernel_h, kernel_w] int8, of four bits with the first of two in the low half of a byte; the
-    others are [channels], shifts 0 to 22.
+    others are [channels], right shifts -7 to 22.
     """
     rows = weights if bits == 8 else _packed_rows(weights)
+    right_shifts, left_shifts = np.maximum(right_shift, 0).tolist(), np.maximum(-right_shift, 0).tolist()
     records = [
-        np.array([m, 2 * int(b)], np.int64).astype(np.int32).tobytes() + bytes([int(s)]) + w.tobytes()
-        for w, b, m, s in zip(rows, bias, multiplier, right_shift, strict=True)
+        np.array([m, int(b) << left + 1], np.int64).astype(np.int32).tobytes()
+        + bytes([right | left << RIGHT_SHIFT_BITS])
+        + w.tobytes()
+        for w, b, m, right, left in zip(rows, bias, multiplier, right_shifts, left_shifts, strict=True)
     ]
     return np.frombuffer(b"".join(records), np.int8)
 

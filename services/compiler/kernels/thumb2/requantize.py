@@ -15,6 +15,10 @@ from dataclasses import dataclass
 MAX_RIGHT_SHIFT = 31
 # where (2 * zero point + 1) << (e - 1) is added to a product, both must stay inside 32 bits
 MAX_FUSED_SHIFT = 22
+# doubled weights of a depthwise filter, shifted to the left, stay inside 16 bits
+MAX_LEFT_SHIFT = 7
+# of a byte that holds a depthwise channel's two shifts, the right one in its low bits
+RIGHT_SHIFT_BITS = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -427,9 +427,22 @@ def _numbers() -> dict[str, CoreCase]:
             f"{name} multiplier just below 1": tuned(step, shape, multiplied(1 - 2**-20)),
             f"{name} multiplier 1/2": tuned(step, shape, multiplied(0.5)),
             f"{name} shifts 0 to 6": tuned(step, shape, mixed_from_nothing),
-            f"{name} shift to the left": tuned(step, shape, multiplied(5.0), covered=False),
+            f"{name} shift to the left": tuned(step, shape, multiplied(5.0)),
+            f"{name} shift of 7 to the left": tuned(step, shape, multiplied(127.0)),
+            f"{name} shift of 8 to the left": tuned(step, shape, multiplied(129.0), covered=False),
+            f"{name} shifts -4 to 2": tuned(step, shape, mixed_from_the_left),
+            f"{name} too large for a shift to the left": tuned(step, shape, left_too_far, covered=False),
         }
     cases |= {
+        "depthwise 8 wide, shift to the left": tuned(depthwise((2, 8), activation=RELU), shape, multiplied(5.0)),
+        "depthwise 9 wide, shift to the left": tuned(
+            depthwise((2, 9), activation=RELU), shape, multiplied(5.0), covered=False
+        ),
+        "depthwise 1x4, shift to the left": tuned(depthwise((1, 4), activation=RELU), shape, multiplied(5.0)),
+        "depthwise 1x5, shift to the left": tuned(
+            depthwise((1, 5), activation=RELU), shape, multiplied(5.0), covered=False
+        ),
+        "depthwise column, shift to the left": tuned(depthwise((3, 1), activation=RELU), shape, multiplied(5.0)),
         "depthwise shift 23": tuned(depthwise((3, 3), activation=RELU), shape, shifted_by(23), covered=False),
         "depthwise weights of -128": tuned(depthwise((3, 3)), shape, all_weights(-128)),
         "conv weights of -128": tuned(conv(5, (3, 3)), shape, all_weights(-128), covered=False),
@@ -507,6 +520,19 @@ def mixed_from_nothing(m: GraphMaker, y: TensorId) -> None:
     real_multiplier(m, y, 0.97)
     set_weights(m, np.sign)
     _mix_scales(m)
+
+
+def mixed_from_the_left(m: GraphMaker, y: TensorId) -> None:
+    """Every channel has another shift, the first ones to the left."""
+    real_multiplier(m, y, 15.5)
+    set_weights(m, np.sign)
+    _mix_scales(m)
+
+
+def left_too_far(m: GraphMaker, y: TensorId) -> None:
+    """A bias that fits until it is shifted."""
+    real_multiplier(m, y, 100.0)
+    set_bias(m, lambda channel: float(1 << 24) if channel == 1 else 0.0)
 
 
 def _mix_scales(m: GraphMaker) -> None:
