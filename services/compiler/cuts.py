@@ -23,13 +23,16 @@ def least_memory(pieces: Pieces, start: int = 0) -> int:
     low = high = 1.0 + min(pieces.need_bytes(pieces.single(op)) for op in range(start, len(pieces.graph.ops)))
     while (found := _neediest(pieces, high, start)) == inf:
         low, high = high, high * _GROWTH
+    reached = high
     for _ in range(_HALVINGS):
         middle = (low + min(high, found)) / 2
         if (better := _neediest(pieces, middle, start)) == inf:
             low = middle
         else:
             high = found = better
-    return int(found)
+            reached = middle
+    # a limit as low as the need may look at fewer pieces than the limit that found them
+    return int(found if _neediest(pieces, found, start) < inf else reached)
 
 
 def _neediest(pieces: Pieces, limit_bytes: float, first: int) -> float:
