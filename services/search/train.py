@@ -83,7 +83,7 @@ class Training:
         self._pixels, self._labels = to_tensor(images.pixels), torch.from_numpy(images.labels)
         self._settings, self._peak_rate, self._loss = settings, peak_rate, loss
         self._seed, self._phase = seed, phase
-        self._optimizer = torch.optim.AdamW(_groups(net, settings.weight_decay), lr=peak_rate)
+        self._optimizer = torch.optim.AdamW(_groups(net, settings.weight_decay), lr=peak_rate, fused=True)
 
     def run_epoch(self) -> float:
         """Train for one epoch and return its mean loss."""

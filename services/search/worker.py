@@ -12,6 +12,7 @@ from services.common.jobs.record import JobKind
 from services.common.jobs.task import TaskContext, TaskResult
 from services.common.jobs.worker import WorkerPlan
 from services.common.settings import Settings
+from services.search.allocator import keep_freed_memory
 from services.search.clients import CompilerEstimator, QueueFarm, board_target
 from services.search.context import Progress
 from services.search.convert import SCHEMA_VERSION, point_to_proto, sampling_from_proto, settings_from_proto
@@ -26,6 +27,7 @@ def search_task(spec: bytes, context: TaskContext) -> TaskResult:
     """Run a whole search; what an earlier attempt saved is gone on with."""
     wanted = exploration_pb2.SearchSpec.FromString(spec)
     settings = settings_from_proto(wanted)
+    keep_freed_memory()
     context.progress(0.0, "read the data")
     dataset = _dataset(wanted, context)
     addresses = context.settings
