@@ -72,6 +72,7 @@ def command(
     if len(wanted) > 1:
         networks = [replace(network, name=f"{network.name}, {network.schedule}") for network in networks]
     if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(explain_page(networks), encoding="utf-8")
     if json:
         print_json({"output": str(output) if output else None, "networks": [asdict(n) for n in networks]})

@@ -163,7 +163,9 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands, small
     def values() -> Values:
         found = channel_arithmetic(graph, op)
         filters = found.weights.reshape(channels, *kernel_hw)
-        return pack_depthwise(filters, found.bias, found.multiplier, found.right_shift, bits)
+        return pack_depthwise(
+            filters, found.bias, found.multiplier, found.right_shift, bits, no_right_shift=plan.no_right_shift
+        )
 
     record = channel_bytes(kernel_hw, bits)
     array = ConstArray(operands.label, Section.WEIGHTS, CType.INT8, channels * record, values)

@@ -114,7 +114,7 @@ class DepthwisePlan:
     left: int
     stride_h: int
     out_h: int
-    left_shifts: bool
+    no_right_shift: bool
 
     def plane(self, rows: int | None = None) -> ChunkedPlane:
         """Return the int16 plane for so many output rows a call, all if None."""
@@ -140,7 +140,7 @@ class DepthwisePlan:
             relu,
             bits,
             dilation_hw=self.dilation_hw,
-            left_shifts=self.left_shifts,
+            no_right_shift=self.no_right_shift,
         )
 
 
@@ -162,13 +162,21 @@ def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
     dilation_hw = op.dilation_hw[0] if kernel_h > 1 else 1, op.dilation_hw[1] if kernel_w > 1 else 1
     # whole rows of the input are gathered, so the plane holds also columns that no output reads
     width = plane_width(out_w, kernel_w, op.stride_hw[1], left + in_w, dilation_hw[1])
-    left_shifts = any(multiplier.shift > 0 for multiplier in op_multipliers(graph, op))
+    no_right_shift = is_relu(graph, op) and any(multiplier.shift >= 0 for multiplier in op_multipliers(graph, op))
     shape = DepthwiseShape(
-        kernel_hw, op.stride_hw, out_w, channels, width, 0, False, dilation_hw=dilation_hw, left_shifts=left_shifts
+        kernel_hw,
+        op.stride_hw,
+        out_w,
+        channels,
+        width,
+        0,
+        False,
+        dilation_hw=dilation_hw,
+        no_right_shift=no_right_shift,
     )
     if not supported(shape):
         return None
-    return DepthwisePlan(kernel_hw, dilation_hw, width, in_w, left, op.stride_hw[0], out_h, left_shifts)
+    return DepthwisePlan(kernel_hw, dilation_hw, width, in_w, left, op.stride_hw[0], out_h, no_right_shift)
 
 
 def adds(graph: Graph, op: Add) -> bool:

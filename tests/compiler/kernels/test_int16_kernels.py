@@ -128,6 +128,6 @@ def test_quarters_equal_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ]
         return whole.with_program(Program(tuple(layers)))
 
-    monkeypatch.setattr(planned, "overlap_rules", lambda *_: ())
+    monkeypatch.setattr(planned.OverlapRules, "of", lambda *_: ())
     monkeypatch.setattr(choose, "plan_network", cut)
     assert wrong({name: graph_of(name) for name in CASES}, tmp_path) == []

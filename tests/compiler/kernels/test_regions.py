@@ -40,7 +40,7 @@ def in_quarters(whole: planned.Planned) -> planned.Planned:
 
 
 def test_quarters_equal_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planned, "overlap_rules", lambda *_: ())
+    monkeypatch.setattr(planned.OverlapRules, "of", lambda *_: ())
     monkeypatch.setattr(choose, "plan_network", lambda *args, **kw: in_quarters(planned.plan_network(*args, **kw)))
     graphs = [CASES[name](GraphMaker(seed=n, name=f"regions {n}")) for n, name in enumerate(CASES)]
     compiled = [pipeline.compile_graph(graph, graph, OPTIONS) for graph in graphs]

@@ -107,13 +107,13 @@ class Tile:
     def _requantize(self, multiplier: str, shift: str, addend: str) -> tuple[str, ...]:
         """Return the requantization; with a ReLU half and zero point, shifted for the channel, ride on SMMLAR.
 
-        Then one shift does all, and may be by 0: a multiplier of 0.5 or more has neither a shift nor a half.
+        A multiplier of 0.5 or more has neither a shift nor a half: then one shift does all, and may be by 0.
         """
         if self.shape.relu:
             steps = (
                 f"smmlar {{0}}, {{0}}, {multiplier}, {addend}",
                 f"asr {{0}}, {{0}}, {shift}",
-                "ssat {0}, #8, {0}",
+                "ssat {0}, #8, {0}" if self.shape.no_right_shift else "ssat {0}, #8, {0}, asr #1",
             )
             return interleave(steps, self.sums)
         return Requantize(relu=False).lines(self.sums, multiplier, shift, f"#{offset(self.shape.zero_point)}")
@@ -213,7 +213,7 @@ def supported(shape: DepthwiseShape) -> bool:
     reach = (kernel_h - 1) * shape.tap_row_bytes + 4 * kernel_w
     if not 1 <= kernel_w <= len(_TAPS) or reach > _MAX_LOAD_OFFSET:
         return False
-    if shape.left_shifts and _left_shift(shape) is None:
+    if shape.no_right_shift and _left_shift(shape) is None:
         return False
     if shape.phases > 1 and (shape.stride_hw[1] > 1 or shape.phases > _MAX_PHASES):
         return False
@@ -224,8 +224,8 @@ def supported(shape: DepthwiseShape) -> bool:
 def depthwise(name: str, shape: DepthwiseShape) -> Routine:
     """Return `name(plane, out, channel, rows)`: `rows` output rows of one channel from row 0 of the plane.
 
-    `channel` is the multiplier and the doubled bias (int32 each, at any address), the right shift, which without a
-    ReLU is 1 at least, and above its five bits the left shift of the filter, then the filter by rows (see `pack.py`).
+    `channel` is the multiplier and the doubled bias (int32 each, at any address), the right shift less 1 (of a shape
+    without a right shift the shift, and above its five bits the left shift of the filter), then the filter by rows.
     """
     filter_words = 0 if shape.resident else shape.kernel_hw[0] * len(shape.pairs)
     frame = (shape.pairs_at + 4 * filter_words + 7) // 8 * 8
@@ -236,8 +236,7 @@ def depthwise(name: str, shape: DepthwiseShape) -> Routine:
         "ldr r0, [r2], #4",
         "ldr r1, [r2], #4",
         "ldrb r3, [r2], #1",
-        *((f"lsr {_left_shift(shape)}, r3, #{RIGHT_SHIFT_BITS}", "and r3, r3, #31") if shape.left_shifts else ()),
-        *(() if shape.relu else ("sub r3, r3, #1",)),
+        *((f"lsr {_left_shift(shape)}, r3, #{RIGHT_SHIFT_BITS}", "and r3, r3, #31") if shape.no_right_shift else ()),
         f"strd r0, r3, [sp, #{_MULTIPLIER}]",
         f"str r1, [sp, #{_BIAS}]",
         *_addend(shape),
@@ -295,7 +294,8 @@ def _addend(shape: DepthwiseShape) -> tuple[str, ...]:
         return ()
     value = offset(shape.zero_point)
     load = f"mov r0, #{value}" if value >= 0 else f"mvn r0, #{-value - 1}"
-    return load, "lsl r0, r0, r3", "asr r0, r0, #1", f"str r0, [sp, #{_ADDEND}]"
+    halved = ("asr r0, r0, #1",) if shape.no_right_shift else ()
+    return load, "lsl r0, r0, r3", *halved, f"str r0, [sp, #{_ADDEND}]"
 
 
 def _tiles(shape: DepthwiseShape, width: int) -> tuple[Tile, int, Tile | None]:
@@ -365,7 +365,7 @@ def _unpack_row(
     """Yield the code of a filter row: every pair of taps in its target, then stored unless it stays there."""
     taps = taps[: shape.kernel_hw[1]]
     yield from _load_taps(taps, shape.weight_bits)
-    if shape.left_shifts:
+    if shape.no_right_shift:
         yield from (f"lsl {tap}, {tap}, {_left_shift(shape)}" for tap in taps)
     for first, second in shape.pairs:
         target = next(targets)

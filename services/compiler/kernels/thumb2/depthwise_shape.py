@@ -15,7 +15,10 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class DepthwiseShape:
-    """What a routine is made for: filter and stride, output width, output channels (the step in bytes), plane width."""
+    """What a routine is made for: filter and stride, output width, output channels (the step in bytes), plane width.
+
+    `no_right_shift`: some channel shifts by nothing or to the left, which takes a ReLU.
+    """
 
     kernel_hw: tuple[int, int]
     stride_hw: tuple[int, int]
@@ -27,7 +30,7 @@ class DepthwiseShape:
     weight_bits: int = 8
     small: bool = False
     dilation_hw: tuple[int, int] = (1, 1)
-    left_shifts: bool = False
+    no_right_shift: bool = False
 
     @property
     def phases(self) -> int:

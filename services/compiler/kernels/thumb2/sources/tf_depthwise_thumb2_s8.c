@@ -56,7 +56,8 @@ static void run_channel(const tf_depthwise_thumb2_params *p, const int16_t *plan
     } while (--left > 0);
 }
 
-/* All rows fit the plane: its padding is filled once and stays. */
+/* All rows fit the plane: its padding is filled once and stays. What a channel needs is read once, for all of them:
+ * parameters lie in flash, and a short loop leaves the instruction cache to the routines. */
 static void run_whole(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input,
                       int8_t *output, int16_t *plane)
 {
@@ -64,13 +65,33 @@ static void run_whole(const tf_depthwise_thumb2_params *p, const tf_region *regi
     const int32_t rows = region->row_stop - region->row_start;
     const int32_t y = region->row_start * k->stride_h - k->pad_top, stop = y + rows_of(k, rows);
     const int32_t first = y < 0 ? 0 : y, inside = (stop < k->in_h ? stop : k->in_h) - first;
-    int16_t *const to = plane + (first - y) * p->plane_w;
-    const int32_t step = p->channel_multiplier * p->record_bytes;
-    const int8_t *record = p->channels, *const end = record + p->in_c * step;
+    const int32_t together = tf_rows_together(region, first, inside), apart = inside - together;
+    const int8_t *head = tf_row(input, p->in_row_stride, region, first);
+    const int8_t *tail = apart > 0 ? tf_row(input, p->in_row_stride, region, first + together) : head;
+    int16_t *const to = plane + (first - y) * p->plane_w, *const behind = to + together * p->plane_w;
+    const int32_t multiplier = p->channel_multiplier, record_bytes = p->record_bytes;
+    tf_depthwise_channel *const channel = p->channel;
+    tf_depthwise_gather *const load = p->gather;
+    const int8_t *record = p->channels, *const end = record + p->in_c * multiplier * record_bytes;
     output += region->row_start * p->out_row_stride;
-    for (; record != end; record += step, output += p->channel_multiplier) {
-        gather(p, region, input++, first, inside, to);
-        run_channel(p, plane, output, record, rows);
+    if (multiplier == 1 && apart <= 0) { /* the usual case, in the fewest lines of the instruction cache */
+        for (; record != end; record += record_bytes) {
+            load(to, head++, together);
+            channel(plane, output++, record, rows);
+        }
+        return;
+    }
+    while (record != end) {
+        int32_t left = multiplier;
+        load(to, head++, together);
+        if (apart > 0) {
+            load(behind, tail, apart);
+        }
+        ++tail;
+        do {
+            channel(plane, output++, record, rows);
+            record += record_bytes;
+        } while (--left > 0);
     }
 }
 
