@@ -38,7 +38,10 @@ def pid_of(stack, name):
     """The part's process now: what `up` told may have been replaced since."""
     words = ("valkey-server",) if name == "valkey" else (f"services.{name.split('-')[0]}", name.split("-")[1])
     for process in psutil.Process(stack.process.pid).children(recursive=True):
-        line = process.cmdline()
+        try:
+            line = process.cmdline()
+        except psutil.NoSuchProcess:
+            continue  # a short-lived child, gone since it was listed
         if name == "valkey" and line and line[0].endswith(("valkey-server", "redis-server")):
             return process.pid
         if "tinyfarm.up.leash" in line and tuple(line[-2:]) == words:
