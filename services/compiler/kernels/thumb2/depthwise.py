@@ -16,20 +16,21 @@ from itertools import count, repeat
 from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.depthwise_shape import (
     RESIDENT,
+    SLOT_ADDEND,
+    SLOT_BIAS,
+    SLOT_MULTIPLIER,
     SLOT_NEXT_OUT,
     SLOT_PHASES,
+    SLOT_ROW_END,
+    SLOT_ROWS,
     TAPS_BESIDE,
     DepthwiseShape,
-    Pair,
 )
-from services.compiler.kernels.thumb2.requantize import RIGHT_SHIFT_BITS, Requantize, interleave, offset
+from services.compiler.kernels.thumb2.depthwise_tile import FILTER_ROWS, Tile, make_tile
+from services.compiler.kernels.thumb2.requantize import RIGHT_SHIFT_BITS, offset
 
-# the stack frame: multiplier, shift, addend, bias, rows left, end of the row, then the slots and pairs of the shape
-_MULTIPLIER, _SHIFT, _ADDEND, _BIAS, _ROWS, _ROW_END = 0, 4, 8, 12, 16, 20
-_POOL = ("r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r12", "lr")
 # registers for the values of one filter row while they are paired, where the filter does not stay in registers
 _TAPS = ("r0", "r1", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "lr")
-_MAX_POST_INDEX = 255
 _MAX_LOAD_OFFSET = 1020
 _MAX_ADDEND = 4095
 _MAX_PHASES = 255
@@ -40,8 +41,6 @@ _PACKED_LOADS = (("ldr", 4), ("ldrh", 2), ("ldrb", 1))
 # the labels of the loop over output rows, and of the one that unpacks the filter's rows
 OUTPUT_ROWS = "1"
 _UNPACK = "3"
-
-Term = tuple[int, int, tuple[int, ...]]  # output, column, taps
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,144 +53,7 @@ class RunLabels:
     last_rows: str
 
 
-_RUN_LABELS = RunLabels("6", "2", "4", "5"), RunLabels("7", "8", "9", "10")
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """A few neighboring outputs computed at once, and the registers for them."""
-
-    shape: DepthwiseShape
-    outputs: int
-    data: tuple[str, ...]
-    sums: tuple[str, ...]
-    filters: tuple[str, ...]
-
-    def lines(self, label: str = _RUN_LABELS[0].rows) -> tuple[str, ...]:
-        """Return the tile's code: sums, step to the next tile, requantization and stores."""
-        shape = self.shape
-        code = self._rolled(label) if shape.rolled else self._unrolled()
-        pool = [r for r in _POOL if r not in self.sums and not (shape.resident and r in RESIDENT)]
-        multiplier, shift, addend = pool[:3]
-        code.append(f"ldrd {multiplier}, {shift}, [sp, #{_MULTIPLIER}]")
-        if shape.relu:
-            code.append(f"ldr {addend}, [sp, #{_ADDEND}]")
-        code += self._requantize(multiplier, shift, addend)
-        code += [line for register in self.sums for line in _store(register, shape.out_step)]
-        return tuple(code)
-
-    def _unrolled(self) -> list[str]:
-        code = [line for row in range(self.shape.kernel_hw[0]) for line in self._row(row)]
-        return [*code, f"add r10, r10, #{2 * self.outputs * self.shape.stride_hw[1]}"]
-
-    def _rolled(self, label: str) -> list[str]:
-        """Return a loop over the filter's rows, whose pairs lie at lr."""
-        shape, row_pairs = self.shape, len(self.shape.pairs)
-        started = set(range(self.outputs))
-        back = shape.kernel_hw[0] * shape.tap_row_bytes - 2 * self.outputs * shape.stride_hw[1]
-        return [
-            f"ldr {self.sums[0]}, [sp, #{_BIAS}]",
-            *(f"mov {other}, {self.sums[0]}" for other in self.sums[1:]),
-            f"add lr, sp, #{shape.pairs_at}",
-            f"{label}:",
-            *_load_words(self.data, "r10", 0),
-            *self._products(0, started, "lr", 0),
-            f"add r10, r10, #{shape.tap_row_bytes}",
-            f"add lr, lr, #{4 * row_pairs}",
-            f"add {self.data[0]}, sp, #{shape.pairs_at + 4 * shape.kernel_hw[0] * row_pairs}",
-            f"cmp lr, {self.data[0]}",
-            f"bne {label}b",
-            f"sub r10, r10, #{back}",
-        ]
-
-    def _requantize(self, multiplier: str, shift: str, addend: str) -> tuple[str, ...]:
-        """Return the requantization; with a ReLU half and zero point, shifted for the channel, ride on SMMLAR.
-
-        A multiplier of 0.5 or more has neither a shift nor a half: then one shift does all, and may be by 0.
-        """
-        if self.shape.relu:
-            steps = (
-                f"smmlar {{0}}, {{0}}, {multiplier}, {addend}",
-                f"asr {{0}}, {{0}}, {shift}",
-                "ssat {0}, #8, {0}" if self.shape.no_right_shift else "ssat {0}, #8, {0}, asr #1",
-            )
-            return interleave(steps, self.sums)
-        return Requantize(relu=False).lines(self.sums, multiplier, shift, f"#{offset(self.shape.zero_point)}")
-
-    def _row(self, row: int) -> list[str]:
-        code = _load_words(self.data, "r10", row * self.shape.tap_row_bytes)
-        started: set[int] = set()
-        if row == 0:  # the last sum starts as the bias, which the others take from it first
-            code.append(f"ldr {self.sums[-1]}, [sp, #{_BIAS}]")
-        else:
-            started = set(range(self.outputs))
-        return code + self._products(row, started, "sp", self.shape.pairs_at + 4 * row * len(self.shape.pairs))
-
-    def _products(self, row: int, started: set[int], base: str, offset: int) -> list[str]:
-        """Return the products of a filter row, whose pairs lie so far behind a base unless they stay in registers."""
-        code: list[str] = []
-        terms = self._terms()
-        pairs = self.shape.pairs
-        for first in range(0, len(pairs), len(self.filters)):
-            chunk = pairs[first : first + len(self.filters)]
-            registers = self._filters(row, first, len(chunk))
-            if not self.shape.resident:
-                code += _load_words(registers, base, offset + 4 * first)
-            for term in [t for t in terms if any(_covers(pair, t[2]) for pair in chunk)]:
-                code.append(self._multiply(term, dict(zip(chunk, registers, strict=True)), started))
-                terms.remove(term)
-        return code
-
-    def _filters(self, row: int, first: int, count: int) -> tuple[str, ...]:
-        if self.shape.resident:
-            start = row * len(self.shape.pairs) + first
-            return RESIDENT[start : start + count]
-        return self.filters[:count]
-
-    def _terms(self) -> list[Term]:
-        """Return the products of one row, in the order of the outputs."""
-        terms: list[Term] = []
-        width, stride = self.shape.kernel_hw[1], self.shape.stride_hw[1]
-        for output in range(self.outputs):
-            tap = 0
-            while tap < width:
-                column = output * stride + tap
-                two = column % 2 == 0 and (tap, tap + 1) in self.shape.pairs
-                terms.append((output, column, (tap, tap + 1) if two else (tap,)))
-                tap += 2 if two else 1
-        return terms
-
-    def _multiply(self, term: Term, registers: dict[Pair, str], started: set[int]) -> str:
-        output, column, taps = term
-        target = self.sums[output]
-        source = target if output in started else self.sums[-1]
-        started.add(output)
-        pair = next(p for p in registers if _covers(p, taps))
-        word, weights = self.data[column // 2], registers[pair]
-        if len(taps) == 2:
-            return f"smlad {target}, {word}, {weights}, {source}"
-        half, lane = "bt"[column % 2], "bt"[pair[1] == taps[0]]
-        return f"smla{half}{lane} {target}, {word}, {weights}, {source}"
-
-
-def _covers(pair: Pair, taps: tuple[int, ...]) -> bool:
-    return pair == taps if len(taps) == 2 else taps[0] in pair
-
-
-def make_tile(shape: DepthwiseShape, outputs: int) -> Tile | None:
-    """Return a tile of so many outputs, or None where the registers do not suffice."""
-    free = [r for r in _POOL if not (shape.resident and r in RESIDENT) and not (shape.rolled and r == "lr")]
-    words = ((outputs - 1) * shape.stride_hw[1] + shape.kernel_hw[1] + 1) // 2
-    spare = len(free) - words - outputs
-    needed = 0 if shape.resident else 1
-    if spare < needed or len(free) - outputs < 3:
-        return None
-    chunk = len(shape.pairs) if shape.resident else min(spare, len(shape.pairs))
-    if 1 < chunk < len(shape.pairs):
-        chunk -= chunk % 2  # loads in pairs
-    rest = free[words + outputs :]
-    filters = RESIDENT[:chunk] if shape.resident else tuple(rest[:chunk])
-    return Tile(shape, outputs, tuple(free[:words]), tuple(free[words : words + outputs]), filters)
+_RUN_LABELS = RunLabels("6", "2", FILTER_ROWS, "5"), RunLabels("7", "8", "9", "10")
 
 
 def plane_width(out_w: int, kernel_w: int, stride_w: int, inside: int = 0, phases: int = 1) -> int:
@@ -232,19 +94,19 @@ def depthwise(name: str, shape: DepthwiseShape) -> Routine:
     body = (
         "mov r10, r0",
         "mov r11, r1",
-        f"str r3, [sp, #{_ROWS}]",
+        f"str r3, [sp, #{SLOT_ROWS}]",
         "ldr r0, [r2], #4",
         "ldr r1, [r2], #4",
         "ldrb r3, [r2], #1",
         *((f"lsr {_left_shift(shape)}, r3, #{RIGHT_SHIFT_BITS}", "and r3, r3, #31") if shape.no_right_shift else ()),
-        f"strd r0, r3, [sp, #{_MULTIPLIER}]",
-        f"str r1, [sp, #{_BIAS}]",
+        f"strd r0, r3, [sp, #{SLOT_MULTIPLIER}]",
+        f"str r1, [sp, #{SLOT_BIAS}]",
         *_addend(shape),
         *_unpack_filter(shape),
         f"{OUTPUT_ROWS}:",
         *(_phased_row(shape) if shape.phases > 1 else _run(shape, shape.out_w, _RUN_LABELS[0])),
         *_advance("r10", shape.next_row_bytes),
-        *_count_down(_ROWS, OUTPUT_ROWS),
+        *_count_down(SLOT_ROWS, OUTPUT_ROWS),
     )
     prototype = f"void {name}(const int16_t *plane, int8_t *out, const int8_t *channel, int32_t rows)"
     return Routine(name, prototype, body, frame, loops=_loops(shape))
@@ -295,7 +157,7 @@ def _addend(shape: DepthwiseShape) -> tuple[str, ...]:
     value = offset(shape.zero_point)
     load = f"mov r0, #{value}" if value >= 0 else f"mvn r0, #{-value - 1}"
     halved = ("asr r0, r0, #1",) if shape.no_right_shift else ()
-    return load, "lsl r0, r0, r3", *halved, f"str r0, [sp, #{_ADDEND}]"
+    return load, "lsl r0, r0, r3", *halved, f"str r0, [sp, #{SLOT_ADDEND}]"
 
 
 def _tiles(shape: DepthwiseShape, width: int) -> tuple[Tile, int, Tile | None]:
@@ -328,10 +190,10 @@ def _run(shape: DepthwiseShape, outputs: int, labels: RunLabels) -> tuple[str, .
         advance = 2 * tile.outputs * shape.stride_hw[1] * repeats
         body = (
             f"add r0, r10, #{advance}",
-            f"str r0, [sp, #{_ROW_END}]",
+            f"str r0, [sp, #{SLOT_ROW_END}]",
             f"{labels.tiles}:",
             *body,
-            f"ldr r0, [sp, #{_ROW_END}]",
+            f"ldr r0, [sp, #{SLOT_ROW_END}]",
             "cmp r10, r0",
             f"bne {labels.tiles}b",
         )
@@ -393,18 +255,3 @@ def _load_taps(registers: tuple[str, ...], bits: int) -> Iterator[str]:
         some, registers = registers[: 2 * step], registers[2 * step :]
         yield f"{load} {some[-1]}, [r2], #{step}"
         yield from (f"sbfx {r}, {some[-1]}, #{4 * number}, #4" for number, r in enumerate(some))
-
-
-def _load_words(registers: tuple[str, ...], base: str, offset: int) -> list[str]:
-    """Return loads of consecutive words, two at a time."""
-    code = []
-    for first in range(0, len(registers), 2):
-        two = registers[first : first + 2]
-        code.append(f"{'ldrd' if len(two) == 2 else 'ldr'} {', '.join(two)}, [{base}, #{offset + 4 * first}]")
-    return code
-
-
-def _store(register: str, step: int) -> tuple[str, ...]:
-    if step <= _MAX_POST_INDEX:
-        return (f"strb {register}, [r11], #{step}",)
-    return f"strb {register}, [r11]", f"add r11, r11, #{step}"

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 # registers of a filter that stays in them, and for the values of one filter row while they are paired beside it
 RESIDENT = ("r4", "r5", "r6", "r7", "r8", "r9")
 TAPS_BESIDE = ("r0", "r1", "r3", "r12", "lr")
-# the last of the stack's slots before the filter's pairs: with phases, the next one's first output and the phases left
+# the stack frame before the filter's pairs; behind the multiplier lies the shift
+SLOT_MULTIPLIER, SLOT_ADDEND, SLOT_BIAS, SLOT_ROWS, SLOT_ROW_END = 0, 8, 12, 16, 20
+# and with phases the next one's first output and the phases left
 SLOT_NEXT_OUT, SLOT_PHASES = 24, 28
 
 Pair = tuple[int, int]
