@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation
-from services.compiler.ir.tensor import DType
+from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from tests.compiler.graph_maker import GraphMaker
+
+Pick = Callable[..., Any]  # one of its arguments
+
+
+def _weighted(m: GraphMaker, pick: Pick, x: TensorId, weights: DType = DType.INT8) -> list[TensorId]:
+    """Return seeded layers with weights of a type, of every kind that int4 weights have a kernel for."""
+    _, h, w, c = m.shape(x)
+    return [
+        m.conv2d(x, int(m.random.integers(1, 33)), (1, 1), weights=weights),
+        m.conv2d(x, int(m.random.integers(1, 25)), (3, 3), pick((1, 1), (2, 2)), weights=weights),
+        m.conv2d(x, int(m.random.integers(1, 12)), pick((5, 5), (1, 7), (4, 3)), weights=weights),
+        m.conv2d(x, 4, (3, 3), dilation=(2, 2), weights=weights),
+        m.depthwise(x, kernel=(3, 3), stride=pick((1, 1), (2, 2)), weights=weights),
+        m.depthwise(x, kernel=pick((5, 5), (7, 7), (1, 5)), stride=pick((1, 1), (2, 2)), weights=weights),
+        m.depthwise(x, pick(2, 4), kernel=pick((3, 3), (5, 3)), weights=weights),
+        m.depthwise(m.conv2d(x, 32, (1, 1)), kernel=(3, 3), stride=pick((1, 1), (2, 2)), weights=weights),
+        m.depthwise(m.conv2d(x, 20, (1, 1)), kernel=pick((5, 5), (7, 7), (3, 5)), weights=weights),
+        m.dense(m.reshape(x, 1, h * w * c), int(m.random.integers(1, 20)), weights=weights),
+        m.dense(m.reshape(x, h * w, c), int(m.random.integers(1, 9)), per_channel=True, weights=weights),
+    ]
 
 
 def random_layers(seed: int) -> Graph:
@@ -20,17 +41,7 @@ def random_layers(seed: int) -> Graph:
     h, w, c = int(m.random.integers(5, 15)), int(m.random.integers(5, 15)), pick(1, 3, 4, 8, 13, 16, 24)
     x = m.input(1, h, w, c)
     outputs = [
-        m.conv2d(x, int(m.random.integers(1, 33)), (1, 1)),
-        m.conv2d(x, int(m.random.integers(1, 25)), (3, 3), pick((1, 1), (2, 2))),
-        m.conv2d(x, int(m.random.integers(1, 12)), pick((5, 5), (1, 7), (4, 3))),
-        m.conv2d(x, 4, (3, 3), dilation=(2, 2)),
-        m.depthwise(x, kernel=(3, 3), stride=pick((1, 1), (2, 2))),
-        m.depthwise(x, kernel=pick((5, 5), (7, 7), (1, 5)), stride=pick((1, 1), (2, 2))),
-        m.depthwise(x, pick(2, 4), kernel=pick((3, 3), (5, 3))),
-        m.depthwise(m.conv2d(x, 32, (1, 1)), kernel=(3, 3), stride=pick((1, 1), (2, 2))),
-        m.depthwise(m.conv2d(x, 20, (1, 1)), kernel=pick((5, 5), (7, 7), (3, 5))),
-        m.dense(m.reshape(x, 1, h * w * c), int(m.random.integers(1, 20))),
-        m.dense(m.reshape(x, h * w, c), int(m.random.integers(1, 9)), per_channel=True),
+        *_weighted(m, pick, x),
         m.binary(pick("add", "sub"), x, x),
         m.binary("mul", x, m.mean(x, (1, 2))),
         m.binary("mul", x, x),
@@ -61,21 +72,7 @@ def random_int4_layers(seed: int) -> Graph:
     m = GraphMaker(seed=seed, name=f"int4_layers_{seed}")
     pick = lambda *values: values[int(m.random.integers(len(values)))]  # noqa: E731
     h, w, c = int(m.random.integers(5, 15)), int(m.random.integers(5, 15)), pick(1, 3, 4, 8, 13, 16, 24)
-    x, int4 = m.input(1, h, w, c), DType.INT4
-    outputs = [
-        m.conv2d(x, int(m.random.integers(1, 33)), (1, 1), weights=int4),
-        m.conv2d(x, int(m.random.integers(1, 25)), (3, 3), pick((1, 1), (2, 2)), weights=int4),
-        m.conv2d(x, int(m.random.integers(1, 12)), pick((5, 5), (1, 7), (4, 3)), weights=int4),
-        m.conv2d(x, 4, (3, 3), dilation=(2, 2), weights=int4),
-        m.depthwise(x, kernel=(3, 3), stride=pick((1, 1), (2, 2)), weights=int4),
-        m.depthwise(x, kernel=pick((5, 5), (7, 7), (1, 5)), stride=pick((1, 1), (2, 2)), weights=int4),
-        m.depthwise(x, pick(2, 4), kernel=pick((3, 3), (5, 3)), weights=int4),
-        m.depthwise(m.conv2d(x, 32, (1, 1)), kernel=(3, 3), stride=pick((1, 1), (2, 2)), weights=int4),
-        m.depthwise(m.conv2d(x, 20, (1, 1)), kernel=pick((5, 5), (7, 7), (3, 5)), weights=int4),
-        m.dense(m.reshape(x, 1, h * w * c), int(m.random.integers(1, 20)), weights=int4),
-        m.dense(m.reshape(x, h * w, c), int(m.random.integers(1, 9)), per_channel=True, weights=int4),
-    ]
-    return m.build(*outputs)
+    return m.build(*_weighted(m, pick, m.input(1, h, w, c), DType.INT4))
 
 
 def random_int16_layers(seed: int) -> Graph:
