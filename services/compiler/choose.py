@@ -100,7 +100,8 @@ def _streamed(pieces: Pieces, options: CompileOptions, room: int | None, whole: 
     if least is None or (least.arena_bytes >= whole.plan.arena_bytes and not options.pull_input):
         return Choice(whole, "per-layer: streaming saves no memory")
     planned = pieces.planner.plan(least.streams, exact=exact, known=least.placed)
-    return Choice(planned, f"{_told(planned)}: least memory; per-layer needs {whole.plan.arena_bytes} bytes of arena")
+    least_of = "least memory" if room is None else f"least memory, {room} bytes of arena are too few"
+    return Choice(planned, f"{_told(planned)}: {least_of}; per-layer needs {whole.plan.arena_bytes} bytes of arena")
 
 
 def _pulls_in_turns(planned: Planned) -> bool:
@@ -122,7 +123,8 @@ def _in_patches(pieces: Pieces, options: CompileOptions, room: int | None, whole
     named = options.patch_grid
     best = best_patches(pieces, _GRIDS if named is None else (named,), room)
     if best is None:
-        return Choice(whole, "per-layer: the first operators cannot be cut into patches")
+        grid = "" if named is None else f"{named[0]}x{named[1]} "
+        return Choice(whole, f"per-layer: the first operators cannot be cut into {grid}patches")
     planned = pieces.planner.plan_patches(best.patches, best.streams, exact=exact)
     if named is None and planned.plan.arena_bytes >= whole.plan.arena_bytes and not options.pull_input:
         return Choice(whole, "per-layer: patches save no memory")

@@ -5,13 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from services.common.errors import InvalidArgumentError, NotFoundError
 from services.search.data.augment import Augmentation, augment
 from services.search.data.dataset import Images, Sampling, split_images
 from services.search.data.preprocess import network_input
-from services.search.data.sources import load_builtin, load_folder, load_npz
+from services.search.data.sources import load_builtin, load_npz
 
 
 def gray(count: int) -> np.ndarray:
@@ -117,38 +116,6 @@ def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: 
         archive.writestr("x.npy", buffer.getvalue())
     with pytest.raises(InvalidArgumentError, match=r"unpacks to 1 arrays of \d+ bytes in all: at most 4096 of 1048576"):
         load_npz(bomb, Sampling())
-
-
-def write_images(folder: Path, count: int, mode: str, size: tuple[int, int] = (20, 16)) -> None:
-    folder.mkdir(parents=True)
-    for i in range(count):
-        Image.new(mode, size, i if mode == "L" else (i, 0, 0)).save(folder / f"{i}.png")
-
-
-def test_folder_of_gray_images(tmp_path: Path) -> None:
-    write_images(tmp_path / "cat", 40, "L")
-    write_images(tmp_path / "dog", 60, "L")
-    data = load_folder(tmp_path, Sampling())
-    assert data.class_names == ("cat", "dog") and data.image_hwc == (16, 16, 1)
-    assert sum(len(p) for p in (data.train, data.validation, data.test)) == 100
-
-
-def test_folder_with_one_color_image_is_color(tmp_path: Path) -> None:
-    write_images(tmp_path / "cat", 50, "L")
-    write_images(tmp_path / "dog", 50, "RGB")
-    assert load_folder(tmp_path, Sampling(max_samples=98)).image_hwc == (16, 16, 3)
-
-
-def test_bad_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgumentError, match="has 0 sub-folders with images: at least 2"):
-        load_folder(tmp_path, Sampling())
-    with pytest.raises(InvalidArgumentError, match="has 0 sub-folders with images"):
-        load_folder(tmp_path / "absent", Sampling())
-    write_images(tmp_path / "cat", 40, "L")
-    (tmp_path / "dog").mkdir()
-    (tmp_path / "dog" / "0.png").write_bytes(b"no image")
-    with pytest.raises(InvalidArgumentError, match=r"0.png is not a readable image"):
-        load_folder(tmp_path, Sampling())
 
 
 @pytest.mark.parametrize(("validation", "test"), [(0.0, 0.2), (0.2, 0.0), (0.5, 0.4), (-0.1, 0.3)])

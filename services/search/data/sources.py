@@ -1,4 +1,4 @@
-"""Data sets by name or path: built in, an .npz file, or a folder of images a class."""
+"""Data sets by name or path: built in, or an .npz file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
 from services.common.errors import InvalidArgumentError, NotFoundError
 from services.common.npz import read_npz
@@ -15,8 +14,6 @@ from services.search.space.image import SMALLEST_IMAGE
 
 BUILTIN = ("mnist5k",)
 MAX_UNPACKED_BYTES = 4 << 30
-MAX_FOLDER_SIDE = 160
-_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"})
 
 
 def load_builtin(name: str, sampling: Sampling) -> Dataset:
@@ -56,30 +53,6 @@ def load_npz(path: Path, sampling: Sampling) -> Dataset:
     pixels, labels = _pixels("x", arrays["x"]), _labels("y", arrays["y"], len(arrays["x"]))
     names, classes = _classes(labels)
     return _dataset(path.stem, names, Images(pixels, classes), sampling)
-
-
-def load_folder(path: Path, sampling: Sampling) -> Dataset:
-    """Return the images of a folder that has one sub-folder a class.
-
-    All images become squares of one size: that of the smallest image, at most 160 pixels; gray where all are gray.
-    """
-    folders = sorted(p for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
-    files = {f.name: sorted(p for p in f.iterdir() if p.suffix.lower() in _SUFFIXES) for f in folders}
-    files = {name: paths for name, paths in files.items() if paths}
-    if len(files) < 2:
-        raise _bad(
-            f"{path} has {len(files)} sub-folders with images: at least 2 are needed, one a class "
-            f"(files {', '.join(sorted(_SUFFIXES))})"
-        )
-    named = [(p, label) for label, paths in enumerate(files.values()) for p in paths]
-    opened = [(_open(p), label) for p, label in named]
-    side = min(MAX_FOLDER_SIDE, *(min(image.size) for image, _ in opened))
-    if side < SMALLEST_IMAGE:
-        raise _bad(f"{path} has an image of {side} pixels a side: at least {SMALLEST_IMAGE} is needed")
-    mode = "L" if all(image.mode in ("1", "L", "I;16", "LA") for image, _ in opened) else "RGB"
-    pixels = np.stack([_square(image, side, mode) for image, _ in opened])
-    labels = np.array([label for _, label in opened], dtype=np.int64)
-    return _dataset(path.name, tuple(files), Images(pixels, labels), sampling)
 
 
 def _dataset(name: str, class_names: tuple[str, ...], images: Images, sampling: Sampling) -> Dataset:
@@ -147,23 +120,6 @@ def _classes(labels: npt.NDArray[np.int64]) -> tuple[tuple[str, ...], npt.NDArra
     if len(values) < 2:
         raise _bad(f"the labels hold {len(values)} classes: at least 2 are needed")
     return tuple(str(v) for v in values), classes.astype(np.int64)
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.copy()
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise _bad(f"{path.name} is not a readable image: {error}") from error
-
-
-def _square(image: Image.Image, side: int, mode: str) -> npt.NDArray[np.uint8]:
-    width, height = image.size
-    edge = min(width, height)
-    left, top = (width - edge) // 2, (height - edge) // 2
-    square = image.convert(mode).crop((left, top, left + edge, top + edge)).resize((side, side))
-    return np.asarray(square, dtype=np.uint8).reshape(side, side, -1)
 
 
 def _bad(message: str) -> InvalidArgumentError:

@@ -111,3 +111,8 @@ def test_network_without_operators_has_nothing_to_schedule(schedule: str) -> Non
     found = choose(m.build(m.input(1, 32, 32, 4)), options)
     assert found.reason == "per-layer: there is no operator to run"
     assert not list(found.planned.schedule.steps())
+
+
+def test_budget_that_nothing_keeps_to_is_told() -> None:
+    options = CompileOptions("host", Core.CORTEX_M4, "streaming", kernels=Kernels.PORTABLE, sram_budget_bytes=1100)
+    assert "least memory, 76 bytes of arena are too few" in choose(small_network(0), options).reason

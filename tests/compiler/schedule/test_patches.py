@@ -140,8 +140,10 @@ def test_int16_activations_run_in_turns(tmp_path: Path) -> None:
 def test_network_whose_first_operator_cannot_be_cut_runs_per_layer() -> None:
     m = GraphMaker(name="reshaped first")
     x = m.conv2d(m.conv2d(m.reshape(m.input(1, 64), 1, 8, 8, 1), 4), 4)
-    manifest = asked(m.build(x), "patch").manifest
-    assert manifest.schedule_reason == "per-layer: the first operators cannot be cut into patches"
+    graph = m.build(x)
+    reason = "per-layer: the first operators cannot be cut into"
+    assert asked(graph, "patch").manifest.schedule_reason == f"{reason} patches"
+    assert asked(graph, "patch:3x2").manifest.schedule_reason == f"{reason} 3x2 patches"
 
 
 def test_streams_follow_patches(tmp_path: Path) -> None:
