@@ -81,3 +81,11 @@ def test_command_without_a_stack_starts_one_for_its_duration(tmp_path, monkeypat
         process for process in psutil.Process().children(recursive=True) if str(tmp_path) in " ".join(process.cmdline())
     ]
     assert not (tmp_path / "address.json").exists()
+
+
+def test_search_that_nobody_would_run_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYFARM_STATE_DIR", str(tmp_path))
+    monkeypatch.delenv("TINYFARM_SERVER", raising=False)
+    result = CliRunner().invoke(app, ["search", "--board", "nano33ble", "--data", "mnist5k", "--no-wait"])
+    assert result.exit_code == 2 and "no server is given and none is running" in result.output
+    assert list(tmp_path.iterdir()) == []

@@ -16,10 +16,15 @@ from tinyfarm.up import Part, Stack, StackError
 from tinyfarm.up.layout import Layout
 
 
+def known_server(server: str | None) -> str | None:
+    """The server of a command that was given this one: else the environment's, else the running embedded stack's."""
+    return server or os.environ.get(SERVER_VARIABLE) or read_address_file(state_dir())
+
+
 @contextmanager
 def connected(server: str | None, parts: tuple[Part, ...], *, publish: bool = False) -> Iterator[Client]:
     """A client; a stack of `parts` runs around it where there is neither a server nor a running stack."""
-    running = server or os.environ.get(SERVER_VARIABLE) or read_address_file(state_dir())
+    running = known_server(server)
     if running:
         with Client(running) as client:
             yield client

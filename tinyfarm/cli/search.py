@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyfarm.cli.connect import connected
+from tinyfarm.cli.connect import connected, known_server
 from tinyfarm.cli.front import print_front
 from tinyfarm.cli.get import save_results
 from tinyfarm.cli.images import pack_images
@@ -48,7 +48,7 @@ def command(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")] = 0,
     image_size: Annotated[int, typer.Option(min=8, max=512, help="Side to which a folder's pictures are scaled.")] = 64,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for report, model and library.")] = None,
-    wait: Annotated[bool, typer.Option(help="Wait for the result; needs a server that stays.")] = True,
+    wait: Annotated[bool, typer.Option(help="Wait for the result, or, with a server that stays, go on.")] = True,
     json: Json = False,
     server: Server = None,
 ) -> None:
@@ -58,6 +58,13 @@ def command(
             f"task {task!r} is not one of image", reason="UNKNOWN_TASK", subject="--task", value=task, allowed="image"
         )
     output_folder(output)
+    if not wait and known_server(server) is None:
+        raise InvalidInputError(
+            "without waiting nothing would be left to run the search: no server is given and none is running",
+            reason="NO_SERVER",
+            subject="--no-wait",
+            hint="tinyfarm up, in another terminal",
+        )
     builtin, content = _data(data, image_size)
     spec = image_search(
         board,
