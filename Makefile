@@ -51,10 +51,15 @@ docs: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
-# Only the tests that draw random cases, FUZZ times as many of them; make test runs a seeded slice.
+# The tests that draw random cases, FUZZ times as many of them (make test runs a seeded slice), then GRAPHS random
+# graphs on simulated cores and NETWORKS random networks under random schedules: an hour and more on two cores.
 FUZZ ?= 50
+GRAPHS ?= 2000
+NETWORKS ?= 1000
 fuzz: setup
 	TINYFARM_FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest $$(grep -rl TINYFARM_FUZZ_EXAMPLES tests --include='test_*.py')
+	$(BIN)/python -m benchmarks.fuzz --graphs $(GRAPHS)
+	$(BIN)/python -m benchmarks.fuzz_schedules --networks $(NETWORKS)
 
 clean:
 	rm -rf build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -161,22 +160,3 @@ class Context:
             digest.update(np.ascontiguousarray(part.labels[:1000]).tobytes())
             digest.update(np.ascontiguousarray(part.pixels[:100]).tobytes())
         return digest.hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class FolderCheckpoints:
-    """Checkpoints as files of a folder."""
-
-    folder: Path
-
-    def load(self, name: str) -> bytes | None:
-        """Return the content of `<name>.pt`, or None where there is none."""
-        path = self.folder / f"{name}.pt"
-        return path.read_bytes() if path.exists() else None
-
-    def save(self, name: str, content: bytes) -> None:
-        """Write `<name>.pt` whole: under another name first, then renamed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / f"{name}.partial"
-        partial.write_bytes(content)
-        partial.replace(self.folder / f"{name}.pt")

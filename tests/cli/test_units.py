@@ -21,6 +21,7 @@ GOOD = {
 }
 BAD = (
     (parse_size, "-1KiB"),
+    (parse_size, "0"),
     (parse_size, "1.5"),
     (parse_size, "64 kilobytes"),
     (parse_size, ""),
@@ -28,6 +29,7 @@ BAD = (
     (parse_size, "KiB"),
     (parse_latency_us, "100"),
     (parse_latency_us, "-3ms"),
+    (parse_latency_us, "0ms"),
     (parse_latency_us, "nan ms"),
     (parse_energy_uj, "5"),
     (parse_energy_uj, "-5mJ"),

@@ -89,3 +89,13 @@ def test_search_that_nobody_would_run_is_refused(tmp_path, monkeypatch):
     result = CliRunner().invoke(app, ["search", "--board", "nano33ble", "--data", "mnist5k", "--no-wait"])
     assert result.exit_code == 2 and "no server is given and none is running" in result.output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["redis://:secret@127.0.0.1:1/0", "unix:///nowhere/valkey.sock", "redis://h:port"])
+def test_queue_that_cannot_be_reached_is_told_at_once_and_without_its_password(tmp_path, monkeypatch, place):
+    monkeypatch.setenv("TINYFARM_REDIS_URL", place)
+    monkeypatch.setenv("TINYFARM_STATE_DIR", str(tmp_path))
+    for command in (["jobs"], ["doctor", "--json"]):
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 2 and "secret" not in result.output
+        assert "TINYFARM_REDIS_URL" in result.output and "cannot be reached" in result.output

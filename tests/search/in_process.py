@@ -203,3 +203,18 @@ def _joined(
 
 def _group(node: onnx.NodeProto) -> int:
     return next((a.i for a in node.attribute if a.name == "group"), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderCheckpoints:
+    """Checkpoints as files of a folder."""
+
+    folder: Path
+
+    def load(self, name: str) -> bytes | None:
+        path = self.folder / f"{name}.pt"
+        return path.read_bytes() if path.exists() else None
+
+    def save(self, name: str, content: bytes) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / f"{name}.pt").write_bytes(content)

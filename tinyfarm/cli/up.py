@@ -14,6 +14,7 @@ import typer
 from tinyfarm.cli.options import Json
 from tinyfarm.cli.output import print_line, printable, stderr
 from tinyfarm.client import state_dir
+from tinyfarm.client.address import STATE_VARIABLE
 from tinyfarm.up import ALL_PARTS, Stack
 from tinyfarm.up.layout import Layout
 
@@ -78,4 +79,6 @@ def _tell(stack: Stack, as_json: bool) -> None:
         print_line(f"  {name:<18} http://{address}/metrics")
     print_line(f"queue   {stack.redis_url}")
     print_line(f"logs    {stack.layout.logs}")
+    if stack.layout.folder != state_dir():
+        print_line(f"other commands find it with --server {stack.server} or {STATE_VARIABLE}={stack.layout.folder}")
     print_line("Ctrl-C stops everything; jobs go on at the next start")

@@ -249,22 +249,29 @@ class Client:
         *,
         board: str,
         name: str = "",
+        max_sram_bytes: int | None = None,
         schedule: str = "auto",
+        pull_input: bool = False,
         interface: compile_pb2.Interface.ValueType = compile_pb2.INTERFACE_UNSPECIFIED,
         kernels: compile_pb2.Kernels.ValueType = compile_pb2.KERNELS_UNSPECIFIED,
         on_event: OnEvent | None = None,
     ) -> RunResult:
         """Run samples through the firmware on a board.
 
-        Inputs are `[samples, ...]`: a mapping by tensor name, one array, or an .npz. Where the model does not
-        fit the board, `outputs` is empty and `evaluation.misfits` says why.
+        Inputs are `[samples, ...]`: a mapping by tensor name, one array, or an .npz. `max_sram_bytes` is what the
+        planner keeps to if it can; `pull_input` leaves the input with the caller, who is asked for its rows. Where
+        the model does not fit the board, `outputs` is empty and `evaluation.misfits` says why.
         """
         job = self.submit_evaluation(
             model,
             board=board,
             name=name,
             options=compile_pb2.CompileOptions(
-                schedule=schedule_request(schedule), interface=interface, kernels=kernels
+                schedule=schedule_request(schedule),
+                pull_input=pull_input,
+                interface=interface,
+                kernels=kernels,
+                budgets=Budgets(max_sram_bytes).message(),
             ),
             inputs=inputs if isinstance(inputs, bytes | Path | str) else write_npz(inputs),
         )
@@ -283,6 +290,7 @@ class Client:
         data: Source | None = None,
         board_samples: int = 0,
         schedule: str = "auto",
+        pull_input: bool = False,
         interface: compile_pb2.Interface.ValueType = compile_pb2.INTERFACE_UNSPECIFIED,
         kernels: compile_pb2.Kernels.ValueType = compile_pb2.KERNELS_UNSPECIFIED,
         on_event: OnEvent | None = None,
@@ -301,7 +309,11 @@ class Client:
             board=board,
             name=name,
             options=compile_pb2.CompileOptions(
-                schedule=schedule_request(schedule), interface=interface, kernels=kernels, budgets=limits.message()
+                schedule=schedule_request(schedule),
+                pull_input=pull_input,
+                interface=interface,
+                kernels=kernels,
+                budgets=limits.message(),
             ),
             data=data,
             board_samples=board_samples,

@@ -147,7 +147,7 @@ class Stack:
     def _start_redis(self) -> None:
         given = os.environ.get(valkey.REDIS_VARIABLE)
         if given:
-            self.redis_url = given
+            self.redis_url = _reachable(given)
             return
         program = valkey.find_program()
         if program is None:
@@ -237,6 +237,18 @@ class Stack:
                 self._say(f"{part.name} hangs: killing it")
                 self._missed[part] = 0
                 child.signal(signal.SIGKILL)
+
+
+def _reachable(redis_url: str) -> str:
+    why = valkey.unreachable(redis_url)
+    if why is not None:
+        raise StackError(
+            f"the server that {valkey.REDIS_VARIABLE} names cannot be reached: {why}",
+            reason="REDIS_UNREACHABLE",
+            subject=valkey.REDIS_VARIABLE,
+            hint=f"start that server, or unset {valkey.REDIS_VARIABLE} to use the embedded one",
+        )
+    return redis_url
 
 
 def _serving(address: str, timeout_s: float) -> bool:

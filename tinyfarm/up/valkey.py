@@ -7,11 +7,13 @@ import shutil
 import socket
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from tinyfarm.up.layout import Layout
 
 REDIS_VARIABLE = "TINYFARM_REDIS_URL"
 _STOP_S = 10.0
+_CONNECT_S = 5.0
 
 
 def find_program() -> Path | None:
@@ -87,6 +89,29 @@ def answers(layout: Layout) -> bool:
             return client.recv(64).startswith(b"+PONG")
         except OSError:
             return False
+
+
+def unreachable(url: str) -> str | None:
+    """Where a URL's server should be and why it takes no connection; None where it does, or where Sentinel finds it.
+
+    Only the socket is tried: passwords, TLS and the protocol are the services' to check. The answer has no password.
+    """
+    place = "it"
+    try:
+        parts = urlsplit(url)
+        match parts.scheme:
+            case "unix":
+                place = unquote(parts.path)
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                    client.settimeout(_CONNECT_S)
+                    client.connect(place)
+            case "redis" | "rediss":
+                host, port = parts.hostname or "localhost", parts.port or 6379
+                place = f"{host}:{port}"
+                socket.create_connection((host, port), _CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        return f"{place}: {error}"
+    return None
 
 
 def pid(layout: Layout) -> int | None:

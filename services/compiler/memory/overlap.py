@@ -32,11 +32,6 @@ class OverlapRule:
         return below >= self.distance_bytes and below % self.multiple_bytes == 0
 
 
-def overlap_rules(graph: Graph, schedule: Schedule, kernels: KernelSet = KernelSet.PORTABLE) -> tuple[OverlapRule, ...]:
-    """Return every permitted overlap of the schedule; whether a source dies there is the planner's to check."""
-    return OverlapRules(graph, kernels).of(schedule)
-
-
 class OverlapRules:
     """Finds the permitted overlaps of several schedules of a network; remembers those of steps that they share."""
 

@@ -45,11 +45,6 @@ def stream(graph: Graph, start: int, stop: int, rows: int = 1) -> Stream:
     return Streams(graph).stage(start, stop, rows)
 
 
-def can_stream(graph: Graph, start: int, stop: int) -> bool:
-    """Whether every operator of the stage is row-wise."""
-    return all(is_row_wise(graph, op) for op in graph.ops[start:stop])
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Link:
     """An operator in its graph: the windows on what it reads, by how many tensors before its own first output each was

@@ -17,9 +17,10 @@ from services.compiler import planned
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation, Padding
 from services.compiler.ir.tensor import DType
+from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan
 from services.compiler.memory.live_range import LiveRange, live_ranges
-from services.compiler.memory.overlap import OverlapRule, overlap_rules
+from services.compiler.memory.overlap import OverlapRule, OverlapRules
 from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.pipeline import Compiled, compile_graph
 from services.compiler.quant.reference import run_graph
@@ -173,7 +174,8 @@ def graph_of(family: str, number: int) -> Graph:
 def rules_of(graph: Graph) -> list[OverlapRule]:
     schedule = per_layer_schedule(graph)
     lives = {r.buffer: r for r in live_ranges(schedule)}
-    return [r for r in overlap_rules(graph, schedule) if lives[r.source].last == lives[r.target].first]
+    rules = OverlapRules(graph, KernelSet.PORTABLE).of(schedule)
+    return [r for r in rules if lives[r.source].last == lives[r.target].first]
 
 
 def closest(ranges: Sequence[LiveRange], rule: OverlapRule, align: int, closer: int) -> ArenaPlan:

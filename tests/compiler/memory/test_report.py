@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.tensor import DType
-from services.compiler.memory.overlap import OverlapRule, overlap_rules
+from services.compiler.kernels.kernel_set import KernelSet
+from services.compiler.memory.overlap import OverlapRule, OverlapRules
 from services.compiler.planned import plan_network
 from services.compiler.schedule.per_layer import per_layer_schedule
 from tests.compiler.graph_maker import GraphMaker
 
 
 def rules_of(graph: Graph) -> tuple[OverlapRule, ...]:
-    return overlap_rules(graph, per_layer_schedule(graph))
+    return OverlapRules(graph, KernelSet.PORTABLE).of(per_layer_schedule(graph))
 
 
 def test_split_counts_the_input_while_it_lives() -> None:

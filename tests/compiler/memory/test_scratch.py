@@ -11,7 +11,7 @@ from services.compiler.ir.ops import Conv2D, DepthwiseConv2D
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import plan_arena
 from services.compiler.memory.live_range import live_ranges
-from services.compiler.memory.overlap import overlap_rules
+from services.compiler.memory.overlap import OverlapRules
 from services.compiler.planned import plan_network
 from services.compiler.schedule.per_layer import per_layer_schedule
 from services.compiler.schedule.thumb2 import depthwise_plan, pixel_blocks, scratch_sizes, wanted_scratch
@@ -31,7 +31,7 @@ def narrow_end(seed: int) -> Graph:
 def test_scratch_grows_and_the_arena_hardly(seed: int) -> None:
     graph = narrow_end(seed)
     least = per_layer_schedule(graph, KernelSet.THUMB2)
-    arena = plan_arena(live_ranges(least), overlap_rules(graph, least, KernelSet.THUMB2)).arena_bytes
+    arena = plan_arena(live_ranges(least), OverlapRules(graph, KernelSet.THUMB2).of(least)).arena_bytes
     planned = plan_network(graph, KernelSet.THUMB2)
     assert arena <= planned.plan.arena_bytes <= arena * 9 / 8
     before, after = ([b.size_bytes for b in s.buffers] for s in (least, planned.schedule))
@@ -63,7 +63,7 @@ def test_arena_becomes_somewhat_larger_where_every_pair_would_wait_for_flash() -
     m = GraphMaker()
     graph = m.build(m.conv2d(m.input(1, 16, 16, 64), 64, (1, 1)))
     least = per_layer_schedule(graph, KernelSet.THUMB2)
-    arena = plan_arena(live_ranges(least), overlap_rules(graph, least, KernelSet.THUMB2)).arena_bytes
+    arena = plan_arena(live_ranges(least), OverlapRules(graph, KernelSet.THUMB2).of(least)).arena_bytes
     planned = plan_network(graph, KernelSet.THUMB2)
     assert arena < planned.plan.arena_bytes <= arena * 9 / 8
     assert planned.schedule.buffers[-1].size_bytes >= wanted_scratch(graph, graph.ops[0])
