@@ -65,6 +65,7 @@ def result_to_proto(evaluation: Evaluation) -> evaluation_pb2.EvaluationResult:
         board=evaluation.board,
         target=evaluation.target,
         schedule=evaluation.schedule,
+        schedule_reason=evaluation.schedule_reason,
         interface=compile_pb2.INTERFACE_FLOAT if evaluation.interface == "float" else compile_pb2.INTERFACE_INT8,
         pulled_input=evaluation.pulled_input,
         macs=evaluation.macs,

@@ -102,6 +102,7 @@ class Evaluation:
     board_kind: str
     target: str
     schedule: str
+    schedule_reason: str
     interface: Literal["int8", "float"]
     pulled_input: bool
     macs: int
@@ -236,6 +237,7 @@ def _without_run(job: _Job) -> Evaluation:
         board_kind=job.board.kind,
         target=image.target.name,
         schedule=manifest.schedule,
+        schedule_reason=manifest.schedule_reason,
         interface=manifest.interface,
         pulled_input=manifest.pulled is not None,
         macs=manifest.macs,

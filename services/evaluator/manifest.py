@@ -106,6 +106,7 @@ class Manifest(_Part):
     kernels: str
     interface: Literal["int8", "float"]
     schedule: str
+    schedule_reason: str = ""
     macs: Annotated[int, Field(ge=0)]
     header: str
     sources: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]

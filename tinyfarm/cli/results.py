@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tinyfarm.cli.figures import amount, board_of, describe, label, schedule_of
 from tinyfarm.cli.front import print_front
 from tinyfarm.cli.memory import print_memory
@@ -29,6 +31,7 @@ def print_compiled(result: compile_pb2.CompileResult) -> None:
     print_memory(title, result.sram, result.flash, result.misfits, linked=False)
     if not result.flash.code:
         print_line("code: not known for these kernels before linking; tinyfarm check measures it")
+    print_line(f"schedule: {json.loads(result.manifest_json)['schedule_reason']}")
     print_line(f"{result.macs:,} MACs")
 
 
@@ -42,6 +45,7 @@ def print_measured(result: evaluation_pb2.EvaluationResult) -> None:
     """Memory of the firmware, what its run took, and whether the host twin agreed."""
     title = f"{result.model_name} on {board_of(result)}, {schedule_of(result)}"
     print_memory(title, result.sram, result.flash, result.misfits)
+    print_line(f"schedule: {result.schedule_reason}")
     for name in ("instructions", "core_cycles", "cycles", "latency", "energy", "accuracy"):
         if result.HasField(name):
             metric = getattr(result, name)

@@ -97,6 +97,7 @@ def _print(result: evaluation_pb2.EvaluationResult, output: Path) -> None:
         return
     equal = "equal to" if result.twin_equal else "DIFFERENT from"
     print_line(f"{result.samples_on_board} samples on {board_of(result)}, {schedule_of(result)}, {equal} the host twin")
+    print_line(f"schedule: {result.schedule_reason}")
     for figure in (result.instructions, result.core_cycles, result.cycles, result.latency):
         print_line(f"{label(figure)}: {describe(figure)}")
     print_line(f"outputs in {output}")

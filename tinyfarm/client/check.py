@@ -57,6 +57,7 @@ def report_of(job: job_pb2.Job, limits: Budgets) -> CheckReport:
         "board": result.board,
         "target": result.target,
         "schedule": result.schedule,
+        "schedule_reason": result.schedule_reason,
         "macs": result.macs,
         "interface": "float" if result.interface == compile_pb2.INTERFACE_FLOAT else "int8",
         "pulled_input": result.pulled_input,

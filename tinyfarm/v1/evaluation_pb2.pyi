@@ -311,6 +311,7 @@ class EvaluationResult(_message.Message):
     FIRMWARE_FLASH_BYTES_FIELD_NUMBER: _builtins.int
     CORE_CYCLES_FIELD_NUMBER: _builtins.int
     PULLED_INPUT_FIELD_NUMBER: _builtins.int
+    SCHEDULE_REASON_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     board: _builtins.str
     target: _builtins.str
@@ -332,6 +333,8 @@ class EvaluationResult(_message.Message):
     """The whole firmware in flash, harness included: what the fit is judged by."""
     pulled_input: _builtins.bool
     """The host kept the input and handed out its rows; what that took is in none of these figures but the stack."""
+    schedule_reason: _builtins.str
+    """Why the compiler chose this schedule, and what of the wish it could not keep."""
     @_builtins.property
     def sram(self) -> _metric_pb2.SramBytes: ...
     @_builtins.property
@@ -404,10 +407,11 @@ class EvaluationResult(_message.Message):
         firmware_flash_bytes: _builtins.int = ...,
         core_cycles: _metric_pb2.Metric | None = ...,
         pulled_input: _builtins.bool = ...,
+        schedule_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_twin_equal", b"_twin_equal", "accuracy", b"accuracy", "core_cycles", b"core_cycles", "cycles", b"cycles", "energy", b"energy", "firmware", b"firmware", "flash", b"flash", "instructions", b"instructions", "latency", b"latency", "library", b"library", "outputs", b"outputs", "simulator_speed", b"simulator_speed", "sram", b"sram", "twin_equal", b"twin_equal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_twin_equal", b"_twin_equal", "accuracy", b"accuracy", "board", b"board", "core_cycles", b"core_cycles", "cycles", b"cycles", "energy", b"energy", "firmware", b"firmware", "firmware_flash_bytes", b"firmware_flash_bytes", "fits", b"fits", "flash", b"flash", "instructions", b"instructions", "interface", b"interface", "kernels", b"kernels", "latency", b"latency", "layers", b"layers", "library", b"library", "library_cached", b"library_cached", "macs", b"macs", "misfits", b"misfits", "model_name", b"model_name", "outputs", b"outputs", "peak_layer", b"peak_layer", "pulled_input", b"pulled_input", "samples_on_board", b"samples_on_board", "samples_on_twin", b"samples_on_twin", "schedule", b"schedule", "schema_version", b"schema_version", "simulator_speed", b"simulator_speed", "sram", b"sram", "target", b"target", "tool_version", b"tool_version", "twin_equal", b"twin_equal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_twin_equal", b"_twin_equal", "accuracy", b"accuracy", "board", b"board", "core_cycles", b"core_cycles", "cycles", b"cycles", "energy", b"energy", "firmware", b"firmware", "firmware_flash_bytes", b"firmware_flash_bytes", "fits", b"fits", "flash", b"flash", "instructions", b"instructions", "interface", b"interface", "kernels", b"kernels", "latency", b"latency", "layers", b"layers", "library", b"library", "library_cached", b"library_cached", "macs", b"macs", "misfits", b"misfits", "model_name", b"model_name", "outputs", b"outputs", "peak_layer", b"peak_layer", "pulled_input", b"pulled_input", "samples_on_board", b"samples_on_board", "samples_on_twin", b"samples_on_twin", "schedule", b"schedule", "schedule_reason", b"schedule_reason", "schema_version", b"schema_version", "simulator_speed", b"simulator_speed", "sram", b"sram", "target", b"target", "tool_version", b"tool_version", "twin_equal", b"twin_equal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__twin_equal: _TypeAlias = _typing.Literal["twin_equal"]  # noqa: Y015
     _WhichOneofArgType__twin_equal: _TypeAlias = _typing.Literal["_twin_equal", b"_twin_equal"]  # noqa: Y015
