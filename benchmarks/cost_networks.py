@@ -159,6 +159,10 @@ def core_kernel_networks(kernels: KernelSet) -> Iterator[tuple[str, Graph]]:
         f"tf_max_pool2d_{own}_s8": lambda m: m.pool("max", m.input(1, 4, 4, 2), (2, 2)),
         f"tf_average_pool2d_{own}_s8": lambda m: m.pool("average", m.input(1, 4, 4, 2), (2, 2)),
         f"tf_mean_{own}_s8": lambda m: m.mean(m.input(1, 4, 4, 2), (1, 2)),
+        f"tf_add_constant_{own}_s8": lambda m: m.binary(
+            "add", m.input(1, 3, 4), m.constant(np.array([1, 2, 3, 4], np.int8), m.quant())
+        ),
+        f"tf_softmax_{own}_s8": lambda m: m.unary("softmax", m.input(1, 4)),
     }
     makers: dict[str, Callable[[GraphMaker], int]] = {
         f"tf_conv2d_{own}_s8": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4),

@@ -166,9 +166,10 @@ def code_table(subject: Subject, cache: Path) -> tuple[dict[str, int], dict[str,
 # names of functions that more than one kernel file has for itself
 STATIC = frozenset(
     ("inside", "border", "row", "run", "sum", "dot", "clipped", "channel", "fill_row", "fill_plane", "taps", "taps3x3",
-     "vector", "mul_q31", "one_over_one_plus", "round_half_away", "dot2", "leading_zeros", "fill", "load_rows",
+     "vector", "round_half_away", "dot2", "leading_zeros", "fill", "load_rows",
      "run_whole", "run_pixels", "border_row", "pixel", "window", "expand_windows", "copy_run", "gather", "turn_of",
-     "step", "expand_taps", "move_down", "channels", "four_sums")
+     "step", "expand_taps", "move_down", "channels", "four_sums", "largest", "total", "divide", "reciprocal",
+     "tf_one_over_one_plus", "tf_mul_q31", "tf_shift_left_saturated")
 )  # fmt: skip
 
 

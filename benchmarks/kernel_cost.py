@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.cost_networks import core_kernel_networks, depthwise_chain, kernel_networks
 from benchmarks.cost_table import (
     STATIC,
@@ -29,6 +31,7 @@ from benchmarks.cost_table import (
 from services.compiler import cost_model
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation
+from services.compiler.ir.tensor import QuantParams
 from services.compiler.kernel_counts import Counts
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import Core, Kernels
@@ -91,6 +94,34 @@ def means(seed: int) -> Graph:
     return m.build(m.mean(x, (1, 2)))
 
 
+def softmaxes(seed: int) -> Graph:
+    """Return softmaxes of single vectors and of several."""
+    m = GraphMaker(seed=seed, name=f"softmaxes_{seed}")
+    shapes = ((1, 2), (1, 3), (1, 10), (1, 12), (1, 1000), (7, 4), (3, 5), (20, 21))
+    more = ((1, int(m.random.integers(2, 300))), (int(m.random.integers(2, 30)), int(m.random.integers(2, 30))))
+    return m.build(*(m.unary("softmax", m.input(*shape)) for shape in (*shapes, *more)))
+
+
+def sums(seed: int) -> Graph:
+    """Return sums and differences of images of one scale and of several."""
+    m, x = images(seed)
+    shape, scale = m.shape(x), m.same_quant(x).scale[0]
+    others = [m.input(*shape, quant=QuantParams((scale * part,), (5,))) for part in (1.0, 0.9, 2.3, 0.01)]
+    return m.build(*(m.binary(kind, x, y) for kind in ("add", "sub") for y in others))
+
+
+def sums_with_constants(seed: int) -> Graph:
+    """Return sums and differences of images and constants: a value a channel, or a row of them."""
+    m, x = images(seed)
+    shape, scale = m.shape(x), m.same_quant(x).scale[0]
+    outputs = []
+    for part, held in itertools.product((1.0, 0.9, 2.0, 2.3), (shape[3:], shape[2:])):
+        values = m.random.integers(-128, 128, held).astype(np.int8)
+        constant = m.constant(values, QuantParams((scale * part,), (5,)))
+        outputs += [m.binary("add", x, constant), m.binary("sub", constant, x)]
+    return m.build(*outputs)
+
+
 LAYERS: dict[str, Callable[[int], Graph]] = {
     "tf_rnn_pool_s8": rnn_pools,
     "tf_depthwise_thumb2_s8": depthwise_convolutions,
@@ -98,6 +129,10 @@ LAYERS: dict[str, Callable[[int], Graph]] = {
     "tf_max_pool2d_thumb2_s8": pools("max"),
     "tf_average_pool2d_thumb2_s8": pools("average"),
     "tf_mean_thumb2_s8": means,
+    "tf_add_thumb2_s8": sums,
+    "tf_add_constant_thumb2_s8": sums_with_constants,
+    "tf_softmax_s8": softmaxes,
+    "tf_softmax_thumb2_s8": softmaxes,
 }
 
 
@@ -121,10 +156,7 @@ def measure(kernel: str, core: Core, cache: Path) -> None:
         "instructions": fit([row[0] for row in rows], [row[1] for row in rows]),
         "cycles": fit([row[0] for row in rows], [row[2] for row in rows]),
     }
-    for kernels in KernelSet if own is KernelSet.PORTABLE else (own,):
-        path = TABLES / cost_model.table_file(core, kernels)
-        if path.exists():
-            _update(path, kernel, sizes, fitted)
+    _update(TABLES / cost_model.table_file(core, own), kernel, sizes, fitted)
     held_out = rows_of(kernel, HELD_OUT, subject, cache)
     for index, (name, prices) in enumerate(fitted.items(), start=1):
         pairs = [(sum(prices[k] * v for k, v in row[0].items()), float(row[index])) for row in held_out]
@@ -134,8 +166,10 @@ def measure(kernel: str, core: Core, cache: Path) -> None:
 
 def _update(path: Path, kernel: str, sizes: dict[str, int], fitted: dict[str, dict[str, float]]) -> None:
     table = json.loads(path.read_text(encoding="utf-8"))
-    table["function_bytes"] |= sizes
     table["needs"][kernel] = sorted(sizes)
+    needed = {name for names in table["needs"].values() for name in names}
+    known = table["function_bytes"] | sizes
+    table["function_bytes"] = {name: size for name, size in known.items() if name in needed}
     for quantity, prices in fitted.items():
         kept = {name: price for name, price in table[quantity].items() if not name.startswith(f"{kernel} ")}
         table[quantity] = {**kept, **prices}

@@ -50,6 +50,12 @@ MOST_INSTRUCTIONS, TIME_LIMIT_S = 4_000_000_000, 600.0
 _MOST_VALUES = 100_000
 RELU = Activation.RELU
 
+
+def values(m: GraphMaker, shape: tuple[int, ...]) -> int:
+    """Add a constant of seeded values."""
+    return m.constant(m.random.integers(-99, 99, shape).astype(np.int8), m.quant())
+
+
 # a layer that reads one input of the shape given
 KINDS: dict[str, tuple[tuple[int, ...], Callable[[GraphMaker, int], int]]] = {
     "conv 3x3 s2 of 3": ((1, 80, 80, 3), lambda m, x: m.conv2d(x, 16, (3, 3), (2, 2), activation=RELU)),
@@ -75,13 +81,15 @@ KINDS: dict[str, tuple[tuple[int, ...], Callable[[GraphMaker, int], int]]] = {
     "depthwise 3x3 dilated": ((1, 20, 20, 48), lambda m, x: m.depthwise(x, dilation=(2, 2), activation=RELU)),
     "fully connected": ((1, 640), lambda m, x: m.dense(x, 128, activation=RELU)),
     "add": ((1, 20, 20, 16), lambda m, x: m.binary("add", x, m.input(1, 20, 20, 16))),
-    "add of a channel's constant": (
-        (1, 20, 20, 16),
-        lambda m, x: m.binary("add", x, m.constant(m.random.integers(-99, 99, (16,)).astype(np.int8), m.quant())),
-    ),
+    "add of a channel's constant": ((1, 20, 20, 16), lambda m, x: m.binary("add", x, values(m, (16,)))),
     "sub": ((1, 20, 20, 16), lambda m, x: m.binary("sub", x, m.input(1, 20, 20, 16))),
+    "sub of a channel's constant": ((1, 20, 20, 16), lambda m, x: m.binary("sub", x, values(m, (16,)))),
     "mul": ((1, 20, 20, 16), lambda m, x: m.binary("mul", x, m.input(1, 20, 20, 16))),
     "mul by channel (SE)": ((1, 28, 28, 72), lambda m, x: m.binary("mul", x, m.input(1, 1, 1, 72))),
+    "mul by a channel's constant": ((1, 20, 20, 16), lambda m, x: m.binary("mul", x, values(m, (16,)))),
+    "mul by pixel": ((1, 20, 20, 16), lambda m, x: m.binary("mul", x, m.input(1, 20, 20, 1))),
+    "maximum": ((1, 20, 20, 16), lambda m, x: m.binary("maximum", x, m.input(1, 20, 20, 16, quant=m.same_quant(x)))),
+    "prelu by channel": ((1, 20, 20, 16), lambda m, x: m.prelu(x, (16,))),
     "average pool 2x2 s2": ((1, 20, 20, 16), lambda m, x: m.pool("average", x, (2, 2), (2, 2))),
     "average pool 3x3": ((1, 20, 20, 16), lambda m, x: m.pool("average", x, (3, 3), (1, 1))),
     "average pool global": ((1, 8, 8, 64), lambda m, x: m.pool("average", x, (8, 8), (8, 8))),
@@ -90,8 +98,12 @@ KINDS: dict[str, tuple[tuple[int, ...], Callable[[GraphMaker, int], int]]] = {
     "mean over the image": ((1, 28, 28, 72), lambda m, x: m.mean(x, (1, 2))),
     "logistic": ((1, 20, 20, 16), lambda m, x: m.unary("logistic", x)),
     "hard swish": ((1, 20, 20, 16), lambda m, x: m.unary("hard_swish", x)),
-    "softmax of 12": ((1, 12), lambda m, x: m.unary("softmax", x)),
+    **{f"softmax of {n}": ((1, n), lambda m, x: m.unary("softmax", x)) for n in (2, 10, 12, 1000)},
+    "quantize": ((1, 20, 20, 16), lambda m, x: m.quantize(m.dequantize(x))),
     "resize x2": ((1, 10, 10, 32), lambda m, x: m.resize(x, 20, 20)),
+    "resize x2, bilinear": ((1, 10, 10, 32), lambda m, x: m.resize(x, 20, 20, bilinear=True)),
+    "transpose to NHWC": ((1, 3, 20, 20), lambda m, x: m.transpose(x, (0, 2, 3, 1))),
+    "transpose of a matrix": ((80, 40), lambda m, x: m.transpose(x, (1, 0))),
     "pad": ((1, 20, 20, 16), lambda m, x: m.pad(x, (0, 1, 1, 0), (0, 1, 1, 0))),
     "concatenate channels": ((1, 20, 20, 16), lambda m, x: m.concatenate((x, m.input(1, 20, 20, 24)), 3)),
 }

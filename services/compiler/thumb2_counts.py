@@ -11,8 +11,19 @@ from functools import lru_cache
 
 from services.compiler.codegen.program import FieldValue, KernelCall, Symbol
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool2D, Mean, Mul, Op
+from services.compiler.ir.ops import (
+    AveragePool2D,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    MaxPool2D,
+    Mean,
+    Mul,
+    Op,
+    Softmax,
+)
 from services.compiler.kernels.source import KernelSource
+from services.compiler.kernels.thumb2.add import Scaling
 from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.depthwise import OUTPUT_ROWS
 from services.compiler.kernels.thumb2.encoding import code_bytes
@@ -55,12 +66,29 @@ def thumb2_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str,
             rows, columns = (stop - start for start, stop in (call.region.rows, call.region.cols))
             yield "runs", rows * columns
             yield from _words("product", elements, elements // (rows * columns))
+        case Softmax():
+            depth, elements = graph.tensors[op.output].shape[-1], graph.tensors[op.output].elements
+            yield "vectors", elements // depth
+            yield from _words("vector", elements, depth)
         case _:
-            elements = graph.tensors[op.output].elements
-            rows = call.region.rows[1] - call.region.rows[0]
-            yield "rows", rows
-            yield "words", rows * (elements // rows // 4)
-            yield "rest", rows * (elements // rows % 4)
+            yield from _sum_counts(graph, op, call)
+
+
+def _sum_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, float]]:
+    """Yield rows, periods of a constant, and elements under the name of what a routine does to each."""
+    elements = graph.tensors[op.output].elements
+    rows, routine = call.region.rows[1] - call.region.rows[0], _routine(call, "add")
+    run = elements // rows
+    yield "rows", rows
+    if call.function == "tf_add_thumb2_s8":
+        for name, count in _words("", run, run):
+            yield from _either("shifted", routine, name.strip(), rows * count)
+        return
+    period = call.arrays[0].count
+    yield "periods", elements // period
+    for scaling in Scaling:
+        of_kind = elements if f"_{scaling.value}_" in routine else 0
+        yield from _words(scaling.value, of_kind, period)
 
 
 def _words(name: str, elements: int, run: int) -> Iterator[tuple[str, float]]:

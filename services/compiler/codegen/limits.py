@@ -6,13 +6,13 @@ from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import Fields, KernelCall
 from services.compiler.codegen.shapes import nhwc, row_stride, whole
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Add, Mul
+from services.compiler.ir.ops import Add, Mul, Sub
 from services.compiler.quant.folding import Weighted
 from services.compiler.quant.requantize import activation_range
 from services.compiler.quant.values import quant_of
 
 
-def limit_calls(graph: Graph, op: Weighted | Add | Mul, operands: Operands) -> tuple[KernelCall, ...]:
+def limit_calls(graph: Graph, op: Weighted | Add | Sub | Mul, operands: Operands) -> tuple[KernelCall, ...]:
     """Return the call that narrows the output, where a fused activation asks for more than int8's own limits."""
     tensor = graph.tensors[op.output]
     low, high = activation_range(op.activation, quant_of(graph, op.output), tensor.dtype)

@@ -20,6 +20,7 @@ from services.compiler.codegen.program import (
     Values,
 )
 from services.compiler.codegen.shapes import row_stride, whole
+from services.compiler.codegen.thumb2_elementwise import add_call, add_constant_call, softmax_call
 from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
@@ -32,9 +33,10 @@ from services.compiler.ir.ops import (
     Mean,
     Mul,
     Op,
+    Softmax,
+    Sub,
 )
 from services.compiler.kernels.thumb2 import files
-from services.compiler.kernels.thumb2.add import add_name
 from services.compiler.kernels.thumb2.dot import dot_entry, dot_name
 from services.compiler.kernels.thumb2.gemm import SMALL_STEPS, STEPS, gemm_entry, gemm_name
 from services.compiler.kernels.thumb2.pack import (
@@ -47,19 +49,19 @@ from services.compiler.kernels.thumb2.pack import (
 from services.compiler.kernels.thumb2.requantize import offset
 from services.compiler.quant.channels import channel_arithmetic
 from services.compiler.quant.convolution import is_relu
-from services.compiler.quant.elementwise import add_params
 from services.compiler.quant.folding import Weighted, output_channels
 from services.compiler.quant.values import output_zero_point, quant_of
 from services.compiler.schedule.thumb2 import (
     adds,
+    adds_constant,
     averages,
     depthwise_plan,
     is_pointwise,
     matrix_depth,
     multiplies,
+    normalizes,
     pixel_blocks,
     pools,
-    swapped_operands,
     weight_bits,
 )
 
@@ -76,14 +78,18 @@ def thumb2_calls(graph: Graph, op: Op, operands: Operands, *, small: bool = Fals
             return (_fully_connected_call(graph, op, operands, small), *limit_calls(graph, op, operands))
         case DepthwiseConv2D() if depthwise_plan(graph, op) is not None:
             return (_depthwise_call(graph, op, operands, small), *limit_calls(graph, op, operands))
-        case Add() if adds(graph, op):
-            return (_add_call(graph, op, operands), *limit_calls(graph, op, operands))
+        case Add() | Sub() if adds(graph, op):
+            return (add_call(graph, op, operands), *limit_calls(graph, op, operands))
+        case Add() | Sub() if adds_constant(graph, op):
+            return (add_constant_call(graph, op, operands), *limit_calls(graph, op, operands))
         case Mul() if multiplies(graph, op):
             return (_own(mul_call(graph, op, operands)), *limit_calls(graph, op, operands))
         case AveragePool2D() | MaxPool2D() if pools(graph, op):
             return (_own(pool_call(graph, op, operands)),)
         case Mean() if averages(graph, op):
             return (_own(mean_call(graph, op, operands)),)
+        case Softmax() if normalizes(graph, op):
+            return (softmax_call(graph, op, operands),)
         case _:
             return None
 
@@ -197,28 +203,6 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands, small
         whole(graph.tensors[op.output]),
         (source,),
     )
-
-
-def _add_call(graph: Graph, op: Add, operands: Operands) -> KernelCall:
-    plain, scaled = reversed(op.inputs) if swapped_operands(graph, op) else op.inputs
-    params = add_params(graph, op)
-    multiplier = params.left if swapped_operands(graph, op) else params.right
-    shifted, row = multiplier.shift < 0, row_stride(graph, op.output)
-
-    def fields() -> Fields:
-        zero_points = (-quant_of(graph, t).zero_point[0] for t in (plain, scaled))
-        shifts = -multiplier.shift - 1 if shifted else 0, -params.output.shift - 1
-        last = *shifts, offset(output_zero_point(graph, op)), row
-        return (
-            ("add", Symbol(add_name(shifted))),
-            ("values", (*zero_points, multiplier.value, params.output.value, *last)),
-            ("row_stride", row),
-        )
-
-    pointers = operands.read(plain), operands.read(scaled), operands.write(op.output)
-    region = whole(graph.tensors[op.output])
-    sources = (files.add_file(shifted),)
-    return KernelCall("tf_add_thumb2_s8", "tf_add_thumb2_params", fields, (), pointers, region, sources)
 
 
 def _packed(graph: Graph, op: Conv2D | FullyConnected, operands: Operands) -> ConstArray:

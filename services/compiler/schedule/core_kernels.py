@@ -7,7 +7,7 @@ from typing import assert_never
 
 from services.compiler.ir.alone import remembered
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
+from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op, Sub
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.thumb1.gemm import TILE_PIXELS
 from services.compiler.schedule import thumb1, thumb2
@@ -37,8 +37,8 @@ def scratch_sizes(graph: Graph, op: Op, kernels: KernelSet, extent: tuple[int, i
 
 
 def takes_columns(graph: Graph, op: Op, extent: tuple[int, int] | None) -> bool:
-    """Whether the cores' kernels can compute only so many columns: depthwise convolutions and sums need whole rows."""
-    if extent is None or not isinstance(op, DepthwiseConv2D | Add):
+    """Whether the cores' kernels can compute only so many columns; depthwise convolutions and sums need whole rows."""
+    if extent is None or not isinstance(op, DepthwiseConv2D | Add | Sub):
         return True
     return extent[1] == graph.tensors[op.output].shape[2]
 

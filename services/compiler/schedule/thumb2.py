@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import dropwhile
 from math import prod
 
 import numpy as np
@@ -20,6 +21,8 @@ from services.compiler.ir.ops import (
     Mul,
     Op,
     Padding,
+    Softmax,
+    Sub,
 )
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.thumb2.depthwise import plane_width, supported
@@ -179,11 +182,36 @@ def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
     return DepthwisePlan(kernel_hw, dilation_hw, width, in_w, left, op.stride_hw[0], out_h, no_right_shift)
 
 
-def adds(graph: Graph, op: Add) -> bool:
-    """Whether the addition's kernel covers the operator: two equal shapes and 8 bits."""
+def adds(graph: Graph, op: Add | Sub) -> bool:
+    """Whether the kernel of sums and differences covers the operator: two equal shapes and 8 bits."""
     tensors = graph.tensors
     same = all(tensors[t].shape == tensors[op.output].shape for t in op.inputs)
     return same and _eight_bits(graph, (*op.inputs, op.output)) and add_params(graph, op).output.shift < 0
+
+
+def adds_constant(graph: Graph, op: Add | Sub) -> bool:
+    """Whether the kernel of sums with a constant covers the operator: 8 bits, and a constant that repeats."""
+    return (
+        repeated_constant(graph, op) is not None
+        and _eight_bits(graph, (*op.inputs, op.output))
+        and add_params(graph, op).output.shift < 0
+    )
+
+
+def repeated_constant(graph: Graph, op: Add | Sub) -> tuple[TensorId, TensorId] | None:
+    """Return the tensor and the constant of its last dimensions, begun anew with every row at the latest; or None."""
+    for x, other in (op.inputs, reversed(op.inputs)):
+        held, shape = graph.tensors[other], graph.tensors[op.output].shape
+        kept = tuple(dropwhile(lambda size: size == 1, held.shape))
+        if (
+            held.is_constant
+            and graph.tensors[x].shape == shape
+            and kept == shape[len(shape) - len(kept) :]
+            and 1 < held.elements < graph.tensors[op.output].elements
+            and held.elements <= prod(shape[-2:])
+        ):
+            return x, other
+    return None
 
 
 def multiplies(graph: Graph, op: Mul) -> bool:
@@ -206,7 +234,12 @@ def averages(graph: Graph, op: Mean) -> bool:
     return _eight_bits(graph, (op.input, op.output)) and len(shape) == 4 and shape[0] == 1 and set(op.axes) == {1, 2}
 
 
-def swapped_operands(graph: Graph, op: Add) -> bool:
+def normalizes(graph: Graph, op: Softmax) -> bool:
+    """Whether the softmax's kernel covers the operator: 8 bits."""
+    return _eight_bits(graph, (op.input, op.output))
+
+
+def swapped_operands(graph: Graph, op: Add | Sub) -> bool:
     """Whether the second input has the larger scale, which makes it the plain one."""
     return quant_of(graph, op.inputs[1]).scale[0] > quant_of(graph, op.inputs[0]).scale[0]
 

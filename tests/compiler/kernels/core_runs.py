@@ -27,7 +27,7 @@ REPLACED = {
     "tf_fully_connected_s8.c",
     "tf_add_s8.c",
 }
-REPLACED_BY_DSP = {"tf_mul_s8.c", "tf_max_pool2d_s8.c", "tf_average_pool2d_s8.c", "tf_mean_s8.c"}
+REPLACED_BY_DSP = {"tf_mul_s8.c", "tf_max_pool2d_s8.c", "tf_average_pool2d_s8.c", "tf_mean_s8.c", "tf_softmax_s8.c"}
 GRAPHS = {name: case.graph(number) for number, (name, case) in enumerate(CORE_CASES.items())}
 
 

@@ -3,38 +3,10 @@
 #include "tinyfarm_kernels.h"
 
 #define ACCUMULATION_INTEGER_BITS 12
-#define CONSTANT_48_OVER_17 1515870810
-#define CONSTANT_NEG_32_OVER_17 (-1010580540)
-#define Q29_ONE 536870912
-
-/* a * b in Q31, rounded to nearest; both factors are never the smallest integer. */
-static int32_t mul_q31(int32_t a, int32_t b)
-{
-    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
-}
 
 static int32_t shift_right_rounded(int32_t x, int32_t exponent)
 {
     return exponent == 0 ? x : (((x + (x >> 31)) >> (exponent - 1)) + 1) >> 1;
-}
-
-static int32_t shift_left_saturated(int32_t x, int32_t exponent)
-{
-    const int32_t limit = (int32_t)(INT32_MAX >> exponent);
-    return x > limit ? INT32_MAX : x < -limit - 1 ? INT32_MIN : (int32_t)((uint32_t)x << exponent);
-}
-
-/* 1 / (1 + x) for x in [0, 1), both Q31, by three Newton-Raphson steps in Q29. */
-static int32_t one_over_one_plus(int32_t x)
-{
-    const int32_t half = (int32_t)(((int64_t)x + INT32_MAX + 1) >> 1);
-    int32_t r = CONSTANT_48_OVER_17 + mul_q31(half, CONSTANT_NEG_32_OVER_17);
-    int32_t i;
-    for (i = 0; i < 3; ++i) {
-        const int32_t error = Q29_ONE - mul_q31(half, r);
-        r += shift_left_saturated(mul_q31(r, error), 2);
-    }
-    return shift_left_saturated(r, 1);
 }
 
 static int32_t leading_zeros(uint32_t x)
@@ -59,13 +31,13 @@ static void vector(const tf_softmax_s8_params *p, const int8_t *input, int8_t *o
         }
     }
     headroom = leading_zeros((uint32_t)sum);
-    reciprocal = one_over_one_plus((int32_t)(((uint32_t)sum << headroom) - 0x80000000u));
+    reciprocal = tf_one_over_one_plus((int32_t)(((uint32_t)sum << headroom) - 0x80000000u));
     exponent = ACCUMULATION_INTEGER_BITS - headroom + 31 - 8;
     for (i = 0; i < p->depth; ++i) {
         const int32_t distance = best - input[i];
         int32_t value = -128;
         if (distance < p->exp_entries) {
-            value += shift_right_rounded(mul_q31(reciprocal, p->exp_table[distance]), exponent);
+            value += shift_right_rounded(tf_mul_q31(reciprocal, p->exp_table[distance]), exponent);
         }
         output[i] = (int8_t)(value > 127 ? 127 : value);
     }

@@ -323,8 +323,8 @@ void tf_rescale_s8_s16(const tf_rescale_params *p, const tf_region *region, cons
 void tf_quantize_f32_s16(const tf_quantize_params *p, const tf_region *region, const float *input, int16_t *output);
 void tf_dequantize_s16_f32(const tf_quantize_params *p, const tf_region *region, const int16_t *input, float *output);
 
-/* Keeps a compiler from turning a short byte loop into a call of memcpy or memset. */
-#define TF_KEEP_LOOP(pointer) __asm__("" : "+r"(pointer))
+/* Keeps a compiler from turning a short loop into a call of memcpy or memset, or into several turns at a time. */
+#define TF_KEEP_LOOP(value) __asm__("" : "+r"(value))
 
 /* Keeps a loop's registers to itself. */
 #define TF_NOINLINE __attribute__((noinline))
@@ -416,6 +416,32 @@ static inline int32_t tf_turn_of(const tf_window *k, const tf_region *region, in
         }
     }
     return ky;
+}
+
+/* a * b in Q31, rounded to nearest; both factors are never the smallest integer. */
+static inline int32_t tf_mul_q31(int32_t a, int32_t b)
+{
+    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
+}
+
+static inline int32_t tf_shift_left_saturated(int32_t x, int32_t exponent)
+{
+    const int32_t limit = (int32_t)(INT32_MAX >> exponent);
+    return x > limit ? INT32_MAX : x < -limit - 1 ? INT32_MIN : (int32_t)((uint32_t)x << exponent);
+}
+
+/* 1 / (1 + x) for x in [0, 1), both Q31, by three Newton-Raphson steps in Q29 from 48/17 - 32/17 * (1 + x) / 2. Lies
+ * between 2^30 - 4 and 2^31 - 1, as trying every x tells. Source: gemmlowp fixedpoint.h. */
+static inline int32_t tf_one_over_one_plus(int32_t x)
+{
+    const int32_t half = (int32_t)(((uint32_t)x + 0x80000000u) >> 1), one = 1 << 29;
+    int32_t r = 1515870810 + tf_mul_q31(half, -1010580540);
+    int32_t i;
+    for (i = 0; i < 3; ++i) {
+        TF_KEEP_LOOP(i);
+        r += tf_shift_left_saturated(tf_mul_q31(r, one - tf_mul_q31(half, r)), 2);
+    }
+    return tf_shift_left_saturated(r, 1);
 }
 
 /* The two int4 weights of a byte. */

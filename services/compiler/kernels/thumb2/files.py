@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from services.compiler.kernels.source import KernelSource
-from services.compiler.kernels.thumb2.add import add, add_name
+from services.compiler.kernels.thumb2.add import Scaling, Sum, add, add_constant, add_constant_name, add_name
 from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.depthwise import depthwise
 from services.compiler.kernels.thumb2.depthwise_shape import DepthwiseShape
@@ -26,10 +26,12 @@ NEEDS = {
     "tf_fully_connected_thumb2_s8": (),
     "tf_depthwise_thumb2_s8": (),
     "tf_add_thumb2_s8": (),
+    "tf_add_constant_thumb2_s8": (),
     "tf_mul_thumb2_s8": (),
     "tf_max_pool2d_thumb2_s8": (),
     "tf_average_pool2d_thumb2_s8": (),
     "tf_mean_thumb2_s8": (),
+    "tf_softmax_thumb2_s8": (),
 }
 
 # bytes of each parameter struct on a 32-bit core; a test compares them with what the C compiler says
@@ -38,6 +40,8 @@ PARAMS_BYTES = {
     "tf_fully_connected_thumb2_params": 40,
     "tf_depthwise_thumb2_params": 52,
     "tf_add_thumb2_params": 40,
+    "tf_add_constant_thumb2_params": 44,
+    "tf_softmax_thumb2_params": 8,
 }
 
 
@@ -99,7 +103,16 @@ def depthwise_file(shape: DepthwiseShape, image: GatherShape) -> tuple[str, str,
     return channel, loader, KernelSource(f"{channel}.c", declarations, comment, routines)
 
 
-def add_file(shifted: bool) -> KernelSource:
-    """Return the routine of additions."""
-    name = add_name(shifted)
-    return KernelSource(f"{name}.c", (f"tf_add_row {name};",), "Sums, a word at a time.", lambda _: (add(shifted),))
+def add_file(sum_: Sum, *, shifted: bool) -> KernelSource:
+    """Return the routine of sums or differences of two tensors."""
+    name = add_name(sum_, shifted=shifted)
+    declarations = (f"tf_add_row {name};",)
+    return KernelSource(f"{name}.c", declarations, "Sums, a word at a time.", lambda _: (add(sum_, shifted=shifted),))
+
+
+def add_constant_file(sum_: Sum, scaling: Scaling) -> KernelSource:
+    """Return the routine of sums or differences of a tensor and a constant."""
+    name = add_constant_name(sum_, scaling)
+    declarations = (f"tf_add_constant_row {name};",)
+    comment = "Sums with constants, a word at a time."
+    return KernelSource(f"{name}.c", declarations, comment, lambda _: (add_constant(sum_, scaling),))

@@ -40,10 +40,12 @@ LOWEST = {
     "pointwise odd sums just below 24 bits",
     "pointwise odd sums just beyond",
 }
-# depthwise channels without a right shift, several outputs a channel, dilated columns far apart: Thumb-2 kernels only
+# depthwise channels without a right shift, several outputs a channel, dilated columns far apart, differences and
+# constants that repeat: Thumb-2 kernels only
 BEYOND = re.compile(
     r"depthwise .*(shifts? (0|-4)\b|to the left|multiplier (1/2|just below 1)$"
     r"|multiplier \d (of|in|growing)|dilated (by (16|20)|multiplier 2))"
+    r"|sub |add (a channel's|\()"
 )
 
 

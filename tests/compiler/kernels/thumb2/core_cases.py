@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from tests.compiler.kernels.thumb2.core_case import CoreCase
-from tests.compiler.kernels.thumb2.core_elementwise import addition_cases, pool_cases, product_cases
+from tests.compiler.kernels.thumb2.core_elementwise import (
+    addition_cases,
+    constant_cases,
+    difference_cases,
+    pool_cases,
+    product_cases,
+    softmax_cases,
+)
 from tests.compiler.kernels.thumb2.core_numbers import dilated_cases, four_bit_cases, number_cases
 from tests.compiler.kernels.thumb2.core_shapes import (
     activation_cases,
@@ -25,4 +32,7 @@ CORE_CASES: dict[str, CoreCase] = {
     **four_bit_cases(),
     **product_cases(),
     **pool_cases(),
+    **softmax_cases(),
+    **difference_cases(),
+    **constant_cases(),
 }

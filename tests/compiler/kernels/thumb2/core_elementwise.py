@@ -23,10 +23,16 @@ from tests.compiler.kernels.thumb2.core_case import (
 
 
 def two_inputs(
-    shape: tuple[int, ...], left: QuantParams, right: QuantParams, out: QuantParams, activation: Activation, **kw: bool
+    shape: tuple[int, ...],
+    left: QuantParams,
+    right: QuantParams,
+    out: QuantParams,
+    activation: Activation,
+    kind: str = "add",
+    **kw: bool,
 ) -> CoreCase:
     def make(m: GraphMaker) -> Graph:
-        y = m.binary("add", m.input(*shape, quant=left), m.input(*shape, quant=right), activation)
+        y = m.binary(kind, m.input(*shape, quant=left), m.input(*shape, quant=right), activation)
         m.tensors[y] = replace(m.tensors[y], quant=out)
         return m.build(y)
 
@@ -101,6 +107,68 @@ def addition_cases() -> dict[str, CoreCase]:
     }
 
 
+def difference_cases() -> dict[str, CoreCase]:
+    """Differences of inputs of one scale, and with the first or the second one of the larger."""
+    scales = ((0.1, 0.1), (0.1, 0.05), (0.05, 0.1), (0.1, 1e-4), (1e-7, 0.1))
+    shapes = ((1, 3, 5, 7), (1, 64, 64), (1, 1), (1, 6))
+    return {
+        f"sub {right} from {left}, {shape}": two_inputs(
+            shape,
+            QuantParams((left,), (-128,)),
+            QuantParams((right,), (127 if z % 2 else -9,)),
+            QuantParams((0.09,), (z,)),
+            RELU6 if z % 3 else Activation.NONE,
+            "sub",
+        )
+        for z, ((left, right), shape) in enumerate(product(scales, shapes))
+    }
+
+
+def beside_constant(
+    kind: str, shape: tuple[int, ...], constant: tuple[int, ...], scales: tuple[float, float], *, first: bool = False
+) -> CoreCase:
+    """A sum or difference of a tensor and a constant, which stands before it if `first`."""
+
+    def make(m: GraphMaker) -> Graph:
+        x_quant, quant = (QuantParams((scale,), m.quant().zero_point) for scale in scales)
+        values = m.random.integers(-128, 128, constant).astype(np.int8)
+        x, c = m.input(*shape, quant=x_quant), m.constant(values, quant)
+        y = m.binary(kind, c, x) if first else m.binary(kind, x, c)
+        m.tensors[y] = replace(m.tensors[y], quant=QuantParams((0.12,), (11,)))
+        return m.build(y)
+
+    repeats = 1 < np.prod(constant) <= np.prod(shape[-2:])
+    last = tuple(d for d in constant if d > 1)
+    return CoreCase(make, covered=constant == shape or (bool(repeats) and last == shape[len(shape) - len(last) :]))
+
+
+def constant_cases() -> dict[str, CoreCase]:
+    """Constants of channels, pixels of a row and more, added plain, scaled and shifted to either side."""
+    image, scales = (1, 5, 3, 7), ((0.1, 0.05), (0.1, 0.1), (0.05, 0.1), (0.05, 0.099), (1e-4, 0.1), (0.1, 1e-6))
+    cases = {
+        f"{kind} a channel's {constant} and {x}{', first' * first}": beside_constant(
+            kind, image, (7,), (x, constant), first=first
+        )
+        for kind, (x, constant), first in product(("add", "sub"), scales, (False, True))
+    }
+    shapes = (
+        *(((1, 4, 3, c), (c,)) for c in (2, 3, 4, 8, 12, 13)),
+        ((2, 9), (9,)),
+        ((6, 5), (1, 5)),
+        (image, (1, 1, 1, 7)),
+        (image, (1, 1, 3, 7)),
+        (image, (3, 7)),
+        (image, image),
+        (image, (1, 5, 3, 1)),
+        (image, (1, 5, 1, 7)),
+        (image, (1,)),
+    )
+    return cases | {
+        f"{kind} {constant} to {shape}": beside_constant(kind, shape, constant, (0.06, 0.11))
+        for (shape, constant), kind in zip(shapes, ("add", "sub") * 8, strict=False)
+    }
+
+
 def product_of(
     a: tuple[int, ...], b: tuple[int, ...], out: QuantParams | None = None, activation: Activation = Activation.NONE
 ) -> CoreCase:
@@ -159,4 +227,24 @@ def pool_cases() -> dict[str, CoreCase]:
         "average of 256 pixels": one(pooled("average", (16, 16), (1, 1), NO_PADDING), 1, 16, 16, 6, covered=False),
         "mean of rows": one(averaged((1,)), 1, 6, 5, 4, covered=False),
         "mean without dimensions": one(averaged((1, 2), keep=False), 1, 6, 5, 8),
+    }
+
+
+def normalized(scale: float, *shape: int, beta: float = 1.0) -> CoreCase:
+    """A softmax of an input of this scale."""
+    return CoreCase(
+        lambda m: m.build(m.unary("softmax", m.input(*shape, quant=QuantParams((scale,), (3,))), beta=beta))
+    )
+
+
+def softmax_cases() -> dict[str, CoreCase]:
+    """Sums from one exponential to 4095 equal ones, and scales from which most exponentials are left out."""
+    counts = (1, 2, 3, 4, 5, 7, 10, 12, 1000)
+    cases = {f"softmax of {n}": normalized(0.05, 1, n) for n in counts}
+    cases |= {f"softmax of {n} of scale {s}": normalized(s, 1, n) for s in (1e-6, 0.5, 4.0, 40.0) for n in (11, 4095)}
+    return cases | {
+        "softmax of pixels": normalized(0.06, 1, 5, 3, 7),
+        "softmax of whole words": normalized(0.02, 9, 8),
+        "softmax with beta": normalized(0.05, 1, 13, beta=0.3),
+        "softmax in place": one(lambda m, x: m.unary("softmax", m.dense(x, 13)), 3, 20),
     }

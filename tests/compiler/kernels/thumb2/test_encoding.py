@@ -13,6 +13,7 @@ from elftools.elf.elffile import ELFFile
 from services.compiler.kernels.portable_set import KERNEL_HEADER, kernel_text
 from services.compiler.kernels.source import KernelSource
 from services.compiler.kernels.thumb2 import files
+from services.compiler.kernels.thumb2.add import Scaling, Sum
 from services.compiler.kernels.thumb2.depthwise import plane_width, supported
 from services.compiler.kernels.thumb2.depthwise_shape import DepthwiseShape
 from services.compiler.kernels.thumb2.encoding import code_bytes
@@ -57,7 +58,9 @@ def test_sizes_of_routines_are_those_of_the_assembler(issue: Issue, tmp_path: Pa
     for relu, tail, bits in product((False, True), range(4), (4, 8)):
         made = files.gemm_file(relu, tail, bits), files.gemm_file(relu, tail, bits, SMALL_STEPS)
         sources |= {s.file: s for s in (*made, files.dot_file(relu, tail, bits))}
-    fixed = (files.expand_file(), files.expand_pair_file(), files.add_file(False), files.add_file(True))
+    sums = (files.add_file(kind, shifted=shifted) for kind, shifted in product(Sum, (False, True)))
+    beside = (files.add_constant_file(*kinds) for kinds in product((Sum.ADD, Sum.SUB), Scaling))
+    fixed = (files.expand_file(), files.expand_pair_file(), *sums, *beside)
     sources |= {source.file: source for source in fixed}
     (tmp_path / KERNEL_HEADER).write_text(kernel_text(KERNEL_HEADER))
     (tmp_path / files.HEADER).write_text(files.source_text(files.HEADER))

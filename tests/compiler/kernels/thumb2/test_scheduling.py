@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.compiler.kernels.thumb2 import files
+from services.compiler.kernels.thumb2.add import Scaling, Sum
 from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.instructions import Instruction, parse
 from services.compiler.kernels.thumb2.issue import Issue
@@ -19,7 +20,9 @@ from tests.compiler.kernels.thumb2.test_encoding import depthwise_sources
 
 
 def routines() -> list[Routine]:
-    fixed = [files.expand_file(), files.expand_pair_file(), files.add_file(False), files.add_file(True)]
+    fixed = [files.expand_file(), files.expand_pair_file()]
+    fixed += [files.add_file(kind, shifted=shifted) for kind, shifted in product(Sum, (False, True))]
+    fixed += [files.add_constant_file(*kinds) for kinds in product((Sum.ADD, Sum.SUB), Scaling)]
     matrices = [
         make(relu, tail, bits)
         for relu, tail, bits in product((False, True), range(4), (4, 8))

@@ -1,4 +1,4 @@
-/* Add of two tensors of one shape. */
+/* Sum or difference of two tensors of one shape. */
 #include "tinyfarm_thumb2.h"
 
 void tf_add_thumb2_s8(const tf_add_thumb2_params *p, const tf_region *region, const int8_t *plain,

@@ -2,13 +2,6 @@
 #include "tinyfarm_thumb2.h"
 
 /* Of four bytes each. */
-static inline uint32_t larger(uint32_t a, uint32_t b)
-{
-    uint32_t result;
-    __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(result) : "r"(a), "r"(b) : "cc");
-    return result;
-}
-
 static inline uint32_t smaller(uint32_t a, uint32_t b)
 {
     uint32_t result;
@@ -54,7 +47,7 @@ void tf_max_pool2d_thumb2_s8(const tf_pool2d_s8_params *p, const tf_region *regi
                 for (y = w.y0; y < w.y1; line = tf_next_row(line, p->in_row_stride, region, ++y)) {
                     const int8_t *in = line;
                     for (x = w.x1 - w.x0; x > 0; --x, in += p->channels) {
-                        best = larger(best, tf_load_word(in));
+                        best = tf_larger(best, tf_load_word(in));
                     }
                 }
                 tf_store_word(out, smaller(best, most));

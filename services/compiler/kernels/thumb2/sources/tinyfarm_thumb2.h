@@ -71,7 +71,7 @@ typedef struct {
 void tf_depthwise_thumb2_s8(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input,
                             int8_t *output, int16_t *plane);
 
-/* Sums of one row of elements. */
+/* Sums or differences of one row of elements. */
 typedef void tf_add_row(const int8_t *plain, const int8_t *scaled, int8_t *out, const int32_t *params);
 
 typedef struct {
@@ -82,6 +82,28 @@ typedef struct {
 /* Region: all columns of some rows; equal shapes, no broadcast. */
 void tf_add_thumb2_s8(const tf_add_thumb2_params *p, const tf_region *region, const int8_t *plain,
                       const int8_t *scaled, int8_t *output);
+
+/* Sums of one row of elements and a constant that repeats. */
+typedef void tf_add_constant_row(const int8_t *x, const int32_t *constants, int8_t *out, const int32_t *params);
+
+typedef struct {
+    tf_add_constant_row *add;
+    const int32_t *constants; /* as they are added, doubled, at the scale of the sum */
+    int32_t values[8];        /* see the routine's comment */
+    int32_t row_stride;
+} tf_add_constant_thumb2_params;
+/* Region: all columns of some rows. */
+void tf_add_constant_thumb2_s8(const tf_add_constant_thumb2_params *p, const tf_region *region, const int8_t *input,
+                               int8_t *output);
+
+typedef struct {
+    const int32_t *exps; /* [256], exp of -255 to 0 steps in Q31 */
+    int32_t depth;
+} tf_softmax_thumb2_params;
+/* The region's columns are the vectors: input and output [columns, depth], which may be the same; its rows are not
+ * used. */
+void tf_softmax_thumb2_s8(const tf_softmax_thumb2_params *p, const tf_region *region, const int8_t *input,
+                          int8_t *output);
 
 /* Element-wise kernels and pools with the parameters of their portable fellows. */
 void tf_mul_thumb2_s8(const tf_mul_s8_params *p, const tf_region *region, const int8_t *in1, const int8_t *in2,
@@ -112,6 +134,14 @@ static inline void tf_add_bytes(uint32_t *even, uint32_t *odd, uint32_t bytes)
 {
     __asm__("sxtab16 %0, %0, %1" : "+r"(*even) : "r"(bytes));
     __asm__("sxtab16 %0, %0, %1, ror #8" : "+r"(*odd) : "r"(bytes));
+}
+
+/* The larger of four signed bytes each. */
+static inline uint32_t tf_larger(uint32_t a, uint32_t b)
+{
+    uint32_t result;
+    __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(result) : "r"(a), "r"(b) : "cc");
+    return result;
 }
 
 /* From a place in the row above row `y` of a windowed input to the place below it. */
