@@ -1,9 +1,10 @@
-"""What streamed stages of a network need and cost, from sums that all its stages share."""
+"""What streamed stages of a network need and cost, from parts and sums that its stages share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 from services.compiler.ir.alone import remembered
@@ -15,11 +16,13 @@ from services.compiler.layer_cost import InTurns, Setting, layer_cost
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.problem import BUFFER_ALIGN, aligned
 from services.compiler.options import Core
-from services.compiler.schedule.row_turns import Progress, RowTurns
+from services.compiler.schedule.row_parts import Demand, PartRows
 from services.compiler.schedule.rows import is_row_wise
 from services.compiler.schedule.schedule import StageKind
 from services.compiler.schedule.staged import turn_scratch_bytes
 from services.compiler.schedule.streaming import Streams
+
+_REMEMBERED = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,50 @@ class StageFacts:
     need_bytes: int
     rings_bytes: int
     instructions: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _OpBytes:
+    """An operator's scratch in turns, and its outputs' bytes, those of a row and all. Equal ones are one object."""
+
+    scratch: int
+    outputs: tuple[tuple[int, int], ...]
+
+
+_op_bytes = lru_cache(maxsize=_REMEMBERED)(_OpBytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _PartBytes:
+    """Bytes beside a part's fullest operator, and its last; of rings that live on before it, on after it, and beside
+    its predecessor alone; of all its rings, and of the whole tensors that they stand for.
+    """
+
+    fullest: int
+    last: int
+    before: int
+    after: int
+    fed: int
+    rings: int
+    saved: int
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The end of a stage, from the beginning of a part on: bytes as in _PartBytes, `fullest` of all its operators.
+
+    `wanted` is what it asks for, `asked` how much of that by turns of what is `written`.
+    """
+
+    start: int
+    fullest: int
+    before: int
+    fed: int
+    rings: int
+    saved: int
+    wanted: Demand | None
+    written: tuple[tuple[TensorId, tuple[int, ...]], ...]
+    asked: tuple[tuple[int, ...], ...]
 
 
 class StageNeeds:
@@ -47,7 +94,8 @@ class StageNeeds:
         self.streams = Streams(graph)
         self._row_wise = [is_row_wise(graph, op) for op in graph.ops]
         self._born, self._dead = _sums({r.buffer: r for r in ranges.values()}.values(), len(steps) + 2)
-        self._by_rows: dict[int, tuple[list[int], list[float]]] = {}
+        self._by_rows: dict[int, tuple[tuple[_OpBytes, ...], list[float]]] = {}
+        self._ends: dict[tuple[int, int], list[_End]] = {}
 
     def whole_bytes(self, first: int, last: int) -> int:
         """Return the bytes of whole tensors that live at any of these steps."""
@@ -55,44 +103,117 @@ class StageNeeds:
 
     def facts(self, start: int, stop: int, rows: int) -> StageFacts:
         """Return what lives beside the fullest operator: rings, scratch, and whole tensors throughout; and the cost."""
-        found = self.streams.turns(start, stop, rows)
-        scratches, costs = self._scratch_and_costs(rows)
+        end = self._end(start, stop, rows)
+        part, own = self._part(start, end, rows, fed=False)
         first, last = self._steps[start], self._steps[stop - 1]
-        whole, rings_bytes, beside = self.whole_bytes(first, last), 0, scratches[start:stop]
-        for ring in found.rings:
-            number = self.streams.tensor(start, ring.tensor)
-            tensor = self._graph.tensors[number]
-            tensor_bytes = tensor.size_bytes
-            size = aligned(ring.rows * (tensor_bytes // tensor.shape[1]))
-            if number in self._ranges:
-                whole -= aligned(tensor_bytes)
-            rings_bytes += size
-            for step in range(ring.first, ring.last + 1):
-                beside[step] += size
-        need = whole - self._shared(found, start, last) + max(beside)
-        return StageFacts(need, rings_bytes, costs[stop] - costs[start])
+        whole = self.whole_bytes(first, last) - end.saved - own.saved - self._shared(start, part, end, last)
+        costs = self._sized(rows)[1]
+        return StageFacts(whole + _fullest(own, end), end.rings + own.rings, costs[stop] - costs[start])
 
-    def _shared(self, found: RowTurns, start: int, last: int) -> int:
+    def _end(self, start: int, stop: int, rows: int) -> _End:
+        """Return all of a stage but its first part."""
+        ends = self._ends.setdefault((stop, rows), [_End(stop, 0, 0, 0, 0, 0, None, (), ())])
+        streams = self.streams
+        while (at := streams.joint(ends[-1].start) if len(ends) > 1 else streams.last_joint(stop)) > start:
+            ends.append(self._longer(at, ends[-1], rows))
+        return next(end for end in reversed(ends) if end.start > start)
+
+    def _longer(self, start: int, end: _End, rows: int) -> _End:
+        """Return the end with the part before it."""
+        part, own = self._part(start, end, rows, fed=True)
+        if end.wanted is None:
+            written = tuple((self.streams.tensor(start, w.tensor), w.rows) for w in part.written)
+            asked = tuple(w.asked for w in part.written)
+        else:
+            written = end.written
+            asked = tuple(tuple(map(part.asked.__getitem__, steps)) for steps in end.asked)
+        return _End(
+            start,
+            _fullest(own, end),
+            end.before + own.before,
+            own.fed,
+            end.rings + own.rings,
+            end.saved + own.saved,
+            part.asks,
+            written,
+            asked,
+        )
+
+    def _part(self, start: int, end: _End, rows: int, *, fed: bool) -> tuple[PartRows, _PartBytes]:
+        part = self.streams.part(start, end.start, rows, end.wanted, fed=fed)
+        sized = self._sized(rows)[0][start - fed : end.start]
+        return part, _part_bytes(sized, part, fed)
+
+    def _shared(self, start: int, part: PartRows, end: _End, last: int) -> int:
         """Return the bytes that a whole output may share with an input that the stage uses up."""
-        return max((self._shared_by(progress, start, last) for progress in found.progress), default=0)
+        tensor = self.streams.tensor
+        if end.wanted is None:
+            return max(
+                (
+                    self._shared_by(tensor(start, source), tensor(start, w.tensor), w.rows, free, last)
+                    for w in part.written
+                    for source, free in w.oldest.items()
+                ),
+                default=0,
+            )
+        most = 0
+        for source, oldest in part.oldest.items():
+            for (target, written), asked in zip(end.written, end.asked, strict=True):
+                free = map(oldest.__getitem__, asked)
+                most = max(most, self._shared_by(tensor(start, source), target, written, free, last))
+        return most
 
-    def _shared_by(self, progress: Progress, start: int, last: int) -> int:
-        source, target = (self._ranges.get(self.streams.tensor(start, t)) for t in (progress.source, progress.target))
+    def _shared_by(
+        self, source_id: TensorId, target_id: TensorId, written: Iterable[int], free: Iterable[int], last: int
+    ) -> int:
+        """Return the bytes that a target, of which so many rows are written when so many of its source are free, may
+        share with it.
+        """
+        source, target = self._ranges.get(source_id), self._ranges.get(target_id)
         if source is None or target is None or source.last > last:
             return 0
+        tensors = self._graph.tensors
+        source_row, target_row = (tensors[t].size_bytes // tensors[t].shape[1] for t in (source_id, target_id))
+        behind = max(w * target_row - f * source_row for w, f in zip(written, free, strict=True))
         size = target.size_bytes
-        most = min(source.size_bytes, size, size - self.streams.behind(start, progress))
-        return max(0, most // BUFFER_ALIGN * BUFFER_ALIGN)
+        return max(0, min(source.size_bytes, size, size - behind) // BUFFER_ALIGN * BUFFER_ALIGN)
 
-    def _scratch_and_costs(self, rows: int) -> tuple[list[int], list[float]]:
-        """Return every operator's scratch at turns of so many rows, and the sums of the instructions before it."""
+    def _sized(self, rows: int) -> tuple[tuple[_OpBytes, ...], list[float]]:
+        """Return every operator's bytes at turns of so many rows, and the sums of the instructions before it."""
         if rows not in self._by_rows:
             known = [
-                _in_turns(self._graph, op, self._kernels, self._core, rows) if is_row_wise else (0, 0.0)
+                _in_turns(self._graph, op, self._kernels, self._core, rows) if is_row_wise else (_op_bytes(0, ()), 0.0)
                 for op, is_row_wise in zip(self._graph.ops, self._row_wise, strict=True)
             ]
-            self._by_rows[rows] = [s for s, _ in known], [0.0, *accumulate(cost for _, cost in known)]
+            self._by_rows[rows] = tuple(b for b, _ in known), [0.0, *accumulate(cost for _, cost in known)]
         return self._by_rows[rows]
+
+
+def _fullest(part: _PartBytes, end: _End) -> int:
+    """Return the bytes beside the fullest operator of a part and the end behind it."""
+    return max(end.fullest + part.after, max(part.fullest, part.last + end.fed) + end.before)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _part_bytes(sized: tuple[_OpBytes, ...], part: PartRows, fed: bool) -> _PartBytes:
+    outputs = [output for op in sized for output in op.outputs]
+    own = sized[1:] if fed else sized
+    beside = [op.scratch for op in own]
+    before = after = alone = rings = saved = 0
+    for ring in part.rings:
+        row_bytes, size_bytes = outputs[ring.tensor + fed]
+        size = aligned(ring.rows * row_bytes)
+        rings += size
+        saved += aligned(size_bytes)
+        for op in range(0 if ring.before else max(0, ring.first), (len(own) - 1 if ring.after else ring.last) + 1):
+            beside[op] += size
+        if ring.before:
+            before += size
+        elif ring.first < 0:
+            alone += size
+        if ring.after:
+            after += size
+    return _PartBytes(max(beside), beside[-1], before, after, alone, rings, saved)
 
 
 def _sums(ranges: Iterable[LiveRange], steps: int) -> tuple[list[int], list[int]]:
@@ -106,10 +227,12 @@ def _sums(ranges: Iterable[LiveRange], steps: int) -> tuple[list[int], list[int]
 
 
 @remembered
-def _in_turns(graph: Graph, op: Op, kernels: KernelSet, core: Core, rows: int) -> tuple[int, float]:
-    """Return the scratch and the instructions of an operator that computes so many rows at a turn."""
+def _in_turns(graph: Graph, op: Op, kernels: KernelSet, core: Core, rows: int) -> tuple[_OpBytes, float]:
+    """Return the bytes and the instructions of an operator that computes so many rows at a turn."""
     _, height, width, _ = graph.tensors[op.output].shape
     boxes = tuple(((at, min(at + rows, height)), (0, width)) for at in range(0, height, rows))
     turns = InTurns(StageKind.STREAMING, (min(rows, height), width), boxes)
     scratch_bytes = turn_scratch_bytes(graph, op, kernels, turns.extent)
-    return aligned(scratch_bytes), layer_cost(graph, op, Setting(kernels, core, scratch_bytes, turns)).instructions
+    outputs = tuple((t.size_bytes // t.shape[1], t.size_bytes) for t in map(graph.tensors.__getitem__, op.outputs))
+    cost = layer_cost(graph, op, Setting(kernels, core, scratch_bytes, turns))
+    return _op_bytes(aligned(scratch_bytes), outputs), cost.instructions

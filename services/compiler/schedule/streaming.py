@@ -13,7 +13,9 @@ from services.compiler.ir.alone import remembered, tensor_order
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Op, PullRows
 from services.compiler.ir.tensor import TensorId
-from services.compiler.schedule.row_turns import Progress, RowOp, RowTurns, Turn, row_turns
+from services.compiler.schedule.row_parts import Demand, PartRows, inner_part, last_part
+from services.compiler.schedule.row_run import RowOp
+from services.compiler.schedule.row_turns import Progress, RowTurns, Turn, row_turns
 from services.compiler.schedule.rows import Window, is_row_wise, window
 
 
@@ -71,7 +73,10 @@ class Streams:
         last = {t: i for i, op in enumerate(graph.ops) for t in op.inputs}
         self._lasts = {**last, **dict.fromkeys(graph.outputs, len(graph.ops))}
         place = {t: number for number, t in enumerate(self._made)}
-        self._links = [self._link(i, op, place) if is_row_wise(graph, op) else None for i, op in enumerate(graph.ops)]
+        self._links = tuple(
+            self._link(i, op, place) if is_row_wise(graph, op) else None for i, op in enumerate(graph.ops)
+        )
+        self._joints = _joints(graph, self._lasts)
 
     def _link(self, index: int, op: Op, place: Mapping[TensorId, int]) -> _Link:
         order, own = tensor_order(op), self._first[index]
@@ -82,7 +87,26 @@ class Streams:
 
     def turns(self, start: int, stop: int, rows: int) -> RowTurns:
         """Return the turns of operators [start, stop); tensors are numbers as `tensor` takes them."""
-        return _linked_turns(tuple(self._links[start:stop]), rows)
+        return _linked_turns(self._links[start:stop], rows)
+
+    def part(self, start: int, stop: int, rows: int, wanted: Demand | None, *, fed: bool) -> PartRows:
+        """Return a part of a stage: its last one, or one of which so much is wanted; `fed` if not its first."""
+        return _linked_part(self._links[start:stop], rows, wanted, fed)
+
+    def joint(self, before: int) -> int:
+        """Return the last operator before one that reads, with those behind it, one tensor alone of those before it;
+        0 if none does.
+        """
+        return next((i for i in range(before - 1, 0, -1) if self._joints[i] is not None), 0)
+
+    def last_joint(self, stop: int) -> int:
+        """Return where the last part of stages begins that end before the operator `stop`: after the stage nothing
+        reads what is made before.
+        """
+        start = self.joint(stop)
+        while (tensor := self._joints[start]) is not None and self._lasts[tensor] >= stop:
+            start = self.joint(start)
+        return start
 
     def tensor(self, start: int, number: int) -> TensorId:
         """Return the tensor of a number in a stage that begins with the operator `start`."""
@@ -127,8 +151,30 @@ def _windows(graph: Graph, op: Op) -> tuple[tuple[int, Window], ...]:
 _link = lru_cache(maxsize=1 << 16)(_Link)
 
 
+def _joints(graph: Graph, lasts: Mapping[TensorId, int]) -> list[TensorId | None]:
+    """Return for every operator the tensor that alone connects what is before it with what follows; None if more do."""
+    joints: list[TensorId | None] = [None]
+    live = set(graph.inputs)
+    for number, op in enumerate(graph.ops[:-1]):
+        live.update(op.outputs)  # for ever where nobody reads it: then it is written whole, as an output is
+        live -= {t for t in op.inputs if lasts[t] == number}
+        joints.append(next(iter(live)) if len(live) == 1 else None)
+    return joints
+
+
+@lru_cache(maxsize=1 << 16)
+def _linked_part(links: tuple[_Link, ...], rows: int, wanted: Demand | None, fed: bool) -> PartRows:
+    ops, whole = _row_ops(links)
+    return last_part(ops, whole, rows, fed) if wanted is None else inner_part(ops, wanted, rows, fed)
+
+
 @lru_cache(maxsize=1 << 16)
 def _linked_turns(links: tuple[_Link, ...], rows: int) -> RowTurns:
+    return row_turns(*_row_ops(links), rows)
+
+
+def _row_ops(links: tuple[_Link, ...]) -> tuple[tuple[RowOp, ...], tuple[int, ...]]:
+    """Return the operators of a stage or a part, and the tensors of which nothing inside reads the last."""
     ops: list[RowOp] = []
     whole: list[int] = []
     at = 0
@@ -139,4 +185,4 @@ def _linked_turns(links: tuple[_Link, ...], rows: int) -> RowTurns:
             if lasting is None or lasting == 0 or index + lasting >= len(links):
                 whole.append(t)
         at += len(makes)
-    return row_turns(tuple(ops), tuple(whole), rows)
+    return tuple(ops), tuple(whole)
