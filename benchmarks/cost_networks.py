@@ -176,6 +176,16 @@ def core_kernel_networks(kernels: KernelSet) -> Iterator[tuple[str, Graph]]:
     for kernel, make in makers.items():
         m = GraphMaker(name="probe")
         yield kernel, m.build(make(m))
+    if kernels is KernelSet.THUMB2:
+        for kernel, make in _INT16_MATRICES.items():
+            m = GraphMaker(name="probe", activations=DType.INT16)
+            yield kernel.replace("_s16", f"_{own}_s16"), m.build(make(m))
+
+
+_INT16_MATRICES: dict[str, Callable[[GraphMaker], int]] = {
+    "tf_conv2d_s16": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4),
+    "tf_fully_connected_s16": lambda m: m.dense(m.input(1, 8), 4),
+}
 
 
 def kernel_networks() -> Iterator[tuple[str, Graph]]:
@@ -215,9 +225,8 @@ def kernel_networks() -> Iterator[tuple[str, Graph]]:
 
 def _int16_networks() -> Iterator[tuple[str, Graph]]:
     makers: dict[str, Callable[[GraphMaker], int]] = {
-        "tf_conv2d_s16": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4),
+        **_INT16_MATRICES,
         "tf_depthwise_conv2d_s16": lambda m: m.depthwise(m.input(1, 6, 6, 4)),
-        "tf_fully_connected_s16": lambda m: m.dense(m.input(1, 8), 4),
         "tf_add_s16": lambda m: m.binary("add", m.input(1, 4), m.input(1, 4)),
         "tf_mul_s16": lambda m: m.binary("mul", m.input(1, 4), m.input(1, 4)),
         "tf_average_pool2d_s16": lambda m: m.pool("average", m.input(1, 4, 4, 2), (2, 2)),

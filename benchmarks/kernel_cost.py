@@ -31,7 +31,7 @@ from benchmarks.cost_table import (
 from services.compiler import cost_model
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation
-from services.compiler.ir.tensor import QuantParams
+from services.compiler.ir.tensor import DType, QuantParams
 from services.compiler.kernel_counts import Counts
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import Core, Kernels
@@ -122,6 +122,31 @@ def sums_with_constants(seed: int) -> Graph:
     return m.build(*outputs)
 
 
+def wide_convolutions(seed: int) -> Graph:
+    """Return convolutions of an int16 image."""
+    m = GraphMaker(seed=seed, name=f"wide_convolutions_{seed}", activations=DType.INT16)
+    h, w = (int(n) for n in m.random.integers(6, 17, 2))
+    x = m.input(1, h, w, (3, 8, 13, 16, 24, 1)[seed % 6])
+    windows = (
+        ((1, 1), (1, 1)),
+        ((3, 3), (1, 1)),
+        ((3, 3), (2, 2)),
+        ((10, 4), (2, 2)),
+        ((1, 5), (1, 1)),
+        ((5, 2), (1, 3)),
+    )
+    layers = [m.conv2d(x, int(m.random.integers(1, 33)), *window) for window in windows]
+    return m.build(*layers, m.conv2d(x, 5, (3, 3), dilation=(2, 2)))
+
+
+def wide_dense_layers(seed: int) -> Graph:
+    """Return fully connected layers on int16 vectors."""
+    m = GraphMaker(seed=seed, name=f"wide_dense_layers_{seed}", activations=DType.INT16)
+    sizes = (int(m.random.integers(1, 300)) for _ in range(3))
+    inputs = [m.input(1, n) for n in sizes] + [m.input(9, 40), m.input(1, 6)]
+    return m.build(*(m.dense(x, int(m.random.integers(1, 40))) for x in inputs))
+
+
 LAYERS: dict[str, Callable[[int], Graph]] = {
     "tf_rnn_pool_s8": rnn_pools,
     "tf_depthwise_thumb2_s8": depthwise_convolutions,
@@ -131,6 +156,8 @@ LAYERS: dict[str, Callable[[int], Graph]] = {
     "tf_mean_thumb2_s8": means,
     "tf_add_thumb2_s8": sums,
     "tf_add_constant_thumb2_s8": sums_with_constants,
+    "tf_conv2d_thumb2_s16": wide_convolutions,
+    "tf_fully_connected_thumb2_s16": wide_dense_layers,
     "tf_softmax_s8": softmaxes,
     "tf_softmax_thumb2_s8": softmaxes,
 }

@@ -26,6 +26,7 @@ from rich.table import Table
 from benchmarks.peers import KERNEL_PEERS
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation, Conv2D, DepthwiseConv2D, Op
+from services.compiler.ir.tensor import DType
 from services.compiler.options import CompileOptions, Core, Interface, Kernels, kernel_set
 from services.compiler.passes.optimize import optimize
 from services.compiler.pipeline import compile_graph, import_model
@@ -107,6 +108,16 @@ KINDS: dict[str, tuple[tuple[int, ...], Callable[[GraphMaker, int], int]]] = {
     "pad": ((1, 20, 20, 16), lambda m, x: m.pad(x, (0, 1, 1, 0), (0, 1, 1, 0))),
     "concatenate channels": ((1, 20, 20, 16), lambda m, x: m.concatenate((x, m.input(1, 20, 20, 24)), 3)),
 }
+# the same on int16 activations
+INT16_KINDS: dict[str, tuple[tuple[int, ...], Callable[[GraphMaker, int], int]]] = {
+    "16x8 conv 3x3 of 16": ((1, 16, 16, 16), lambda m, x: m.conv2d(x, 16, (3, 3), activation=RELU)),
+    "16x8 conv 10x4 s2 of 1": ((1, 49, 10, 1), lambda m, x: m.conv2d(x, 64, (10, 4), (2, 2), activation=RELU)),
+    "16x8 conv 1x1 of 64": ((1, 16, 8, 64), lambda m, x: m.conv2d(x, 64, (1, 1), activation=RELU)),
+    "16x8 depthwise 3x3": ((1, 16, 8, 64), lambda m, x: m.depthwise(x)),
+    "16x8 fully connected": ((1, 640), lambda m, x: m.dense(x, 128, activation=RELU)),
+    "16x8 add": ((1, 16, 8, 64), lambda m, x: m.binary("add", x, m.input(1, 16, 8, 64))),
+    "16x8 softmax of 12": ((1, 12), lambda m, x: m.unary("softmax", x)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +159,20 @@ def rows_of(
 
 def kinds_graphs() -> Iterator[Graph]:
     """Yield networks of layers that stand beside each other, one a kind, whose outputs are named after the kinds."""
-    m, outputs = GraphMaker(seed=1, name="kinds"), list[int]()
-    for kind, (shape, make) in KINDS.items():
-        y = make(m, m.input(*shape))
-        m.tensors[y] = replace(m.tensors[y], name=kind)
-        outputs.append(y)
-        values = sum(tensor.elements for tensor in m.tensors.values() if not tensor.is_constant)
-        if values > _MOST_VALUES or kind == list(KINDS)[-1]:
-            yield m.build(*outputs)
-            m, outputs = GraphMaker(seed=1, name="kinds"), []
+    for kinds, dtype in ((KINDS, DType.INT8), (INT16_KINDS, DType.INT16)):
+        m, outputs = _kinds_maker(dtype), list[int]()
+        for kind, (shape, make) in kinds.items():
+            y = make(m, m.input(*shape))
+            m.tensors[y] = replace(m.tensors[y], name=kind)
+            outputs.append(y)
+            values = sum(tensor.elements for tensor in m.tensors.values() if not tensor.is_constant)
+            if values > _MOST_VALUES or kind == list(kinds)[-1]:
+                yield m.build(*outputs)
+                m, outputs = _kinds_maker(dtype), []
+
+
+def _kinds_maker(dtype: DType) -> GraphMaker:
+    return GraphMaker(seed=1, name="kinds", activations=dtype)
 
 
 def named(graph: Graph, op: Op) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from math import prod
 
 from services.compiler.codegen.program import FieldValue, KernelCall, Symbol
 from services.compiler.ir.graph import Graph
@@ -26,6 +27,7 @@ from services.compiler.kernels.source import KernelSource
 from services.compiler.kernels.thumb2.add import Scaling
 from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.depthwise import OUTPUT_ROWS
+from services.compiler.kernels.thumb2.dot_wide import STEPS as WIDE_STEPS
 from services.compiler.kernels.thumb2.encoding import code_bytes
 from services.compiler.kernels.thumb2.gather import IMAGE_ROWS
 from services.compiler.kernels.thumb2.gemm import SMALL_STEPS, STEPS, TAIL_STORES
@@ -49,6 +51,8 @@ _REMEMBERED = 4096
 def thumb2_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, float]]:
     """Yield the counts of one call by name."""
     match op:
+        case Conv2D() | FullyConnected() if call.function.endswith("_s16"):
+            yield from _wide_counts(graph, op)
         case Conv2D():
             yield from _conv_counts(graph, op, call)
         case DepthwiseConv2D():
@@ -173,6 +177,31 @@ def _conv_counts(graph: Graph, op: Conv2D, call: KernelCall) -> Iterator[tuple[s
         yield "odd words", pairs * (depth // 4 % 2)
     else:
         yield from _window_counts(graph, op, pairs, depth, length - last_pairs if left % 2 else None)
+
+
+def _wide_counts(graph: Graph, op: Conv2D | FullyConnected) -> Iterator[tuple[str, float]]:
+    """Vectors copied, as a whole or tap by tap where a window reaches over the border, times pairs of channels."""
+    channels, *sizes = graph.tensors[op.weights].shape
+    depth = prod(sizes)
+    vectors, pairs, steps = graph.tensors[op.output].elements // channels, -(-channels // 2), padded_depth(depth) // 4
+    yield "vectors", vectors
+    yield "pairs", vectors * pairs
+    yield "steps", vectors * pairs * steps
+    yield "loops", vectors * pairs * -(-steps // WIDE_STEPS)
+    yield "odd", vectors * (channels % 2)
+    if isinstance(op, FullyConnected):
+        yield "copied", vectors * (depth // 2)
+        return
+    kernel_h, kernel_w, in_c = sizes
+    _, in_h, in_w, _ = graph.tensors[op.input].shape
+    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    ys = _taps_inside(in_h, (op.stride_hw[0] * i - op.padding.top for i in range(out_h)), kernel_h, op.dilation_hw[0])
+    xs = _taps_inside(in_w, (op.stride_hw[1] * i - op.padding.left for i in range(out_w)), kernel_w, op.dilation_hw[1])
+    taps, runs = sum(ys) * sum(xs), kernel_w if op.dilation_hw[1] > 1 else 1
+    yield "rows", vectors * kernel_h
+    yield "runs", sum(ys) * out_w * runs
+    yield "copied", taps * in_c / 2
+    yield "filled", (vectors * kernel_h * kernel_w - taps) * in_c
 
 
 def _is_staged(call: KernelCall) -> bool:

@@ -21,6 +21,7 @@ from services.compiler.codegen.program import (
 )
 from services.compiler.codegen.shapes import row_stride, whole
 from services.compiler.codegen.thumb2_elementwise import add_call, add_constant_call, softmax_call
+from services.compiler.codegen.thumb2_wide import wide_call
 from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
@@ -63,6 +64,7 @@ from services.compiler.schedule.thumb2 import (
     pixel_blocks,
     pools,
     weight_bits,
+    wide_depth,
 )
 
 
@@ -76,6 +78,8 @@ def thumb2_calls(graph: Graph, op: Op, operands: Operands, *, small: bool = Fals
             return (_conv2d_call(graph, op, operands, small), *limit_calls(graph, op, operands))
         case FullyConnected() if matrix_depth(graph, op) is not None:
             return (_fully_connected_call(graph, op, operands, small), *limit_calls(graph, op, operands))
+        case Conv2D() | FullyConnected() if wide_depth(graph, op) is not None:
+            return (wide_call(graph, op, operands),)
         case DepthwiseConv2D() if depthwise_plan(graph, op) is not None:
             return (_depthwise_call(graph, op, operands, small), *limit_calls(graph, op, operands))
         case Add() | Sub() if adds(graph, op):

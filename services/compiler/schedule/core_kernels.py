@@ -69,7 +69,8 @@ def conv_block(graph: Graph, op: Conv2D, kernels: KernelSet) -> ConvBlock | None
 
 def expands_vectors(graph: Graph, op: FullyConnected, kernels: KernelSet) -> bool:
     """Whether a fully connected layer reads a whole vector before it writes an output of it."""
-    return kernels in _THUMB2 and thumb2.matrix_depth(graph, op) is not None
+    depths = thumb2.matrix_depth, thumb2.wide_depth
+    return kernels in _THUMB2 and any(depth(graph, op) is not None for depth in depths)
 
 
 def chunk_rows(graph: Graph, op: DepthwiseConv2D, kernels: KernelSet, scratch_bytes: int) -> int | None:

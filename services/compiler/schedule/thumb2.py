@@ -27,13 +27,17 @@ from services.compiler.ir.ops import (
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.thumb2.depthwise import plane_width, supported
 from services.compiler.kernels.thumb2.depthwise_shape import DepthwiseShape
+from services.compiler.kernels.thumb2.dot_wide import packs_wide
 from services.compiler.kernels.thumb2.gather import GatherShape
 from services.compiler.kernels.thumb2.pack import padded_depth, separable
 from services.compiler.kernels.thumb2.requantize import MAX_FUSED_SHIFT, MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT
 from services.compiler.quant.channels import ChannelArithmetic, channel_arithmetic
-from services.compiler.quant.convolution import is_relu, op_multipliers
+from services.compiler.quant.convolution import is_relu, op_multipliers, sums_are_wide
 from services.compiler.quant.elementwise import add_params, mul_multiplier
-from services.compiler.quant.values import quant_of
+from services.compiler.quant.fixed_point import Int64s
+from services.compiler.quant.folding import constant_data
+from services.compiler.quant.requantize import activation_range, as_arrays, reduced
+from services.compiler.quant.values import Array, quant_of
 from services.compiler.schedule.pixel_blocks import PixelBlocks
 from services.compiler.schedule.plane import ChunkedPlane
 
@@ -56,6 +60,8 @@ def scratch_sizes(graph: Graph, op: Op, rows: int | None = None) -> tuple[int, .
         case Conv2D() if matrix_depth(graph, op) is not None:
             return pixel_blocks(graph, op, rows).sizes()
         case FullyConnected() if (depth := matrix_depth(graph, op)) is not None:
+            return (2 * padded_depth(depth),)
+        case Conv2D() | FullyConnected() if (depth := wide_depth(graph, op)) is not None:
             return (2 * padded_depth(depth),)
         case DepthwiseConv2D() if (plan := depthwise_plan(graph, op)) is not None:
             return plan.plane(rows).sizes()
@@ -104,6 +110,27 @@ def matrix_depth(graph: Graph, op: Conv2D | FullyConnected) -> int | None:
         if not separable(channels.weights, channels.bias) or not _shifts_right(channels, 1, MAX_RIGHT_SHIFT):
             return None
     return prod(weights.shape[1:])
+
+
+def wide_depth(graph: Graph, op: Conv2D | FullyConnected) -> int | None:
+    """Return the values an output sums, or None where the matrix kernel of int16 activations does not cover it: sums
+    of 64 bits, no limits but those of int16 and a ReLU, and what the routine asks for to be exact.
+    """
+    weights, types = graph.tensors[op.weights], {graph.tensors[t].dtype for t in (op.input, op.output)}
+    limits = activation_range(op.activation, quant_of(graph, op.output), DType.INT16)
+    if types != {DType.INT16} or not sums_are_wide(graph, op) or limits[0] not in (0, -32768) or limits[1] != 32767:
+        return None
+    if weights.dtype is not DType.INT8 or (weights.data is not None and not packs_wide(*wide_channels(graph, op))):
+        return None
+    return prod(weights.shape[1:])
+
+
+def wide_channels(graph: Graph, op: Conv2D | FullyConnected) -> tuple[Array, Int64s, Int64s, Int64s]:
+    """Return weights [channels, depth], and a channel's bias, multiplier of 16 bits and right shift."""
+    weights = constant_data(graph, op.weights)
+    values, shifts = as_arrays(op_multipliers(graph, op))
+    bias = np.zeros(len(weights), np.int64) if op.bias is None else constant_data(graph, op.bias).astype(np.int64)
+    return weights.reshape(len(weights), -1), bias.ravel(), reduced(values), 15 - shifts.astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

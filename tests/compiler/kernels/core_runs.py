@@ -27,7 +27,15 @@ REPLACED = {
     "tf_fully_connected_s8.c",
     "tf_add_s8.c",
 }
-REPLACED_BY_DSP = {"tf_mul_s8.c", "tf_max_pool2d_s8.c", "tf_average_pool2d_s8.c", "tf_mean_s8.c", "tf_softmax_s8.c"}
+REPLACED_BY_DSP = {
+    "tf_mul_s8.c",
+    "tf_max_pool2d_s8.c",
+    "tf_average_pool2d_s8.c",
+    "tf_mean_s8.c",
+    "tf_softmax_s8.c",
+    "tf_conv2d_s16.c",
+    "tf_fully_connected_s16.c",
+}
 GRAPHS = {name: case.graph(number) for number, (name, case) in enumerate(CORE_CASES.items())}
 
 
@@ -44,11 +52,16 @@ def failures(core: Core, names: Sequence[str], kernels: Kernels = Kernels.CORE) 
         for number, name in enumerate(names):
             graph = GRAPHS[name]
             inputs = random_inputs(graph, number)
-            ends = tuple(np.where(x % 2 == 0, -128, 127).astype(np.int8) for x in inputs)
+            ends = tuple(np.where(x % 2 == 0, *_limits(x.dtype)).astype(x.dtype) for x in inputs)
             right = all(map(np.array_equal, board.run_by_layer(number, inputs), run_graph(graph, inputs)))
             if not right or not all(map(np.array_equal, board.run(number, ends), run_graph(graph, ends))):
                 failed.append(name)
     return failed
+
+
+def _limits(dtype: np.dtype[np.generic]) -> tuple[int, int]:
+    held = np.iinfo(dtype)
+    return held.min, held.max
 
 
 def left_to_portable(core: Core) -> set[str]:

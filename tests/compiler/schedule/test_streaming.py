@@ -157,6 +157,16 @@ def asked(graph: Graph, schedule: str, budget: int | None = None, sram: int | No
     return compile_graph(graph, graph, options)
 
 
+def test_tensor_of_which_only_padding_is_seen_streams(tmp_path: Path) -> None:
+    """A stride that leaves an output whose window lies above the image: no row of the input is needed."""
+    m = GraphMaker(seed=3, name="above")
+    x = m.conv2d(m.input(1, 1, 9, 2), 2, (1, 1))
+    graph = m.build(m.depthwise(x, 1, (1, 1), (3, 3), padding=Padding(2, 0, 0, 0)))
+    (twin,) = build_twins([compiled(streamed(graph, KernelSet.PORTABLE, (0, 2, 1)))], tmp_path)
+    inputs = random_inputs(graph, 5)
+    assert all(map(np.array_equal, twin.run(*inputs), run_graph(graph, inputs)))
+
+
 def test_streaming_means_least_memory_without_a_budget() -> None:
     graph = bottlenecks(size=32)
     least, whole = asked(graph, "streaming").manifest, asked(graph, "per-layer").manifest

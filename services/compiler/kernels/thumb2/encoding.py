@@ -89,6 +89,8 @@ def _narrow_arithmetic(name: str, operands: tuple[str, ...]) -> bool:
             return constant is None
         case "cmp":
             return constant is None or (operands[0] in _LOW and 0 <= constant <= 255)
+        case "subs" if constant is None:
+            return len(operands) == 3 and _LOW.issuperset(operands)
         case "subs":
             return operands[0] == operands[1] and operands[0] in _LOW and constant is not None and constant <= 255
         case "adr":

@@ -11,6 +11,7 @@ from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.depthwise import depthwise
 from services.compiler.kernels.thumb2.depthwise_shape import DepthwiseShape
 from services.compiler.kernels.thumb2.dot import dot, dot_name
+from services.compiler.kernels.thumb2.dot_wide import dot_wide, dot_wide_name
 from services.compiler.kernels.thumb2.expand import expand, expand_pair
 from services.compiler.kernels.thumb2.gather import GatherShape, gather
 from services.compiler.kernels.thumb2.gemm import STEPS, gemm, gemm_name
@@ -32,6 +33,8 @@ NEEDS = {
     "tf_average_pool2d_thumb2_s8": (),
     "tf_mean_thumb2_s8": (),
     "tf_softmax_thumb2_s8": (),
+    "tf_conv2d_thumb2_s16": (),
+    "tf_fully_connected_thumb2_s16": (),
 }
 
 # bytes of each parameter struct on a 32-bit core; a test compares them with what the C compiler says
@@ -42,6 +45,8 @@ PARAMS_BYTES = {
     "tf_add_thumb2_params": 40,
     "tf_add_constant_thumb2_params": 44,
     "tf_softmax_thumb2_params": 8,
+    "tf_conv2d_thumb2_s16_params": 44,
+    "tf_fully_connected_thumb2_s16_params": 20,
 }
 
 
@@ -71,6 +76,13 @@ def dot_file(relu: bool, tail: int, bits: int) -> KernelSource:
         "One vector times four packed channels.",
         lambda issue: (dot(relu, tail, bits, issue),),
     )
+
+
+def dot_wide_file(relu: bool) -> KernelSource:
+    """Return the matrix routine for one vector of int16."""
+    name = dot_wide_name(relu)
+    comment = "One vector of int16 times two packed channels."
+    return KernelSource(f"{name}.c", (f"tf_dot_wide {name};",), comment, lambda issue: (dot_wide(relu, issue),))
 
 
 def expand_pair_file() -> KernelSource:

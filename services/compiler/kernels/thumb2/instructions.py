@@ -16,6 +16,7 @@ _OPERANDS = re.compile(r"\[[^\]]*\]!?|\{[^}]*\}|[^,\s][^,]*")
 _LOADS = {"ldr": 4, "ldrb": 1, "ldrsb": 1, "ldrh": 2, "ldrsh": 2}
 _STORES = {"str": 4, "strb": 1, "strh": 2}
 _SUMS_OF_PRODUCTS = ("smlad", "smlabb", "smlabt", "smlatb", "smlatt", "smmlar", "mla")
+_LONG_PRODUCTS = ("smlald", "umull")  # write two registers
 _PRODUCTS = ("smmulr", "mul", "smulbb", "smuad")
 _EXTRACTS = ("sxtb16", "sxtab", "sxtab16", "sxtb", "uxtb", "uxtb16", "pkhbt", "pkhtb", "ubfx", "sbfx")
 _DSP = (*_EXTRACTS, "ssat", "usat", "sadd16", "ssub16", "sadd8", "ssub8", "sel")
@@ -89,6 +90,12 @@ def _arithmetic(name: str, operands: tuple[str, ...]) -> Operation:
     if name in _SUMS_OF_PRODUCTS:
         factors, total = frozenset(named[1:3]), frozenset(named[3:])
         return Operation(Pipe.MULTIPLY, sources, target, late=total - factors, latency=PRODUCT_LATENCY)
+    if name in _LONG_PRODUCTS:
+        pair = frozenset(named[:2])
+        sums = pair if name == "smlald" else frozenset[int]()
+        return Operation(Pipe.MULTIPLY, frozenset(named[2:]) | sums, pair, late=sums, latency=PRODUCT_LATENCY)
+    if name == "sbc":
+        return Operation(Pipe.ALU, sources | {FLAGS}, target)
     if name in _PRODUCTS:
         return Operation(Pipe.MULTIPLY, sources, target, latency=PRODUCT_LATENCY)
     if name in _DSP:

@@ -26,10 +26,11 @@ class CoreCase:
 
     make: Callable[[GraphMaker], Graph]
     covered: bool = True
+    activations: DType = DType.INT8
 
     def graph(self, number: int) -> Graph:
         """Return the graph, under a name of its own; the number is also the seed."""
-        return self.make(GraphMaker(seed=number, name=f"c{number:04}"))
+        return self.make(GraphMaker(seed=number, name=f"c{number:04}", activations=self.activations))
 
 
 def one(step: Step, *shape: int, covered: bool = True) -> CoreCase:

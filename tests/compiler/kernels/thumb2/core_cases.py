@@ -11,6 +11,7 @@ from tests.compiler.kernels.thumb2.core_elementwise import (
     product_cases,
     softmax_cases,
 )
+from tests.compiler.kernels.thumb2.core_int16 import wide_cases
 from tests.compiler.kernels.thumb2.core_numbers import dilated_cases, four_bit_cases, number_cases
 from tests.compiler.kernels.thumb2.core_shapes import (
     activation_cases,
@@ -35,4 +36,5 @@ CORE_CASES: dict[str, CoreCase] = {
     **softmax_cases(),
     **difference_cases(),
     **constant_cases(),
+    **wide_cases(),
 }

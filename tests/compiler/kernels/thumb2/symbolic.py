@@ -21,7 +21,8 @@ Value = tuple[object, ...]
 Place = tuple[Value, int, int]  # root of an address, displacement, size
 Store = tuple[Place, Value]
 FRAME: Value = ("at start", SP)
-WITHOUT_TARGET = ("cmp", "tst")
+# without a target, or with two of them, which one reads
+USING_ALL = ("cmp", "tst", "smlald")
 
 
 @dataclass
@@ -37,7 +38,7 @@ class State:
         if instruction.access is not None:
             self._transfer(name, operands, instruction.access, moved=bool(instruction.operation.pointer))
         elif not instruction.jumps:
-            used = operands if name in WITHOUT_TARGET else operands[1:]
+            used = operands if name in USING_ALL else operands[1:]
             words = [word for operand in used for word in operand.split()]
             result = name, *(self._value(register(w)) if is_register(w) else w for w in words)
             self.registers |= dict.fromkeys(instruction.operation.writes, result)

@@ -60,7 +60,14 @@ def test_sizes_of_routines_are_those_of_the_assembler(issue: Issue, tmp_path: Pa
         sources |= {s.file: s for s in (*made, files.dot_file(relu, tail, bits))}
     sums = (files.add_file(kind, shifted=shifted) for kind, shifted in product(Sum, (False, True)))
     beside = (files.add_constant_file(*kinds) for kinds in product((Sum.ADD, Sum.SUB), Scaling))
-    fixed = (files.expand_file(), files.expand_pair_file(), *sums, *beside)
+    fixed = (
+        files.expand_file(),
+        files.expand_pair_file(),
+        files.dot_wide_file(False),
+        files.dot_wide_file(True),
+        *sums,
+        *beside,
+    )
     sources |= {source.file: source for source in fixed}
     (tmp_path / KERNEL_HEADER).write_text(kernel_text(KERNEL_HEADER))
     (tmp_path / files.HEADER).write_text(files.source_text(files.HEADER))

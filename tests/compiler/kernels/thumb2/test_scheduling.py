@@ -20,7 +20,7 @@ from tests.compiler.kernels.thumb2.test_encoding import depthwise_sources
 
 
 def routines() -> list[Routine]:
-    fixed = [files.expand_file(), files.expand_pair_file()]
+    fixed = [files.expand_file(), files.expand_pair_file(), files.dot_wide_file(False), files.dot_wide_file(True)]
     fixed += [files.add_file(kind, shifted=shifted) for kind, shifted in product(Sum, (False, True))]
     fixed += [files.add_constant_file(*kinds) for kinds in product((Sum.ADD, Sum.SUB), Scaling)]
     matrices = [

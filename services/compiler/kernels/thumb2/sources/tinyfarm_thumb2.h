@@ -105,6 +105,32 @@ typedef struct {
 void tf_softmax_thumb2_s8(const tf_softmax_thumb2_params *p, const tf_region *region, const int8_t *input,
                           int8_t *output);
 
+/* int16 activations, int8 weights. One vector's int16 values times a packed filter, from `out` to `end`; x is aligned
+ * to 4, and what of `x_bytes`, a multiple of 8, lies behind its values is 0. */
+typedef void tf_dot_wide(const int16_t *x, const uint32_t *weights, int16_t *out, int32_t x_bytes, int16_t *end);
+
+typedef struct {
+    const uint32_t *weights; /* packed */
+    tf_dot_wide *dot;
+    int32_t x_bytes;
+    int32_t in_row_stride, out_row_stride;
+    uint16_t in_c, out_c;
+    tf_window window;
+} tf_conv2d_thumb2_s16_params;
+/* Scratch: x_bytes for a window, aligned to 4. */
+void tf_conv2d_thumb2_s16(const tf_conv2d_thumb2_s16_params *p, const tf_region *region, const int16_t *input,
+                          int16_t *output, int16_t *scratch);
+
+typedef struct {
+    const uint32_t *weights; /* packed */
+    tf_dot_wide *dot;
+    int32_t x_bytes;
+    int32_t in_features, out_features;
+} tf_fully_connected_thumb2_s16_params;
+/* The region's columns are the batch. Scratch: x_bytes, aligned to 4. */
+void tf_fully_connected_thumb2_s16(const tf_fully_connected_thumb2_s16_params *p, const tf_region *region,
+                                   const int16_t *input, int16_t *output, int16_t *scratch);
+
 /* Element-wise kernels and pools with the parameters of their portable fellows. */
 void tf_mul_thumb2_s8(const tf_mul_s8_params *p, const tf_region *region, const int8_t *in1, const int8_t *in2,
                       int8_t *output);
@@ -127,6 +153,19 @@ static inline uint32_t tf_load_word(const int8_t *from)
 static inline void tf_store_word(int8_t *to, uint32_t value)
 {
     ((tf_word *)(void *)to)->value = value;
+}
+
+/* Copies int16 values from any address, two at a time; returns where the next one goes. */
+static inline int16_t *tf_copy_halves(int16_t *to, const int16_t *from, int32_t count)
+{
+    for (; count >= 2; count -= 2, to += 2, from += 2) {
+        TF_KEEP_LOOP(to);
+        tf_store_word((int8_t *)to, tf_load_word((const int8_t *)from));
+    }
+    if (count > 0) {
+        *to++ = *from;
+    }
+    return to;
 }
 
 /* Adds bytes 0 and 2 of a word to the halves of `even`, bytes 1 and 3 to those of `odd`. */
