@@ -148,4 +148,4 @@ class RowRun:
         """Return the first and last operator beside which rows of a tensor are held."""
         readers = [op for op, _ in self.readers[tensor]]
         beside = self.beside[tensor]
-        return min(beside, default=readers[0]), max(*beside, *readers)
+        return min(beside, default=readers[0]), max((*beside, *readers))
