@@ -17,7 +17,16 @@ from services.search.space.image import SpaceChoices
 from services.search.steps.measure import Point
 from services.search.strategy.evolution import EvolutionSettings
 from services.search.train import TrainSettings
-from tinyfarm.v1 import artifact_pb2, compile_pb2, evaluation_pb2, exploration_pb2, metric_pb2, network_pb2, task_pb2
+from tinyfarm.v1 import (
+    artifact_pb2,
+    compile_pb2,
+    evaluation_pb2,
+    exploration_pb2,
+    metric_pb2,
+    network_pb2,
+    schedule_pb2,
+    task_pb2,
+)
 
 SCHEMA_VERSION = 1
 
@@ -45,9 +54,18 @@ def settings_from_proto(spec: exploration_pb2.SearchSpec) -> SearchSettings:
             depths=tuple(space.depths),
         ),
         training=_training(spec.training, settings.training),
-        evolution=_evolution(spec.evolution, settings.evolution),
+        evolution=replace(
+            _evolution(spec.evolution, settings.evolution), redistribution_probability=_redistributed(spec)
+        ),
         finalists=spec.finalists or settings.finalists,
     )
+
+
+def _redistributed(spec: exploration_pb2.SearchSpec) -> float:
+    """Return how many children lose kernels in their first stages: some, where the planner may choose patches."""
+    wish, limited = spec.options.schedule.kind, spec.options.budgets.HasField("sram_bytes")
+    chosen = wish == schedule_pb2.STAGE_KIND_UNSPECIFIED and limited
+    return 0.1 if wish == schedule_pb2.STAGE_KIND_PATCH or chosen else 0.0
 
 
 def budgets_from_proto(budgets: metric_pb2.Budgets) -> Budgets:

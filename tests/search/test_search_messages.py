@@ -17,6 +17,8 @@ from services.search.space.image import SpaceChoices, image_spaces
 from services.search.space.network import network_of
 from services.search.space.plan import plan_of
 from tests.search.in_process import LiveRangeEstimator
+from tinyfarm.client import Budgets as ClientBudgets
+from tinyfarm.client import image_search
 from tinyfarm.v1 import exploration_pb2, metric_pb2, task_pb2
 
 
@@ -59,3 +61,15 @@ def test_bad_specification_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="TASK_KIND_OBJECT_DETECTION"):
         task = task_pb2.Task(kind=task_pb2.TASK_KIND_OBJECT_DETECTION)
         settings_from_proto(exploration_pb2.SearchSpec(task=task))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "sram_bytes", "redistributed"),
+    [("auto", 65_536, True), ("auto", None, False), ("patch", None, True), ("per-layer", 65_536, False)],
+)
+def test_search_is_priced_under_its_schedule_and_budget(
+    schedule: str, sram_bytes: int | None, redistributed: bool
+) -> None:
+    spec = image_search("nano33ble", builtin="mnist5k", budgets=ClientBudgets(sram_bytes), schedule=schedule)
+    assert spec.options.budgets.HasField("sram_bytes") is (sram_bytes is not None)
+    assert (settings_from_proto(spec).evolution.redistribution_probability > 0) is redistributed

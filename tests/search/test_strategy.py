@@ -61,6 +61,15 @@ def test_the_same_seed_tries_the_same_architectures() -> None:
     assert [s.architecture for s in one] != [s.architecture for s in history_of(evolution, 3, 10, seed=5)]
 
 
+def test_some_children_lose_kernels_in_their_first_stages_where_patches_are_possible() -> None:
+    parents = history_of(RandomSearch(SPACE), 1, 4, seed=3)
+    proposals = Evolution(SPACE, EvolutionSettings(redistribution_probability=1.0)).propose(parents, Random(0))
+    children = [next(proposals) for _ in range(20)]
+    assert all(b.kernel == 3 for child in children for b in child.stages[0].blocks)
+    assert all(SPACE.contains(child) for child in children)
+    assert any(b.kernel > 3 for child in children for b in child.stages[-1].blocks)
+
+
 def test_nothing_is_tried_twice_and_only_what_fits() -> None:
     limit = parameters(SPACE, SPACE.largest()) // 3
     evaluation = Evaluation(costs_of, lambda c: isinstance(c, Costs) and c.macs <= limit, EVALUATION.quality)

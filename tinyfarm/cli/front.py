@@ -60,6 +60,7 @@ def _row(point: exploration_pb2.FrontPoint, winner: str) -> tuple[str, ...]:
         "front" if point.on_front else "",
         "baseline" if point.is_baseline else "",
         _problem(point),
+        "" if measured.schedule == "per-layer" else measured.schedule,
     ]
     return (
         point.name,

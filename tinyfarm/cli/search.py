@@ -19,6 +19,7 @@ from tinyfarm.cli.options import (
     MaxLatency,
     MaxSram,
     MinAccuracy,
+    Schedule,
     Server,
     output_folder,
 )
@@ -44,6 +45,7 @@ def command(
     energy: MaxEnergy = None,
     min_accuracy: MinAccuracy = None,
     finalists: Annotated[int, typer.Option(min=0, max=64, help="Networks to train and measure; 0: default.")] = 0,
+    schedule: Schedule = "auto",
     baselines: Annotated[bool, typer.Option(help="Also measure hand-made networks under the same budgets.")] = True,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")] = 0,
     image_size: Annotated[int, typer.Option(min=8, max=512, help="Side to which a folder's pictures are scaled.")] = 64,
@@ -73,6 +75,7 @@ def command(
         seed=seed,
         finalists=finalists,
         baselines=baselines,
+        schedule=schedule,
     )
     with connected(server, ALL_PARTS, publish=True) as client:
         job = client.submit_search(spec, data=content)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tinyfarm.client.budgets import Budgets
-from tinyfarm.v1 import exploration_pb2, task_pb2
+from tinyfarm.client.budgets import Budgets, schedule_request
+from tinyfarm.v1 import compile_pb2, exploration_pb2, task_pb2
 
 
 def image_search(
@@ -14,8 +14,13 @@ def image_search(
     seed: int = 0,
     finalists: int = 0,
     baselines: bool = False,
+    schedule: str = "auto",
 ) -> exploration_pb2.SearchSpec:
-    """A search for an image classifier; without `builtin` the data is given to `Client.submit_search`."""
+    """A search for an image classifier; without `builtin` the data is given to `Client.submit_search`.
+
+    Candidates are priced and compiled under `schedule`; `auto` streams or patches what is too large per layer for the
+    budget of SRAM. Raises `InvalidInputError` for a schedule of another name.
+    """
     return exploration_pb2.SearchSpec(
         task=task_pb2.Task(
             kind=task_pb2.TASK_KIND_IMAGE_CLASSIFICATION,
@@ -26,4 +31,8 @@ def image_search(
         seed=seed,
         finalists=finalists,
         baselines=baselines,
+        options=compile_pb2.CompileOptions(
+            schedule=schedule_request(schedule),
+            budgets=Budgets(budgets.sram_bytes).message() if budgets is not None else None,
+        ),
     )

@@ -9,6 +9,7 @@ from random import Random
 from services.common.errors import InvalidArgumentError
 from services.search.space.architecture import Architecture
 from services.search.space.image import ImageSpace
+from services.search.space.redistribute import redistribute_architecture
 from services.search.space.sample import cross, mutate, sample
 from services.search.strategy.explore import Scored
 from services.search.strategy.pareto import pareto_order
@@ -22,6 +23,8 @@ class EvolutionSettings:
     iterations: int = 6
     parents: int = 10
     mutation_probability: float = 0.2
+    # Of children whose receptive field is redistributed: of use where the first stages may run patch by patch.
+    redistribution_probability: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("population", "iterations", "parents"):
@@ -29,6 +32,8 @@ class EvolutionSettings:
                 raise _bad(name, getattr(self, name), "1 to 10000")
         if not 0 < self.mutation_probability <= 1:
             raise _bad("mutation_probability", self.mutation_probability, "above 0, at most 1")
+        if not 0 <= self.redistribution_probability <= 1:
+            raise _bad("redistribution_probability", self.redistribution_probability, "0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,12 @@ class Evolution:
         if len(history) < 2:
             yield from RandomSearch(self.space).propose(history, random)
         parents = select_parents(history, self.settings.parents)
+        redistributed = self.settings.redistribution_probability if len(self.space.stages) > 1 else 0.0
         while True:
-            if random.random() < 0.5:
+            if redistributed and random.random() < redistributed:
+                patch_stages = random.randrange(1, len(self.space.stages))
+                yield redistribute_architecture(self.space, random.choice(parents), patch_stages)
+            elif random.random() < 0.5:
                 yield mutate(self.space, random.choice(parents), self.settings.mutation_probability, random)
             else:
                 yield cross(random.choice(parents), random.choice(parents), random)
