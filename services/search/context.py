@@ -23,7 +23,7 @@ from services.search.strategy.evolution import EvolutionSettings
 from services.search.train import TrainSettings
 
 # Raised when a checkpoint of an older version could not be continued.
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

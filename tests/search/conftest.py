@@ -19,10 +19,15 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture
-def space() -> ImageSpace:
+def space_of(kind: str) -> ImageSpace:
+    """A small space of a kind of blocks."""
     choices = SpaceChoices(resolutions=(12, 16), width_multipliers=(0.5,))
-    return image_spaces((16, 16, 1), 3, choices)[-1]
+    return {space.blocks: space for space in image_spaces((16, 16, 1), 3, choices)}[kind]
+
+
+@pytest.fixture(params=["inverted bottlenecks", "separable blocks"])
+def space(request: pytest.FixtureRequest) -> ImageSpace:
+    return space_of(request.param)
 
 
 def bars(count: int, seed: int) -> Images:

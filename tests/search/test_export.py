@@ -41,14 +41,16 @@ def baseline(sizes: Callable[[int, int, int], Iterator[Scaled]], channels: int) 
     return list(sizes(28, channels, 10))[-3].plan
 
 
-def searched(channels: int, seed: int) -> Plan:
-    space = image_spaces((24, 24, channels), 5, SpaceChoices(width_multipliers=(0.5,)))[-1]
+def searched(channels: int, seed: int, kind: int) -> Plan:
+    """An inverted-bottleneck network (kind 0) or one of separable blocks (kind 1)."""
+    space = image_spaces((24, 24, channels), 5, SpaceChoices(width_multipliers=(0.5,)))[-2:][kind]
     return plan_of(space, sample(space, Random(seed)))
 
 
 PLANS = {
-    "gray": searched(1, 1),
-    "color": searched(3, 2),
+    "gray": searched(1, 1, kind=0),
+    "color": searched(3, 2, kind=0),
+    "separable": searched(1, 1, kind=1),
     "ds-cnn": baseline(ds_cnn_sizes, 1),
     "mobilenet-v2": baseline(mobilenet_v2_sizes, 3),
 }

@@ -16,11 +16,12 @@ from services.search.space.redistribute import KernelChoice, redistribute, redis
 from services.search.space.sample import sample
 
 seeds = st.integers(0, 2**32)
-SPACE = image_spaces((96, 96, 3), 10, SpaceChoices())[-1]
+SPACE, SEPARABLE = image_spaces((96, 96, 3), 10, SpaceChoices(width_multipliers=(1.5,)))[-2:]
 
 
 def random_plan(seed: int) -> Plan:
-    return plan_of(SPACE, sample(SPACE, Random(seed)))
+    space = (SPACE, SEPARABLE)[seed % 2]
+    return plan_of(space, sample(space, Random(seed)))
 
 
 def seen_along_an_axis(plan: Plan) -> int:

@@ -6,28 +6,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common.errors import InvalidArgumentError
-from services.search.space.architecture import from_json, to_json
-from services.search.space.image import SpaceChoices, image_spaces, round_channels
+from services.compiler.convert.network import network_from_proto
+from services.compiler.estimate import estimate
+from services.compiler.options import CompileOptions, Core
+from services.search.convert import network_to_proto
+from services.search.space.architecture import Architecture, from_json, to_json
+from services.search.space.image import ImageSpace, SpaceChoices, image_spaces, round_channels
 from services.search.space.network import Add, Conv2D, DepthwiseConv2D, network_of
 from services.search.space.plan import plan_of
 from services.search.space.sample import cross, mutate, sample
+from services.search.space.stages import StageSpace
 
-SPACES = {side: image_spaces((side, side, c), 10, SpaceChoices()) for side, c in ((16, 1), (28, 1), (96, 3), (160, 3))}
+WIDEST = SpaceChoices(width_multipliers=(1.5,))
+BOTTLENECKS, SEPARABLE_BLOCKS = image_spaces((28, 28, 1), 10, WIDEST)[-2:]
 seeds = st.integers(0, 2**32)
-sides = st.sampled_from(sorted(SPACES))
+# both kinds of blocks, at the largest resolution
+spaces = st.sampled_from(
+    [s for side, c in ((16, 1), (28, 1), (96, 3), (160, 3)) for s in image_spaces((side, side, c), 10, WIDEST)[-2:]]
+)
 
 
-@given(seeds, sides)
+@given(seeds, spaces)
 @settings(max_examples=50, deadline=None, derandomize=True)
-def test_json_gives_back_the_architecture(seed: int, side: int) -> None:
-    architecture = sample(SPACES[side][-1], Random(seed))
+def test_json_gives_back_the_architecture(seed: int, space: ImageSpace) -> None:
+    architecture = sample(space, Random(seed))
     assert from_json(to_json(architecture)) == architecture
 
 
-@given(seeds, sides, st.floats(0.01, 1))
+@given(seeds, spaces, st.floats(0.01, 1))
 @settings(max_examples=50, deadline=None, derandomize=True)
-def test_samples_mutants_and_children_stay_in_the_space(seed: int, side: int, probability: float) -> None:
-    space, random = SPACES[side][-1], Random(seed)
+def test_samples_mutants_and_children_stay_in_the_space(seed: int, space: ImageSpace, probability: float) -> None:
+    random = Random(seed)
     mother, father = sample(space, random), sample(space, random)
     child = cross(mother, father, random)
     assert all(space.contains(a) for a in (mother, father, child, mutate(space, child, probability, random)))
@@ -36,14 +45,14 @@ def test_samples_mutants_and_children_stay_in_the_space(seed: int, side: int, pr
 
 
 def test_mutation_with_probability_zero_changes_nothing_and_one_changes_something() -> None:
-    space = SPACES[28][-1]
+    space = BOTTLENECKS
     parent = sample(space, Random(1))
     assert mutate(space, parent, 0.0, Random(2)) == parent
     assert mutate(space, parent, 1.0, Random(2)) != parent
 
 
 def test_an_architecture_outside_the_space_is_not_contained() -> None:
-    space = SPACES[28][-1]
+    space = BOTTLENECKS
     assert not space.contains(replace(space.largest(), resolution=29))
     assert not space.contains(replace(space.largest(), stages=space.largest().stages[:-1]))
 
@@ -54,10 +63,9 @@ def test_json_that_is_no_architecture_is_refused(text: str) -> None:
         from_json(text)
 
 
-@given(seeds, sides)
+@given(seeds, spaces)
 @settings(max_examples=50, deadline=None, derandomize=True)
-def test_tensors_of_a_network_fit_together(seed: int, side: int) -> None:
-    space = SPACES[side][-1]
+def test_tensors_of_a_network_fit_together(seed: int, space: ImageSpace) -> None:
     architecture = sample(space, Random(seed))
     network = network_of(plan_of(space, architecture), "n")
     tensors = network.tensors
@@ -85,11 +93,14 @@ def test_tensors_of_a_network_fit_together(seed: int, side: int) -> None:
                 pass
 
 
-def test_network_is_written_as_planned() -> None:
+def layers(architecture: Architecture, space: ImageSpace) -> list[str]:
+    network = network_of(plan_of(space, architecture), "n")
+    return [f"{type(op).__name__} {op.name} {network.tensors[op.outputs[0]].shape}" for op in network.ops]
+
+
+def test_network_of_bottlenecks_is_written_as_planned() -> None:
     space = image_spaces((16, 16, 1), 3, SpaceChoices(resolutions=(16,), width_multipliers=(0.5,), depths=(2,)))[0]
-    network = network_of(plan_of(space, space.smallest()), "small")
-    lines = [f"{type(op).__name__} {op.name} {network.tensors[op.outputs[0]].shape}" for op in network.ops]
-    assert lines == [
+    assert layers(space.smallest(), space) == [
         "Conv2D stem (1, 8, 8, 8)",
         "Conv2D s0b0.expand (1, 8, 8, 16)",
         "DepthwiseConv2D s0b0.depthwise (1, 8, 8, 16)",
@@ -108,6 +119,55 @@ def test_network_is_written_as_planned() -> None:
         "Mean mean (1, 1, 1, 8)",
         "FullyConnected classifier (1, 3)",
     ]
+
+
+def test_network_of_separable_blocks_is_written_as_planned() -> None:
+    assert layers(SEPARABLE_BLOCKS.largest(), SEPARABLE_BLOCKS) == [
+        "Conv2D stem (1, 14, 14, 24)",
+        "DepthwiseConv2D s0b0.depthwise (1, 14, 14, 24)",
+        "Conv2D s0b0.pointwise (1, 14, 14, 72)",
+        "DepthwiseConv2D s0b1.depthwise (1, 14, 14, 72)",
+        "Conv2D s0b1.pointwise (1, 14, 14, 72)",
+        "DepthwiseConv2D s1b0.depthwise (1, 7, 7, 72)",
+        "Conv2D s1b0.pointwise (1, 7, 7, 144)",
+        "DepthwiseConv2D s1b1.depthwise (1, 7, 7, 144)",
+        "Conv2D s1b1.pointwise (1, 7, 7, 144)",
+        "DepthwiseConv2D s1b2.depthwise (1, 7, 7, 144)",
+        "Conv2D s1b2.pointwise (1, 7, 7, 144)",
+        "Mean mean (1, 1, 1, 144)",
+        "FullyConnected classifier (1, 10)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expansions", "expected"),
+    [
+        ((), {"inverted bottlenecks": {2, 3, 4, 6}, "separable blocks": {1}}),
+        ((1,), {"separable blocks": {1}}),
+        ((1, 5), {"inverted bottlenecks": {5}, "separable blocks": {1}}),
+        ((5,), {"inverted bottlenecks": {5}}),
+    ],
+)
+def test_expansion_one_stands_for_separable_blocks(expansions: tuple[int, ...], expected: dict[str, set[int]]) -> None:
+    found = image_spaces((28, 28, 1), 10, SpaceChoices(expansions=expansions))
+    assert {s.blocks: {e for stage in s.stages for e in stage.expansions} for s in found} == expected
+
+
+def test_a_stage_of_both_kinds_of_blocks_is_refused() -> None:
+    with pytest.raises(ValueError, match="1 must be the only one"):
+        StageSpace(16, 1, (1,), (3,), (1, 2))
+
+
+def test_separable_blocks_are_three_times_as_wide_in_less_memory() -> None:
+    """The compiler lets a pointwise layer write over its input; an inverted bottleneck holds both sides of one."""
+
+    def arena(space: ImageSpace) -> int:
+        network = network_of(plan_of(space, space.largest()), "n")
+        graph = network_from_proto(network_to_proto(network))
+        return estimate(graph, CompileOptions("nano33ble", Core.CORTEX_M4)).planned.memory.split.arena
+
+    assert SEPARABLE_BLOCKS.stage_channels(0, 1) == 3 * BOTTLENECKS.stage_channels(0, 1) == 72
+    assert 14 * 14 * 72 < arena(SEPARABLE_BLOCKS) < 16 << 10 < arena(BOTTLENECKS)
 
 
 @pytest.mark.parametrize(

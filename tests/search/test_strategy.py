@@ -13,7 +13,7 @@ from services.search.strategy.explore import Evaluation, Quality, Scored, Strate
 from services.search.strategy.optimize_space import choose_space, score_spaces
 from services.search.strategy.pareto import dominates, pareto_front, pareto_order
 
-SPACE = image_spaces((28, 28, 1), 10, SpaceChoices(width_multipliers=(1.0,)))[-1]
+SPACE, _ = image_spaces((28, 28, 1), 10, SpaceChoices(width_multipliers=(1.0,)))[-2:]
 
 
 def parameters(space: ImageSpace, architecture: Architecture) -> int:

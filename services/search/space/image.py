@@ -1,33 +1,20 @@
-"""The MBConv image space: the choices of every stage, sized by the images it is for."""
+"""Image spaces: the choices of every stage, sized by the images it is for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from services.common.errors import InvalidArgumentError
 from services.search.space.architecture import Architecture, Block, Stage
+from services.search.space.stages import KERNELS, SEPARABLE, StageSpace, bottleneck_stages, separable_stages
 
-KERNELS = (3, 5, 7)
-WIDTHS = (0.5, 0.75, 1.0)
 SMALLEST_IMAGE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class StageSpace:
-    """What one stage may be. `channels` are its output channels at width 1 and width multiplier 1."""
-
-    channels: int
-    stride: int
-    depths: tuple[int, ...]
-    kernels: tuple[int, ...]
-    expansions: tuple[int, ...]
-    widths: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ImageSpace:
-    """Inverted-bottleneck networks over square images.
+    """Networks over square images, all of inverted bottlenecks or all of separable blocks (stages.py).
 
     Source: MCUNet (Lin et al., NeurIPS 2020) and MCUNetV2 (NeurIPS 2021), scaled down to small images.
     """
@@ -42,6 +29,11 @@ class ImageSpace:
     def stage_channels(self, index: int, width: float) -> int:
         """Output channels of a stage at a width."""
         return round_channels(self.stages[index].channels * self.width_multiplier * width)
+
+    @property
+    def blocks(self) -> str:
+        """What its stages are made of, for people."""
+        return "separable blocks" if self.stages[0].expansions == (SEPARABLE,) else "inverted bottlenecks"
 
     @property
     def stem_width(self) -> int:
@@ -86,21 +78,22 @@ class SpaceChoices:
         _require("resolution", self.resolutions, lambda v: SMALLEST_IMAGE <= v <= 512, f"{SMALLEST_IMAGE} to 512")
         _require("width multiplier", self.width_multipliers, lambda v: 0 < v <= 4, "above 0, at most 4")
         _require("kernel size", self.kernels, lambda v: v in KERNELS, "3, 5 or 7")
-        _require("expansion ratio", self.expansions, lambda v: 2 <= v <= 8, "2 to 8")
+        _require("expansion ratio", self.expansions, lambda v: SEPARABLE <= v <= 8, "1 to 8")
         _require("depth", self.depths, lambda v: 1 <= v <= 8, "1 to 8")
 
 
 def image_spaces(image_hwc: tuple[int, int, int], classes: int, choices: SpaceChoices) -> tuple[ImageSpace, ...]:
-    """Return one space for each resolution and width multiplier: the candidates of space optimization.
+    """Return one space for each resolution, kind of block and width multiplier: the candidates of space optimization.
 
-    A space keeps its resolution elastic downwards: it holds the resolution and the next smaller candidate.
+    A space keeps its resolution elastic downwards: it holds the resolution and the next smaller candidate. Expansion
+    ratio 1 stands for separable blocks: they are left out where only others are chosen, and the other way round.
     """
     resolutions = tuple(sorted(set(choices.resolutions or default_resolutions(min(image_hwc[:2])))))
     multipliers = tuple(sorted(set(choices.width_multipliers or (0.5, 0.75, 1.0, 1.5))))
-    stages = _stages(max(resolutions), choices)
     return tuple(
         ImageSpace(image_hwc[2], classes, resolutions[max(0, i - 1) : i + 1], m, 16, stages)
         for i in range(len(resolutions))
+        for stages in _kinds(max(resolutions), choices)
         for m in multipliers
     )
 
@@ -116,24 +109,24 @@ def round_channels(channels: float) -> int:
     return max(4, int(channels / 4 + 0.5) * 4)
 
 
-def _stages(resolution: int, choices: SpaceChoices) -> tuple[StageSpace, ...]:
-    """Small expansions and depth where the image is large, wide ones at the end (found by MCUNetV2's search).
+def _kinds(resolution: int, choices: SpaceChoices) -> Iterator[tuple[StageSpace, ...]]:
+    """Yield the stages of every kind of block that is not ruled out."""
+    expansions = tuple(e for e in choices.expansions if e != SEPARABLE)
+    if expansions or not choices.expansions:
+        yield _chosen(bottleneck_stages(resolution), choices, expansions)
+    if SEPARABLE in choices.expansions or not choices.expansions:
+        yield _chosen(separable_stages(resolution), choices, ())
 
-    The stem halves the image; each further stage but the first halves it again, down to about 4 pixels.
-    """
-    table = ((16, (1, 2), (2, 3)), (24, (1, 2), (2, 3, 4)), (40, (1, 2), (3, 4, 6)), (64, (1, 2), (3, 4, 6)))
-    count = max(2, min(len(table) + 1, (resolution // 7).bit_length()))
-    rows = (*table, (96, (1, 2), (3, 4, 6)))[:count]
+
+def _chosen(stages: Iterable[StageSpace], choices: SpaceChoices, expansions: tuple[int, ...]) -> tuple[StageSpace, ...]:
     return tuple(
-        StageSpace(
-            channels,
-            stride=1 if i == 0 else 2,
-            depths=choices.depths or depths,
-            kernels=choices.kernels or KERNELS,
-            expansions=choices.expansions or expansions,
-            widths=WIDTHS,
+        replace(
+            stage,
+            depths=choices.depths or stage.depths,
+            kernels=choices.kernels or stage.kernels,
+            expansions=expansions or stage.expansions,
         )
-        for i, (channels, depths, expansions) in enumerate(rows)
+        for stage in stages
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from services.search.space.architecture import Architecture, Block
 from services.search.space.image import ImageSpace
+from services.search.space.stages import SEPARABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +103,13 @@ def plan_of(space: ImageSpace, architecture: Architecture) -> Plan:
         out_channels = space.stage_channels(s, stage.width)
         for b, block in enumerate(stage.blocks):
             stride = space.stages[s].stride if b == 0 else 1
-            convs = _bottleneck(f"s{s}b{b}", block, channels, out_channels, stride)
-            # The first block of a stage has no residual even where shapes would allow it: then the channels of
-            # each stage are free to be sorted.
-            blocks.append(BlockPlan(convs, residual=b > 0))
+            name = f"s{s}b{b}"
+            if block.expansion == SEPARABLE:
+                blocks.append(BlockPlan(_separable(name, block, channels, out_channels, stride)))
+            else:
+                # The first block of a stage has no residual even where shapes would allow it: then the channels of
+                # each stage are free to be sorted.
+                blocks.append(BlockPlan(_bottleneck(name, block, channels, out_channels, stride), residual=b > 0))
             channels = out_channels
     return Plan(architecture.resolution, space.input_channels, space.classes, tuple(blocks))
 
@@ -119,4 +123,12 @@ def _bottleneck(
         ConvPlan(f"{name}.expand", in_channels, hidden, kernel=1),
         ConvPlan(f"{name}.depthwise", hidden, hidden, block.kernel, stride, depthwise=True),
         ConvPlan(f"{name}.project", hidden, out_channels, kernel=1, relu=False),
+    )
+
+
+def _separable(name: str, block: Block, in_channels: int, out_channels: int, stride: int) -> tuple[ConvPlan, ConvPlan]:
+    """Depthwise, pointwise, both with a ReLU. No residual: it would keep the input from being overwritten."""
+    return (
+        ConvPlan(f"{name}.depthwise", in_channels, in_channels, block.kernel, stride, depthwise=True),
+        ConvPlan(f"{name}.pointwise", in_channels, out_channels, kernel=1),
     )

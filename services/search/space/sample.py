@@ -6,7 +6,8 @@ from random import Random
 from typing import TypeVar
 
 from services.search.space.architecture import Architecture, Block, Stage
-from services.search.space.image import ImageSpace, StageSpace
+from services.search.space.image import ImageSpace
+from services.search.space.stages import StageSpace
 
 T = TypeVar("T")
 

@@ -73,7 +73,7 @@ def prepare_space(ctx: Context) -> ChosenSpace:
         space = _optimize(ctx, spaces, correction)
     estimated = ctx.estimated.networks
     ctx.save("space", {"index": spaces.index(space), "correction": asdict(correction), "estimated": estimated})
-    ctx.report("space", 2, 2, f"resolution {space.resolutions[-1]}, width {space.width_multiplier:g}")
+    ctx.report("space", 2, 2, f"resolution {space.resolutions[-1]}, {space.blocks}, width {space.width_multiplier:g}")
     return ChosenSpace(space, correction)
 
 

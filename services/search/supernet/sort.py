@@ -6,6 +6,9 @@ computes the same function.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -16,22 +19,26 @@ from services.search.supernet.net import ElasticNet
 
 @torch.no_grad()
 def sort_channels(net: ElasticNet) -> None:
-    """Sort, in place, the hidden channels of every bottleneck and the output channels of every stage."""
-    for block in net.plan.blocks:
+    """Sort, in place, the hidden channels of every bottleneck and the channels that run between blocks.
+
+    The stem's stay as they are: its width is not elastic.
+    """
+    blocks = net.plan.blocks
+    for block in blocks:
         if _is_bottleneck(block):
             _sort_hidden(net, block)
-    for first, stage in _stages(net.plan):
-        _sort_outputs(net, stage, following=net.plan.blocks[first + len(stage) :][:1])
+    for first, after in _runs(net.plan):
+        _sort_outputs(net, blocks[first:after], following=blocks[after : after + 1])
 
 
 def _is_bottleneck(block: BlockPlan) -> bool:
     return len(block.convs) == 3 and block.convs[1].depthwise
 
 
-def _stages(plan: Plan) -> list[tuple[int, tuple[BlockPlan, ...]]]:
-    """Runs of bottlenecks that share their output channels: each starts at a block without residual."""
-    starts = [i for i, block in enumerate(plan.blocks) if _is_bottleneck(block) and not block.residual]
-    return [(a, plan.blocks[a:b]) for a, b in zip(starts, [*starts[1:], len(plan.blocks)], strict=True)]
+def _runs(plan: Plan) -> list[tuple[int, int]]:
+    """Blocks that share their output channels, as first and one past the last: each starts where no residual is."""
+    starts = [i for i, block in enumerate(plan.blocks) if i > 0 and not block.residual]
+    return list(pairwise([*starts, len(plan.blocks)]))
 
 
 def _sort_hidden(net: ElasticNet, block: BlockPlan) -> None:
@@ -42,17 +49,37 @@ def _sort_hidden(net: ElasticNet, block: BlockPlan) -> None:
     _permute_inputs(project, order)
 
 
-def _sort_outputs(net: ElasticNet, stage: tuple[BlockPlan, ...], following: tuple[BlockPlan, ...]) -> None:
-    """Every block of the stage writes these channels; its later blocks and whatever follows the stage read them."""
-    readers = [net.conv(block.convs[0].name) for block in (*stage[1:], *following)]
-    read_weights: list[Tensor] = [reader.weight for reader in readers]
+def _sort_outputs(net: ElasticNet, run: tuple[BlockPlan, ...], following: tuple[BlockPlan, ...]) -> None:
+    """Every block of the run writes these channels; its later blocks and whatever follows the run read them."""
+    readers = [_Reader.of(net, block) for block in (*run[1:], *following)]
+    read_weights: list[Tensor] = [reader.mixing.weight for reader in readers]
     order = _order(read_weights if following else [*read_weights, net.classifier.weight])
-    for block in stage:
+    for block in run:
         _permute_outputs(net.conv(block.convs[-1].name), order)
     for reader in readers:
-        _permute_inputs(reader, order)
+        if reader.depthwise is not None:
+            _permute_outputs(reader.depthwise, order)
+        _permute_inputs(reader.mixing, order)
     if not following:
         net.classifier.weight.copy_(net.classifier.weight[:, order])
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """How a block reads its input: by a layer that mixes channels, behind a depthwise one where it starts with that.
+
+    What passes the depthwise layer is normalized after it, so its weights tell nothing of a channel's importance.
+    """
+
+    depthwise: ElasticConv | None
+    mixing: ElasticConv
+
+    @classmethod
+    def of(cls, net: ElasticNet, block: BlockPlan) -> _Reader:
+        first, second, *_ = block.convs
+        if first.depthwise:
+            return cls(net.conv(first.name), net.conv(second.name))
+        return cls(None, net.conv(first.name))
 
 
 def _order(readers: list[Tensor]) -> Tensor:
