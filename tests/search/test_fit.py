@@ -40,8 +40,6 @@ def test_networks_trained_together_become_what_they_become_alone(
     alone, together = fits(space, settings), fits(space, settings)
     for fit in alone:
         fit_together(context(settings, dataset, tmp_path / "alone"), "finalists", [fit], fit.epochs)
-    torch.set_num_threads(3)
     fit_together(context(replace(settings, threads=threads), dataset, tmp_path / "together"), "finalists", together, 6)
-    assert torch.get_num_threads() == 3
     assert all(same_weights(a.net, b.net) for a, b in zip(alone, together, strict=True))
     assert not same_weights(fits(space, settings)[0].net, alone[0].net)

@@ -36,7 +36,9 @@ def distance(architecture: Architecture) -> float:
     return total
 
 
-EVALUATION = Evaluation(costs_of, lambda c: isinstance(c, Costs), lambda a: Quality(0.9, distance(a)))
+EVALUATION = Evaluation(
+    costs_of, lambda c: isinstance(c, Costs), lambda asked: [Quality(0.9, distance(a)) for a in asked]
+)
 
 
 def history_of(strategy: Strategy, generations: int, count: int, seed: int) -> list[Scored]:
@@ -72,7 +74,7 @@ def test_some_children_lose_kernels_in_their_first_stages_where_patches_are_poss
 
 def test_nothing_is_tried_twice_and_only_what_fits() -> None:
     limit = parameters(SPACE, SPACE.largest()) // 3
-    evaluation = Evaluation(costs_of, lambda c: isinstance(c, Costs) and c.macs <= limit, EVALUATION.quality)
+    evaluation = Evaluation(costs_of, lambda c: isinstance(c, Costs) and c.macs <= limit, EVALUATION.qualities)
     history: list[Scored] = []
     for generation in range(5):
         history += explore(Evolution(SPACE, EvolutionSettings()), evaluation, history, 8, Random(generation))
@@ -82,7 +84,7 @@ def test_nothing_is_tried_twice_and_only_what_fits() -> None:
 
 def test_networks_without_an_estimate_are_left_out_and_the_loop_ends() -> None:
     evaluation = Evaluation(
-        lambda asked: [Failure("no kernel")] * len(asked), lambda c: isinstance(c, Costs), EVALUATION.quality
+        lambda asked: [Failure("no kernel")] * len(asked), lambda c: isinstance(c, Costs), EVALUATION.qualities
     )
     assert explore(RandomSearch(SPACE), evaluation, (), 8, Random(0)) == ()
 

@@ -26,7 +26,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class SearchSpace(_message.Message):
-    """Choices of an MBConv space; an empty list is the service's default."""
+    """Choices of an image space; an empty list is the service's default."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -42,7 +42,9 @@ class SearchSpace(_message.Message):
     @_builtins.property
     def kernel_sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
-    def expansion_ratios(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def expansion_ratios(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """1 stands for networks of separable blocks, 2 and more for inverted bottlenecks; with both, either is tried."""
+
     @_builtins.property
     def depths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -80,10 +81,14 @@ def _evaluation(ctx: Context, chosen: ChosenSpace, supernet: ElasticNet) -> Eval
         subnet = recalibrate(extract(supernet, plan_of(space, architecture)), statistics)
         return quality_of(subnet, validation)
 
+    def qualities(architectures: Sequence[Architecture]) -> Sequence[Quality]:
+        with ThreadPoolExecutor(ctx.settings.threads) as pool:
+            return list(pool.map(quality, architectures))
+
     return Evaluation(
         costs=lambda asked: corrected(ctx.costs([plan_of(space, a) for a in asked]), chosen.correction),
         fits=lambda costs: fits(costs, ctx.settings.budgets),
-        quality=quality,
+        qualities=qualities,
     )
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
-
-import torch
 
 from services.search.context import Context
 from services.search.supernet.net import ElasticNet
@@ -38,11 +35,10 @@ class Fit:
 def fit_together(ctx: Context, phase: str, fits: Sequence[Fit], total_epochs: int) -> None:
     """Train networks side by side, each on a thread of its own and from its checkpoint where there is one.
 
-    A second thread on one small network saves a tenth of its time, a second network beside it takes none.
     What each becomes depends neither on the others nor on the number of threads.
     """
     runs = [_Run.of(ctx, fit) for fit in fits]
-    with ctx.clock.phase(phase), _one_thread_an_operator(), ThreadPoolExecutor(ctx.settings.threads) as pool:
+    with ctx.clock.phase(phase), ThreadPoolExecutor(ctx.settings.threads) as pool:
         running: dict[Future[float], int] = {}
 
         def report(detail: str) -> None:
@@ -104,13 +100,3 @@ class _Run:
         if not self.left or time.monotonic() - self.saved_at > SAVE_EVERY_SECONDS:
             ctx.save(self.fit.name, {"training": self.training.state_dict()})
             self.saved_at = time.monotonic()
-
-
-@contextmanager
-def _one_thread_an_operator() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -49,11 +49,11 @@ class Strategy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What the loop knows of the world: costs of a batch, whether they fit, quality of one."""
+    """What the loop knows of the world: costs of a batch, whether they fit, qualities of a batch."""
 
     costs: Callable[[Sequence[Architecture]], Sequence[Costs | Failure]]
     fits: Callable[[Costs | Failure], bool]
-    quality: Callable[[Architecture], Quality]
+    qualities: Callable[[Sequence[Architecture]], Sequence[Quality]]
 
 
 def explore(
@@ -75,4 +75,5 @@ def explore(
         seen.update(fresh)
         answers = evaluation.costs(fresh) if fresh else ()
         admitted += [(a, c) for a, c in zip(fresh, answers, strict=True) if isinstance(c, Costs) and evaluation.fits(c)]
-    return tuple(Scored(a, c, evaluation.quality(a)) for a, c in admitted[:count])
+    qualities = evaluation.qualities([a for a, _ in admitted[:count]])
+    return tuple(Scored(a, c, q) for (a, c), q in zip(admitted[:count], qualities, strict=True))
