@@ -135,5 +135,14 @@ def test_augmentation_is_set_by_its_generator_and_none_is_identity() -> None:
     images = torch.rand(6, 1, 12, 12, generator=torch.Generator().manual_seed(0))
     one, same = (augment(images, Augmentation(), torch.Generator().manual_seed(4)) for _ in range(2))
     assert torch.equal(one, same) and not torch.allclose(one, images)
-    still = augment(images, Augmentation(0, 0, 0, 0), torch.Generator())
+    still = augment(images, Augmentation(0, 0, 0, 0, 0), torch.Generator())
     torch.testing.assert_close(still, images, rtol=0, atol=1e-5)
+
+
+def test_warp_moves_neighbors_alike_and_its_knots_as_far_as_it_says() -> None:
+    """On an image of column numbers, what is sampled is where from; borders, where zeros come in, are left out."""
+    columns = torch.arange(201.0).expand(200, 1, 101, 201)
+    warped = augment(columns, Augmentation(0, 0, 0, 0, warp=0.03), torch.Generator().manual_seed(1))
+    moved = (warped - columns)[:, 0, 25:76, 50:151] / 201
+    assert 0.027 < float(moved[:, ::25, ::50].std()) < 0.033
+    assert float((moved[:, :, 1:] - moved[:, :, :-1]).abs().max()) < 0.05 * float(moved.abs().max())
