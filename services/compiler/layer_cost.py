@@ -150,13 +150,14 @@ _remembered_cost = lru_cache(maxsize=_REMEMBERED)(_cost)
 
 def _lowered(one: Alone, setting: Setting) -> Program:
     """Return the program of an operator whose buffers hold whole tensors and all lie at offset 0."""
-    tensors, scratch = one.graph.tensors, len(one.graph.tensors)
+    tensors, scratch, turns = one.graph.tensors, len(one.graph.tensors), setting.turns
     held = [t for t in tensor_order(one.op) if not tensors[t].is_constant]
-    buffers = [Buffer(t, "", BufferKind.ACTIVATION, tensors[t].size_bytes, (t,)) for t in held]
+    source, result = (None, None) if turns is None else turns.widths
+    columns = {one.op.output: result} | ({held[0]: source} if held[0] in one.op.inputs else {})
+    buffers = [Buffer(t, "", BufferKind.ACTIVATION, tensors[t].size_bytes, (t,), None, columns.get(t)) for t in held]
     if setting.scratch_bytes:
         buffers.append(Buffer(scratch, "", BufferKind.SCRATCH, setting.scratch_bytes))
     reads = tuple(t for t in held if t in one.op.inputs)
-    turns = setting.turns
     kind, extent = (StageKind.PER_LAYER, None) if turns is None else (turns.kind, turns.extent)
     step = Step(0, reads, one.op.outputs, scratch if setting.scratch_bytes else None, extent)
     schedule = Schedule("", tuple(buffers), (Stage(kind, (step,)),), one.op.outputs)

@@ -29,7 +29,7 @@ from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.depthwise import OUTPUT_ROWS
 from services.compiler.kernels.thumb2.dot_wide import STEPS as WIDE_STEPS
 from services.compiler.kernels.thumb2.encoding import code_bytes
-from services.compiler.kernels.thumb2.gather import IMAGE_ROWS
+from services.compiler.kernels.thumb2.gather import IMAGE_ROWS, column_turns
 from services.compiler.kernels.thumb2.gemm import SMALL_STEPS, STEPS, TAIL_STORES
 from services.compiler.kernels.thumb2.issue import Issue
 from services.compiler.kernels.thumb2.pack import padded_depth
@@ -42,6 +42,7 @@ _WINDOW_PARTS = (
     "border fills", "border filled bytes",
 )  # fmt: skip
 _KINDS = ("branches", "double loads", "double stores", "loads", "others", "products", "stores")
+_JUMPS = ("bne", "beq", "bcc", "bpl")
 # weights of four bits by instructions: unpacking 8 bytes to 16, against copying 16; a step of a dense layer
 _UNPACKING, _PACKED_STEP = 5.0, 18 / 14
 # depthwise shapes that one search meets again and again
@@ -277,10 +278,10 @@ def _dense_counts(graph: Graph, op: FullyConnected, call: KernelCall) -> Iterato
 
 
 def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> Iterator[tuple[str, float]]:
-    channels = graph.tensors[op.input].shape[3]
+    _, _, in_w, channels = graph.tensors[op.input].shape
     _, out_h, _, outputs = graph.tensors[op.output].shape
     plane_w = _number(call, "plane_w")
-    mixes = _depthwise_mixes(call.sources[0])
+    mixes = _depthwise_mixes(call.sources[0], in_w)
     whole, chunks = _chunks(graph, op, _number(call, "chunk_rows"))
     yield "filled values", chunks["first fill"] * plane_w
     cut = 0 if whole else channels
@@ -314,27 +315,36 @@ def _chunks(graph: Graph, op: DepthwiseConv2D, chunk_rows: int) -> tuple[bool, M
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _depthwise_mixes(source: KernelSource) -> tuple[Mix, Mix, Mix]:
+def _depthwise_mixes(source: KernelSource, columns: int) -> tuple[Mix, Mix, Mix]:
     """Return the instructions of a channel before its first row, of an output row, and of a gathered row."""
     channel, loader = source.routines()
-    prologue, row = _executed(channel, OUTPUT_ROWS, 0), _executed(channel, OUTPUT_ROWS, 1)
+    known, own = dict(channel.loops), {**column_turns(columns), **dict(loader.loops)}
+    prologue, row = (_executed(channel, {**known, OUTPUT_ROWS: turns}) for turns in (0, 1))
     row.subtract(prologue)
-    gathered = _executed(loader, IMAGE_ROWS, 1)
-    gathered.subtract(_executed(loader, IMAGE_ROWS, 0))
+    before, gathered = (_executed(loader, {**own, IMAGE_ROWS: turns}) for turns in (0, 1))
+    gathered.subtract(before)
     return prologue, row, gathered
 
 
-def _executed(routine: Routine, loop: str, turns: int) -> Mix:
-    """Return the instructions of a routine by kind, with so many turns of one loop, and of others as many as it has."""
-    found, times, loops = Mix(), [1], {**dict(routine.loops), loop: turns}
+def _executed(routine: Routine, turns: Mapping[str, int]) -> Mix:
+    """Return the instructions of a routine by kind, where loops, and what jumps to a label behind it can skip, run so
+    often, by their labels.
+    """
+    found, times, skipped = Mix(), [1], set[str]()
     for line in routine.body:
+        name, _, target = line.partition(" ")
         if line.endswith(":"):
-            times.append(times[-1] * loops[line[:-1]])
+            if line[:-1] in skipped:
+                times.pop()
+            else:
+                times.append(times[-1] * turns[line[:-1]])
             continue
-        name = line.split()[0]
         found[_kind(name)] += times[-1]
-        if name == "bne":
+        if target.endswith("b") and name in _JUMPS:
             times.pop()
+        elif target.endswith("f") and name in _JUMPS:
+            skipped.add(target[:-1])
+            times.append(times[-1] * turns[target[:-1]])
     return found
 
 

@@ -72,7 +72,6 @@ from services.compiler.ir.ops import (
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan
-from services.compiler.schedule.core_kernels import takes_columns
 from services.compiler.schedule.per_layer import alias_roots
 from services.compiler.schedule.schedule import Schedule, StageKind, Turn
 
@@ -109,8 +108,6 @@ def _calls(graph: Graph, op: Op, operands: Operands, kernels: KernelSet) -> tupl
 
 def _own_calls(graph: Graph, op: Op, operands: Operands, kernels: KernelSet) -> tuple[KernelCall, ...] | None:
     """Return the calls of the core's own kernels, or None where the operator needs the portable one."""
-    if not takes_columns(graph, op, operands.step.extent):
-        return None
     match kernels:
         case KernelSet.PORTABLE:
             return None

@@ -71,7 +71,8 @@ class Operands:
         if buffer.columns is None:
             return None
         column_bytes = self.graph.tensors[tensor].pixel_bytes
-        maker = next(n for n, op in enumerate(self.graph.ops) if tensor in op.outputs)
+        # an operator that is lowered alone does not know who makes its input
+        maker = next((n for n, op in enumerate(self.graph.ops) if tensor in op.outputs), 0)
         return Patch(buffer.columns * column_bytes, column_bytes, maker)
 
     def _ring(self, tensor: TensorId, buffer: Buffer) -> Ring | None:

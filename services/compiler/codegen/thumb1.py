@@ -45,6 +45,8 @@ from services.compiler.schedule.thumb2 import swapped_operands
 
 def thumb1_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCall, ...] | None:
     """Return the calls of an operator, or None where these kernels do not cover it."""
+    if not thumb1.takes_columns(graph, op, operands.step.extent):
+        return None
     match op:
         case Conv2D() if thumb1.convolves(graph, op):
             return (_conv2d_call(graph, op, operands), *limit_calls(graph, op, operands))

@@ -80,7 +80,7 @@ def thumb2_calls(graph: Graph, op: Op, operands: Operands, *, small: bool = Fals
             return (_fully_connected_call(graph, op, operands, small), *limit_calls(graph, op, operands))
         case Conv2D() | FullyConnected() if wide_depth(graph, op) is not None:
             return (wide_call(graph, op, operands),)
-        case DepthwiseConv2D() if depthwise_plan(graph, op) is not None:
+        case DepthwiseConv2D() if depthwise_plan(graph, op, operands.step.extent) is not None:
             return (_depthwise_call(graph, op, operands, small), *limit_calls(graph, op, operands))
         case Add() | Sub() if adds(graph, op):
             return (add_call(graph, op, operands), *limit_calls(graph, op, operands))
@@ -164,7 +164,7 @@ def _fully_connected_call(graph: Graph, op: FullyConnected, operands: Operands, 
 
 
 def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands, small: bool) -> KernelCall:
-    plan = depthwise_plan(graph, op)
+    plan = depthwise_plan(graph, op, operands.step.extent)
     if plan is None:
         raise AssertionError("asked for a plan that does not exist")
     channels, in_c = output_channels(graph, op), graph.tensors[op.input].shape[3]
@@ -179,16 +179,17 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands, small
 
     record = channel_bytes(kernel_hw, bits)
     array = ConstArray(operands.label, Section.WEIGHTS, CType.INT8, channels * record, values)
-    shape = replace(plan.shape(graph, op, is_relu(graph, op)), small=small)
-    channel, gather, source = files.depthwise_file(shape, plan.image(in_c))
+    in_row_stride, out_row_stride = operands.row_stride(op.input), operands.row_stride(op.output)
+    shape = replace(plan.shape(graph, op, is_relu(graph, op), out_row_stride), small=small)
+    channel, gather, source = files.depthwise_file(shape, plan.image(in_c, in_row_stride))
 
     def fields() -> Fields:
         return (
             ("channels", ArrayRef(array)),
             ("channel", Symbol(channel)),
             ("gather", Symbol(gather)),
-            ("in_row_stride", row_stride(graph, op.input)),
-            ("out_row_stride", row_stride(graph, op.output)),
+            ("in_row_stride", in_row_stride),
+            ("out_row_stride", out_row_stride),
             ("in_c", in_c),
             ("channel_multiplier", channels // in_c),
             ("record_bytes", record),

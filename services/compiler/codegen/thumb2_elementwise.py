@@ -18,7 +18,7 @@ from services.compiler.codegen.program import (
     Symbol,
     Values,
 )
-from services.compiler.codegen.shapes import row_stride, whole
+from services.compiler.codegen.shapes import nhwc, whole
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Add, Softmax, Sub
 from services.compiler.ir.tensor import TensorId
@@ -42,17 +42,20 @@ def add_call(graph: Graph, op: Add | Sub, operands: Operands) -> KernelCall:
     plain, scaled = reversed(op.inputs) if swapped else op.inputs
     params = add_params(graph, op)
     multiplier = params.left if swapped else params.right
-    shifted, row = multiplier.shift < 0, row_stride(graph, op.output)
+    shifted = multiplier.shift < 0
     sum_ = Sum.ADD if isinstance(op, Add) else Sum.FROM if swapped else Sum.SUB
 
     def fields() -> Fields:
         zero_points = (-quant_of(graph, t).zero_point[0] for t in (plain, scaled))
         shifts = -multiplier.shift - 1 if shifted else 0, -params.output.shift - 1
-        last = *shifts, offset(output_zero_point(graph, op)), row
+        last = *shifts, offset(output_zero_point(graph, op))
         return (
             ("add", Symbol(add_name(sum_, shifted=shifted))),
             ("values", (*zero_points, multiplier.value, params.output.value, *last)),
-            ("row_stride", row),
+            ("plain_row_stride", operands.row_stride(plain)),
+            ("scaled_row_stride", operands.row_stride(scaled)),
+            ("out_row_stride", operands.row_stride(op.output)),
+            ("channels", nhwc(graph.tensors[op.output].shape)[3]),
         )
 
     pointers = operands.read(plain), operands.read(scaled), operands.write(op.output)
@@ -101,7 +104,7 @@ def add_constant_call(graph: Graph, op: Add | Sub, operands: Operands) -> Kernel
     """Return the call of a sum or difference of a tensor and a constant that repeats in it."""
     pair, params = _beside_constant(graph, op), add_params(graph, op)
     scaling, sum_ = pair.scaling(graph), Sum.ADD if pair.x_sign > 0 else Sum.SUB
-    period, row = graph.tensors[pair.constant].elements, row_stride(graph, op.output)
+    period = graph.tensors[pair.constant].elements
     array = ConstArray(
         f"{operands.label}_addends",
         Section.WEIGHTS,
@@ -113,12 +116,15 @@ def add_constant_call(graph: Graph, op: Add | Sub, operands: Operands) -> Kernel
     def fields() -> Fields:
         multipliers = pair.x_multiplier.value, params.output.value
         shifts = max(-pair.x_multiplier.shift - 1, 0), -params.output.shift - 1
-        last = offset(output_zero_point(graph, op)), period, row
+        last = offset(output_zero_point(graph, op))
         return (
             ("add", Symbol(add_constant_name(sum_, scaling))),
             ("constants", ArrayRef(array)),
-            ("values", (-quant_of(graph, pair.x).zero_point[0], *multipliers, *shifts, *last)),
-            ("row_stride", row),
+            ("values", (-quant_of(graph, pair.x).zero_point[0], *multipliers, *shifts, last)),
+            ("period", period),
+            ("x_row_stride", operands.row_stride(pair.x)),
+            ("out_row_stride", operands.row_stride(op.output)),
+            ("channels", nhwc(graph.tensors[op.output].shape)[3]),
         )
 
     return KernelCall(

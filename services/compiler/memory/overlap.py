@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import DepthwiseConv2D, Op
 from services.compiler.kernels.kernel_set import KernelSet
-from services.compiler.schedule.access_order import Overlap, overlaps
+from services.compiler.schedule.access_order import Overlap, chunks_distance, overlaps
+from services.compiler.schedule.core_kernels import chunk_rows
 from services.compiler.schedule.schedule import Buffer, BufferId, Schedule, StageKind, Step
 
 
@@ -56,15 +57,22 @@ class OverlapRules:
         return tuple(found)
 
     def _of_patched(self, step: Step, buffers: dict[BufferId, Buffer]) -> Iterator[OverlapRule]:
-        """Yield where a depthwise convolution's patch may lie: a channel is in the plane before any of it is written,
-        and rows are whole pixels of the same channels, so a channel overwrites only itself.
+        """Yield where a depthwise convolution's patch may lie: rows are whole pixels of the same channels, so a channel
+        overwrites only itself, and what the plane holds of it is read before that.
         """
         op = self._graph.ops[step.op_index]
         if isinstance(op, DepthwiseConv2D) and step.scratch is not None:
             channels = [self._graph.tensors[t].shape[3] for t in (op.input, op.output)]
             source, target = buffers[step.reads[0]], buffers[step.writes[0]]
             if channels[0] == channels[1] and source.columns is not None and target.columns is not None:
-                yield OverlapRule(source.id, target.id, -source.size_bytes, channels[0])
+                distance = self._chunks(op, step, source, target, buffers[step.scratch].size_bytes)
+                if distance < target.size_bytes:
+                    yield OverlapRule(source.id, target.id, distance, channels[0])
+
+    def _chunks(self, op: DepthwiseConv2D, step: Step, source: Buffer, target: Buffer, scratch_bytes: int) -> int:
+        rows = chunk_rows(self._graph, op, self._kernels, scratch_bytes, step.extent)
+        held = [(b.rows or 0, b.columns or 0) for b in (source, target)]
+        return -source.size_bytes if rows is None else chunks_distance(self._graph, op, rows, *held)
 
     def _of_step(self, step: Step, buffers: dict[BufferId, Buffer]) -> tuple[OverlapRule, ...]:
         used = (*step.reads, *step.writes, *(() if step.scratch is None else (step.scratch,)))

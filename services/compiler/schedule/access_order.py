@@ -216,14 +216,25 @@ def _conv_blocks(graph: Graph, op: Conv2D, block: core_kernels.ConvBlock) -> int
 
 
 def _chunks(graph: Graph, op: DepthwiseConv2D, chunk_rows: int) -> int:
-    """A channel at a time, some rows of it: later chunks read the rows that the plane does not hold yet."""
-    _, in_h, in_w, in_c = graph.tensors[op.input].shape
-    _, out_h, out_w, channels = graph.tensors[op.output].shape
+    """A channel at a time, some rows of it."""
+    return chunks_distance(graph, op, chunk_rows, *(graph.tensors[t].shape[1:3] for t in (op.input, op.output)))
+
+
+def chunks_distance(
+    graph: Graph, op: DepthwiseConv2D, chunk_rows: int, read_hw: tuple[int, ...], written_hw: tuple[int, ...]
+) -> int:
+    """Return how far below the input the output must start where both are held by so many rows and columns, at most
+    all: later chunks read the rows that the plane does not hold yet.
+
+    Of patches those at the image's top ask for the most: behind padding a chunk reads the lowest rows.
+    """
+    (in_h, in_w), (out_h, out_w) = read_hw, written_hw
+    in_c, channels = (graph.tensors[t].shape[3] for t in (op.input, op.output))
     reach = (graph.tensors[op.weights].shape[1] - 1) * op.dilation_hw[0] + 1
     kept = max(0, reach - op.stride_hw[0])
     starts = np.arange(0, out_h, chunk_rows, dtype=np.int64)
     rows = np.clip(starts * op.stride_hw[0] - op.padding.top + kept, 0, in_h)
-    return _distance(starts * out_w * channels, rows * in_w * in_c, graph.tensors[op.input].size_bytes)
+    return _distance(starts * out_w * channels, rows * in_w * in_c, in_h * in_w * in_c)
 
 
 def _windowed_by_channel(graph: Graph, op: DepthwiseConv2D | AveragePool2D | MaxPool2D) -> int:

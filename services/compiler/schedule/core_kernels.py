@@ -7,40 +7,31 @@ from typing import assert_never
 
 from services.compiler.ir.alone import remembered
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op, Sub
+from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.thumb1.gemm import TILE_PIXELS
 from services.compiler.schedule import thumb1, thumb2
 
+Extent = tuple[int, int]
 _THUMB2 = (KernelSet.THUMB2, KernelSet.THUMB2_SMALL)
 
 
 @remembered
-def scratch_sizes(graph: Graph, op: Op, kernels: KernelSet, extent: tuple[int, int] | None = None) -> tuple[int, ...]:
+def scratch_sizes(graph: Graph, op: Op, kernels: KernelSet, extent: Extent | None = None) -> tuple[int, ...]:
     """Return the sizes of scratch that the operator's kernel can use, upwards: the first is what it needs.
 
     Empty where it needs none, or is a portable one. More scratch is never slower. `extent` are the output rows and
     columns that one call computes, all if None.
     """
-    if not takes_columns(graph, op, extent):
-        return ()
-    rows = None if extent is None else extent[0]
     match kernels:
         case KernelSet.PORTABLE:
             return ()
         case KernelSet.THUMB2 | KernelSet.THUMB2_SMALL:
-            return thumb2.scratch_sizes(graph, op, rows)
+            return thumb2.scratch_sizes(graph, op, extent)
         case KernelSet.THUMB1:
-            return thumb1.scratch_sizes(graph, op, rows)
+            return thumb1.scratch_sizes(graph, op, extent)
         case _:
             assert_never(kernels)
-
-
-def takes_columns(graph: Graph, op: Op, extent: tuple[int, int] | None) -> bool:
-    """Whether the cores' kernels can compute only so many columns; depthwise convolutions and sums need whole rows."""
-    if extent is None or not isinstance(op, DepthwiseConv2D | Add | Sub):
-        return True
-    return extent[1] == graph.tensors[op.output].shape[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +64,21 @@ def expands_vectors(graph: Graph, op: FullyConnected, kernels: KernelSet) -> boo
     return kernels in _THUMB2 and any(depth(graph, op) is not None for depth in depths)
 
 
-def chunk_rows(graph: Graph, op: DepthwiseConv2D, kernels: KernelSet, scratch_bytes: int) -> int | None:
-    """Return the output rows at a time that a depthwise convolution's plane holds; None for all of them."""
+def chunk_rows(
+    graph: Graph, op: DepthwiseConv2D, kernels: KernelSet, scratch_bytes: int, extent: Extent | None = None
+) -> int | None:
+    """Return the output rows at a time that a depthwise convolution's plane holds; None for all of them.
+
+    `extent` are the output rows and columns that one call computes, all if None.
+    """
     match kernels:
         case KernelSet.PORTABLE:
             return None
         case KernelSet.THUMB2 | KernelSet.THUMB2_SMALL:
-            plan = thumb2.depthwise_plan(graph, op)
+            plan = thumb2.depthwise_plan(graph, op, extent)
             return None if plan is None else plan.plane().chunk_rows(scratch_bytes)
         case KernelSet.THUMB1:
-            plane = thumb1.depthwise_plane(graph, op)
+            plane = thumb1.depthwise_plane(graph, op) if thumb1.takes_columns(graph, op, extent) else None
             return None if plane is None else plane.chunk_rows(scratch_bytes)
         case _:
             assert_never(kernels)

@@ -49,6 +49,11 @@ class Patches:
     """Operators [0, stop) over a grid of patches: `regions[patch][op]` is what an operator computes of its output.
 
     `extents` are the rows and columns of the largest patch of every tensor that nothing outside reads.
+
+    Kernels for depthwise convolutions are made for a width: that of all columns, of inputs and outputs that are held
+    as wide, or that of the widest patch. Of a narrower one some columns behind it are then written, too. They lie in
+    its own buffer, or the patches to the right write them again: of a tensor that is held whole the last patches are
+    the widest, and nothing inside the stage reads it, or all of its columns are computed for every patch.
     """
 
     stop: int
@@ -90,30 +95,60 @@ def patches(graph: Graph, stop: int, grid: Grid) -> Patches | None:
     whole = {t for t in made if t in outside or t not in read}
     if any(graph.tensors[t].shape[at + 1] < grid[at] for t in whole for at in (0, 1)):
         return None
-    regions = tuple(
-        _needed(graph, ops, whole, grid, (row, column)) for row in range(grid[0]) for column in range(grid[1])
-    )
+    wide = {op.output for op in ops if isinstance(op, DepthwiseConv2D) and op.output in whole & read}
+    while True:
+        made_of = [
+            _needed(graph, ops, _Outputs(whole, wide), grid, (row, column))
+            for row in range(grid[0])
+            for column in range(grid[1])
+        ]
+        if grid[1] == 1 or not (uneven := _uneven(graph, ops, made_of)):
+            break
+        wide |= uneven
+    regions = tuple(made_of)
     parts = {t: [patch[n] for patch in regions] for n, op in enumerate(ops) for t in op.outputs}
     extents = {t: _extent(found) for t, found in parts.items() if t not in whole}
     return Patches(stop, grid, regions, extents)
 
 
-def _needed(graph: Graph, ops: tuple[Op, ...], whole: set[TensorId], grid: Grid, at: Grid) -> tuple[Region, ...]:
+@dataclass(frozen=True, slots=True)
+class _Outputs:
+    """Tensors that are held whole, and those of which every patch computes whole rows."""
+
+    whole: set[TensorId]
+    wide: set[TensorId]
+
+
+def _uneven(graph: Graph, ops: tuple[Op, ...], regions: Sequence[Sequence[Region]]) -> set[TensorId]:
+    """Return the outputs of depthwise convolutions of which some patches compute all columns, but not every one."""
+    found = set[TensorId]()
+    for n, op in enumerate(ops):
+        if isinstance(op, DepthwiseConv2D):
+            width = graph.tensors[op.output].shape[2]
+            if len({patch[n].col_stop - patch[n].col_start == width for patch in regions}) > 1:
+                found.add(op.output)
+    return found
+
+
+def _needed(graph: Graph, ops: tuple[Op, ...], outputs: _Outputs, grid: Grid, at: Grid) -> tuple[Region, ...]:
     """Return what every operator must compute for one patch of the outputs, from the last operator back."""
     needed: dict[TensorId, Region] = {}
-    for t in whole:
+    for t in outputs.whole:
         _, height, width, _ = graph.tensors[t].shape
         needed[t] = Region(*_part(height, grid[0], at[0]), *_part(width, grid[1], at[1]))
     found: list[Region] = []
     for op in reversed(ops):
         (own,) = (needed[t] for t in op.outputs)
-        if isinstance(op, PullRows):  # rows come whole
-            own = replace(own, col_start=0, col_stop=graph.tensors[op.output].shape[2])
+        width = graph.tensors[op.output].shape[2]
+        if isinstance(op, PullRows) or op.output in outputs.wide:  # rows come whole
+            own = replace(own, col_start=0, col_stop=width)
         found.append(own)
         for t in dict.fromkeys(op.inputs):
             if not graph.tensors[t].is_constant:
                 rows = window(graph, op, t, 1).needed(own.row_start, own.row_stop)
                 columns = window(graph, op, t, 2).needed(own.col_start, own.col_stop)
+                if isinstance(op, DepthwiseConv2D) and own.col_stop - own.col_start == width:
+                    columns = 0, graph.tensors[t].shape[2]
                 needed[t] = _joined(Region(*_not_empty(rows), *_not_empty(columns)), needed.get(t))
     return tuple(reversed(found))
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
+from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op, Sub
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.thumb1.depthwise import DepthwiseRow, supported
 from services.compiler.kernels.thumb1.gemm import TAP_BYTES
@@ -22,18 +22,27 @@ from services.compiler.schedule.plane import ChunkedPlane
 _LEAST_PLANE_BYTES = 256
 
 
-def scratch_sizes(graph: Graph, op: Op, rows: int | None = None) -> tuple[int, ...]:
+def scratch_sizes(graph: Graph, op: Op, extent: tuple[int, int] | None = None) -> tuple[int, ...]:
     """Return the sizes of scratch that the operator's kernel can use, upwards: the first is what it needs.
 
-    `rows` are the output rows that one call computes, all if None.
+    `extent` are the output rows and columns that one call computes, all if None.
     """
+    if not takes_columns(graph, op, extent):
+        return ()
     match op:
         case Conv2D() if convolves(graph, op):
             return (x_bytes(graph, op) + graph.tensors[op.input].shape[3],)
         case DepthwiseConv2D() if (plane := depthwise_plane(graph, op)) is not None:
-            return plane.sizes() if rows is None else replace(plane, out_h=rows).sizes()
+            return plane.sizes() if extent is None else replace(plane, out_h=extent[0]).sizes()
         case _:
             return ()
+
+
+def takes_columns(graph: Graph, op: Op, extent: tuple[int, int] | None) -> bool:
+    """Whether these kernels can compute only so many columns: depthwise convolutions and sums need whole rows."""
+    if extent is None or not isinstance(op, DepthwiseConv2D | Add | Sub):
+        return True
+    return extent[1] == graph.tensors[op.output].shape[2]
 
 
 def x_bytes(graph: Graph, op: Conv2D) -> int:

@@ -28,7 +28,7 @@ from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.thumb2.depthwise import plane_width, supported
 from services.compiler.kernels.thumb2.depthwise_shape import DepthwiseShape
 from services.compiler.kernels.thumb2.dot_wide import packs_wide
-from services.compiler.kernels.thumb2.gather import GatherShape
+from services.compiler.kernels.thumb2.gather import ColumnsShape, GatherShape
 from services.compiler.kernels.thumb2.pack import padded_depth, separable
 from services.compiler.kernels.thumb2.requantize import MAX_FUSED_SHIFT, MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT
 from services.compiler.quant.channels import ChannelArithmetic, channel_arithmetic
@@ -47,15 +47,20 @@ from services.compiler.schedule.plane import ChunkedPlane
 _MOST_AVERAGED = 255
 _LEAST_PLANE_BYTES = 1024
 _WEIGHT_BITS = {DType.INT4: 4, DType.INT8: 8}
+# bytes of a row that a routine for patches can step over at once
+_MOST_ROW_BYTES = 0xFFFF
+
+Extent = tuple[int, int]
 
 
 @remembered
-def scratch_sizes(graph: Graph, op: Op, rows: int | None = None) -> tuple[int, ...]:
+def scratch_sizes(graph: Graph, op: Op, extent: Extent | None = None) -> tuple[int, ...]:
     """Return the sizes of scratch that the operator's kernel can use, upwards: the first is what it needs.
 
-    Empty where it needs none or the set does not cover the operator. More scratch is never slower. `rows` are the
-    output rows that one call computes, all if None.
+    Empty where it needs none or the set does not cover the operator. More scratch is never slower. `extent` are the
+    output rows and columns that one call computes, all if None.
     """
+    rows = None if extent is None else extent[0]
     match op:
         case Conv2D() if matrix_depth(graph, op) is not None:
             return pixel_blocks(graph, op, rows).sizes()
@@ -135,11 +140,13 @@ def wide_channels(graph: Graph, op: Conv2D | FullyConnected) -> tuple[Array, Int
 
 @dataclass(frozen=True, slots=True)
 class DepthwisePlan:
-    """How a depthwise convolution goes through its plane."""
+    """How a depthwise convolution goes through its plane: `out_w` columns at once, all unless `in_parts`."""
 
     kernel_hw: tuple[int, int]
     dilation_hw: tuple[int, int]
     plane_w: int
+    out_w: int
+    in_parts: bool
     in_w: int
     left: int
     stride_h: int
@@ -151,19 +158,21 @@ class DepthwisePlan:
         reach = (self.kernel_hw[0] - 1) * self.dilation_hw[0] + 1
         return ChunkedPlane(self.plane_w, reach, self.stride_h, rows or self.out_h, 2, _LEAST_PLANE_BYTES, 2)
 
-    def image(self, channels: int) -> GatherShape:
-        """Return what the routine is made for that gathers a channel of an image of so many."""
+    def image(self, channels: int, row_bytes: int) -> GatherShape | ColumnsShape:
+        """Return what the routine is made for that gathers one of so many channels of an image with such rows."""
+        if self.in_parts:
+            return ColumnsShape(channels, row_bytes, self.plane_w)
         return GatherShape(self.in_w, channels, self.left, self.plane_w, self.dilation_hw[1])
 
-    def shape(self, graph: Graph, op: DepthwiseConv2D, relu: bool) -> DepthwiseShape:
-        """Return what the channel's routine is made for."""
-        _, _, out_w, channels = graph.tensors[op.output].shape
+    def shape(self, graph: Graph, op: DepthwiseConv2D, relu: bool, row_bytes: int) -> DepthwiseShape:
+        """Return what the channel's routine is made for where output rows have so many bytes."""
+        channels = graph.tensors[op.output].shape[3]
         zero_point = quant_of(graph, op.output).zero_point[0]
         bits = weight_bits(graph, op)
         return DepthwiseShape(
             self.kernel_hw,
             op.stride_hw,
-            out_w,
+            self.out_w,
             channels,
             self.plane_w,
             zero_point,
@@ -171,18 +180,24 @@ class DepthwisePlan:
             bits,
             dilation_hw=self.dilation_hw,
             no_right_shift=self.no_right_shift,
+            gap=row_bytes - self.out_w * channels,
         )
 
 
-def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
+def depthwise_plan(graph: Graph, op: DepthwiseConv2D, extent: Extent | None = None) -> DepthwisePlan | None:
     """Return the plan, or None: eight bits, left shifts only before a ReLU, every window on the image, a filter that
-    fits the registers and, where columns are dilated, no stride along them.
+    fits the registers and, where columns are dilated, no stride along them, and all of them at once.
+
+    `extent` are the output rows and columns that one call computes, all if None.
     """
     _, kernel_h, kernel_w, channels = graph.tensors[op.weights].shape
     in_w = graph.tensors[op.input].shape[2]
-    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    _, out_h, width, _ = graph.tensors[op.output].shape
+    out_w = width if extent is None else extent[1]
+    in_parts = out_w < width
     if (
-        not _eight_bits(graph, (op.input, op.output))
+        (in_parts and not _cuts_columns(graph, op))
+        or not _eight_bits(graph, (op.input, op.output))
         or graph.tensors[op.weights].dtype not in _WEIGHT_BITS
         or max(op.padding.top, op.padding.bottom) > (kernel_h - 1) * op.dilation_hw[0]
         or not _depthwise_is_exact(graph, op)
@@ -191,14 +206,15 @@ def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
     kernel_hw, left = (kernel_h, kernel_w), op.padding.left
     dilation_hw = op.dilation_hw[0] if kernel_h > 1 else 1, op.dilation_hw[1] if kernel_w > 1 else 1
     # whole rows of the input are gathered, so the plane holds also columns that no output reads
-    width = plane_width(out_w, kernel_w, op.stride_hw[1], left + in_w, dilation_hw[1])
+    inside = 0 if in_parts else left + in_w
+    plane_w = plane_width(out_w, kernel_w, op.stride_hw[1], inside, dilation_hw[1])
     no_right_shift = is_relu(graph, op) and any(multiplier.shift >= 0 for multiplier in op_multipliers(graph, op))
     shape = DepthwiseShape(
         kernel_hw,
         op.stride_hw,
         out_w,
         channels,
-        width,
+        plane_w,
         0,
         False,
         dilation_hw=dilation_hw,
@@ -206,7 +222,18 @@ def depthwise_plan(graph: Graph, op: DepthwiseConv2D) -> DepthwisePlan | None:
     )
     if not supported(shape):
         return None
-    return DepthwisePlan(kernel_hw, dilation_hw, width, in_w, left, op.stride_hw[0], out_h, no_right_shift)
+    stride_h = op.stride_hw[0]
+    return DepthwisePlan(kernel_hw, dilation_hw, plane_w, out_w, in_parts, in_w, left, stride_h, out_h, no_right_shift)
+
+
+def _cuts_columns(graph: Graph, op: DepthwiseConv2D) -> bool:
+    """Whether some of the columns can be computed: their windows see the image, columns lie side by side, and rows
+    are short enough to step over.
+    """
+    kernel_w = graph.tensors[op.weights].shape[2]
+    beside = op.padding.left < kernel_w and op.padding.right < kernel_w
+    row_bytes = max(prod(graph.tensors[t].shape[2:]) for t in (op.input, op.output))
+    return beside and op.dilation_hw[1] == 1 and row_bytes <= _MOST_ROW_BYTES
 
 
 def adds(graph: Graph, op: Add | Sub) -> bool:

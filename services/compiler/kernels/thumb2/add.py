@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from services.compiler.kernels.thumb2.assembly import Routine
+from services.compiler.kernels.thumb2.assembly import SAVED_BYTES, Routine
 
 _END, _PERIOD, _CONSTANTS = 0, 4, 8
 _FRAME, _CONSTANT_FRAME = 8, 16
@@ -45,14 +45,14 @@ def add_name(sum_: Sum, *, shifted: bool) -> str:
 
 
 def add(sum_: Sum, *, shifted: bool) -> Routine:
-    """Return `name(plain, scaled, out, params)`; `plain` is the input of the larger scale.
+    """Return `name(plain, scaled, out, params, count)`; `plain` is the input of the larger scale.
 
     `params` is int32: both inputs' negated zero points (plain, scaled), the scaled input's multiplier, the output's
-    multiplier, the scaled input's right shift less 1, the output's right shift less 1, 2 * output zero point + 1,
-    the number of elements. The scaled input's shift is read only where `shifted`.
+    multiplier, the scaled input's right shift less 1, the output's right shift less 1, 2 * output zero point + 1.
+    The scaled input's shift is read only where `shifted`.
     """
     body = (
-        "ldr r12, [r3, #28]",
+        f"ldr r12, [sp, #{_FRAME + SAVED_BYTES}]",  # the fifth argument
         "add r12, r2, r12",
         f"str r12, [sp, #{_END}]",
         "ldr r12, [r3, #24]",
@@ -78,8 +78,8 @@ def add(sum_: Sum, *, shifted: bool) -> Routine:
         "3:",
     )
     name = add_name(sum_, shifted=shifted)
-    prototype = f"void {name}(const int8_t *plain, const int8_t *scaled, int8_t *out, const int32_t *params)"
-    return Routine(name, prototype, body, _FRAME)
+    arguments = "const int8_t *plain, const int8_t *scaled, int8_t *out, const int32_t *params, int32_t count"
+    return Routine(name, f"void {name}({arguments})", body, _FRAME)
 
 
 def _element(sum_: Sum, shifted: bool, byte: int) -> tuple[str, ...]:
@@ -117,16 +117,18 @@ def add_constant_name(sum_: Sum, scaling: Scaling) -> str:
 
 
 def add_constant(sum_: Sum, scaling: Scaling) -> Routine:
-    """Return `name(x, constants, out, params)`: constants plus x, or less x (SUB), begun anew after every period.
+    """Return `name(x, constants, out, params, count, period)`: constants plus x, or less x (SUB), begun anew after
+    every period.
 
     `params` is int32: the negated zero point of x, its multiplier, the output's multiplier, the right shift of x
-    less 1, the output's right shift less 1, 2 * output zero point + 1, the elements of a period, those of all.
+    less 1, the output's right shift less 1, 2 * output zero point + 1.
     """
+    arguments_at = _CONSTANT_FRAME + SAVED_BYTES
     body = (
-        "ldr r12, [r3, #28]",
+        f"ldr r12, [sp, #{arguments_at}]",
         "add r12, r2, r12",
         f"str r12, [sp, #{_END}]",
-        "ldr r12, [r3, #24]",
+        f"ldr r12, [sp, #{arguments_at + 4}]",
         f"str r12, [sp, #{_PERIOD}]",
         f"str r1, [sp, #{_CONSTANTS}]",
         "ldr lr, [r3, #20]",
@@ -161,8 +163,10 @@ def add_constant(sum_: Sum, scaling: Scaling) -> Routine:
         "bne 1b",
     )
     name = add_constant_name(sum_, scaling)
-    prototype = f"void {name}(const int8_t *x, const int32_t *constants, int8_t *out, const int32_t *params)"
-    return Routine(name, prototype, body, _CONSTANT_FRAME)
+    arguments = (
+        "const int8_t *x, const int32_t *constants, int8_t *out, const int32_t *params, int32_t count, int32_t period"
+    )
+    return Routine(name, f"void {name}({arguments})", body, _CONSTANT_FRAME)
 
 
 def _beside_constant(sum_: Sum, scaling: Scaling, byte: int, constant: str) -> tuple[str, ...]:

@@ -106,6 +106,7 @@ def depthwise(name: str, shape: DepthwiseShape) -> Routine:
         f"{OUTPUT_ROWS}:",
         *(_phased_row(shape) if shape.phases > 1 else _run(shape, shape.out_w, _RUN_LABELS[0])),
         *_advance("r10", shape.next_row_bytes),
+        *_advance("r11", shape.gap),
         *_count_down(SLOT_ROWS, OUTPUT_ROWS),
     )
     prototype = f"void {name}(const int16_t *plane, int8_t *out, const int8_t *channel, int32_t rows)"
@@ -144,6 +145,8 @@ def _phased_row(shape: DepthwiseShape) -> Iterator[str]:
 def _advance(register: str, distance: int) -> tuple[str, ...]:
     if distance == 0:
         return ()
+    if distance > _MAX_ADDEND:
+        return f"movw r0, #{distance}", f"add {register}, {register}, r0"
     return (f"{'add' if distance > 0 else 'sub'} {register}, {register}, #{abs(distance)}",)
 
 

@@ -19,7 +19,8 @@ Pair = tuple[int, int]
 class DepthwiseShape:
     """What a routine is made for: filter and stride, output width, output channels (the step in bytes), plane width.
 
-    `no_right_shift`: some channel shifts by nothing or to the left, which takes a ReLU.
+    `no_right_shift`: some channel shifts by nothing or to the left, which takes a ReLU. `gap`: bytes from the end of
+    an output row to the next one.
     """
 
     kernel_hw: tuple[int, int]
@@ -33,6 +34,7 @@ class DepthwiseShape:
     small: bool = False
     dilation_hw: tuple[int, int] = (1, 1)
     no_right_shift: bool = False
+    gap: int = 0
 
     @property
     def phases(self) -> int:

@@ -47,7 +47,7 @@ def _bytes(line: str, at: int, labels: dict[str, int]) -> int:
 
 def _narrow(name: str, operands: tuple[str, ...], at: int, labels: dict[str, int]) -> bool:
     match name:
-        case "b" | "bne" | "beq" | "blt":
+        case "b" | "bne" | "beq" | "blt" | "bcc" | "bpl":
             return _near(name, operands[0], at, labels)
         case "ldr" | "str" | "ldrb" | "strb" | "strh":
             return len(operands) == 2 and operands[0] in _LOW and _short_address(name, operands[1])

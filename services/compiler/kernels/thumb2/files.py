@@ -13,7 +13,7 @@ from services.compiler.kernels.thumb2.depthwise_shape import DepthwiseShape
 from services.compiler.kernels.thumb2.dot import dot, dot_name
 from services.compiler.kernels.thumb2.dot_wide import dot_wide, dot_wide_name
 from services.compiler.kernels.thumb2.expand import expand, expand_pair
-from services.compiler.kernels.thumb2.gather import GatherShape, gather
+from services.compiler.kernels.thumb2.gather import ColumnsShape, GatherShape, gather, gather_columns
 from services.compiler.kernels.thumb2.gemm import STEPS, gemm, gemm_name
 from services.compiler.kernels.thumb2.issue import Issue
 
@@ -42,8 +42,8 @@ PARAMS_BYTES = {
     "tf_conv2d_thumb2_params": 68,
     "tf_fully_connected_thumb2_params": 40,
     "tf_depthwise_thumb2_params": 52,
-    "tf_add_thumb2_params": 40,
-    "tf_add_constant_thumb2_params": 44,
+    "tf_add_thumb2_params": 48,
+    "tf_add_constant_thumb2_params": 48,
     "tf_softmax_thumb2_params": 8,
     "tf_conv2d_thumb2_s16_params": 44,
     "tf_fully_connected_thumb2_s16_params": 20,
@@ -95,24 +95,33 @@ def expand_file() -> KernelSource:
     return KernelSource("tf_expand_s8.c", (), "A vector to int16.", lambda _: (expand(),))
 
 
-def depthwise_file(shape: DepthwiseShape, image: GatherShape) -> tuple[str, str, KernelSource]:
-    """Return the names of the channel and the gather routine of a depthwise shape, and their file."""
+def depthwise_file(shape: DepthwiseShape, image: GatherShape | ColumnsShape) -> tuple[str, str, KernelSource]:
+    """Return the names of the channel and the gather routine of a depthwise shape, and their file: for patches, where
+    the image is read by columns.
+    """
     (kernel_h, kernel_w), (stride_h, stride_w) = shape.kernel_hw, shape.stride_hw
     dilated = "" if shape.dilation_hw == (1, 1) else f"d{shape.dilation_hw[0]}x{shape.dilation_hw[1]}"
     # ReLU, nibbles, small, to the left
     marks = f"{'r' * shape.relu}{'n' * (shape.weight_bits == 4)}{'s' * shape.small}{'l' * shape.no_right_shift}"
     tag = (  # a file's name has 64 characters at most
         f"{kernel_h}x{kernel_w}s{stride_h}x{stride_w}{dilated}_w{shape.out_w}c{shape.channels}p{shape.plane_w}"
-        f"_w{image.width}c{image.channels}l{image.left}_z{shape.zero_point + 128}{marks}"
+        f"_{_image_tag(image)}_z{shape.zero_point + 128}{marks}{f'g{shape.gap}' if shape.gap else ''}"
     )
     channel, loader = f"tf_depthwise_{tag}", f"tf_gather_{tag}"
 
     def routines(_: Issue) -> tuple[Routine, ...]:
-        return depthwise(channel, shape), gather(loader, image)
+        made = gather(loader, image) if isinstance(image, GatherShape) else gather_columns(loader, image)
+        return depthwise(channel, shape), made
 
     declarations = f"tf_depthwise_channel {channel};", f"tf_depthwise_gather {loader};"
     comment = f"Depthwise {kernel_h}x{kernel_w} of one channel, {shape.out_w} columns."
     return channel, loader, KernelSource(f"{channel}.c", declarations, comment, routines)
+
+
+def _image_tag(image: GatherShape | ColumnsShape) -> str:
+    if isinstance(image, GatherShape):
+        return f"w{image.width}c{image.channels}l{image.left}"
+    return f"r{image.row_bytes}c{image.channels}"
 
 
 def add_file(sum_: Sum, *, shifted: bool) -> KernelSource:

@@ -15,20 +15,32 @@ static void fill(int16_t *to, int32_t value, int32_t count)
     }
 }
 
+/* The image's columns in the windows of a region, the first of which is at x + left. */
+static tf_columns columns_of(const tf_window *k, const tf_region *region, int32_t x)
+{
+    const int32_t last = x + (region->col_stop - region->col_start - 1) * k->stride_w;
+    const int32_t stop = last + (k->kernel_w - 1) * k->dilation_w + 1;
+    tf_columns columns;
+    columns.left = x < 0 ? -x : 0;
+    columns.count = (stop < k->in_w ? stop : k->in_w) - x - columns.left;
+    return columns;
+}
+
 /* Input rows [y, y + rows) of the image, some of them perhaps behind the end of a ring. */
 static void gather(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input, int32_t y,
-                   int32_t rows, int16_t *to)
+                   int32_t rows, const tf_columns *columns, int16_t *to)
 {
     const int32_t together = tf_rows_together(region, y, rows);
-    p->gather(to, tf_row(input, p->in_row_stride, region, y), together);
+    p->gather(to, tf_row(input, p->in_row_stride, region, y), together, columns);
     if (together < rows) {
-        p->gather(to + together * p->plane_w, tf_row(input, p->in_row_stride, region, y + together), rows - together);
+        p->gather(to + together * p->plane_w, tf_row(input, p->in_row_stride, region, y + together), rows - together,
+                  columns);
     }
 }
 
 /* Input rows [y, y + rows) into the plane, with rows of padding where they lie outside the image. */
 static void load_rows(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input, int32_t y,
-                      int32_t rows, int16_t *to)
+                      int32_t rows, const tf_columns *columns, int16_t *to)
 {
     const tf_window *k = &p->window;
     for (; rows > 0 && y < 0; --rows, ++y, to += p->plane_w) {
@@ -36,7 +48,7 @@ static void load_rows(const tf_depthwise_thumb2_params *p, const tf_region *regi
     }
     if (rows > 0 && y < k->in_h) {
         const int32_t inside = rows < k->in_h - y ? rows : k->in_h - y;
-        gather(p, region, input, y, inside, to);
+        gather(p, region, input, y, inside, columns, to);
         to += inside * p->plane_w;
         rows -= inside;
     }
@@ -59,7 +71,7 @@ static void run_channel(const tf_depthwise_thumb2_params *p, const int16_t *plan
 /* All rows fit the plane: its padding is filled once and stays. What a channel needs is read once, for all of them:
  * parameters lie in flash, and a short loop leaves the instruction cache to the routines. */
 static void run_whole(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input,
-                      int8_t *output, int16_t *plane)
+                      int8_t *output, const tf_columns *columns, int16_t *plane)
 {
     const tf_window *k = &p->window;
     const int32_t rows = region->row_stop - region->row_start;
@@ -76,16 +88,16 @@ static void run_whole(const tf_depthwise_thumb2_params *p, const tf_region *regi
     output += region->row_start * p->out_row_stride;
     if (multiplier == 1 && apart <= 0) { /* the usual case, in the fewest lines of the instruction cache */
         for (; record != end; record += record_bytes) {
-            load(to, head++, together);
+            load(to, head++, together, columns);
             channel(plane, output++, record, rows);
         }
         return;
     }
     while (record != end) {
         int32_t left = multiplier;
-        load(to, head++, together);
+        load(to, head++, together, columns);
         if (apart > 0) {
-            load(behind, tail, apart);
+            load(behind, tail, apart, columns);
         }
         ++tail;
         do {
@@ -102,10 +114,14 @@ void tf_depthwise_thumb2_s8(const tf_depthwise_thumb2_params *p, const tf_region
     const int32_t rows_held = rows_of(k, p->chunk_rows);
     const int32_t kept = rows_of(k, 0) > 0 ? rows_of(k, 0) : 0;
     const int8_t *record = p->channels;
+    const int32_t x = region->col_start * k->stride_w - k->pad_left;
+    const tf_columns columns = columns_of(k, region, x);
     int32_t c;
+    input += (x + columns.left) * p->in_c;
+    output += region->col_start * p->in_c * p->channel_multiplier;
     fill(plane, p->in_zero_point, rows_held * p->plane_w + 2);
     if (region->row_stop - region->row_start <= p->chunk_rows) {
-        run_whole(p, region, input, output, plane);
+        run_whole(p, region, input, output, &columns, plane);
         return;
     }
     for (c = 0; c < p->in_c; ++c, record += p->channel_multiplier * p->record_bytes, output += p->channel_multiplier) {
@@ -113,7 +129,8 @@ void tf_depthwise_thumb2_s8(const tf_depthwise_thumb2_params *p, const tf_region
         while (oy < region->row_stop) {
             const int32_t rows = region->row_stop - oy < p->chunk_rows ? region->row_stop - oy : p->chunk_rows;
             const int32_t needed = rows_of(k, rows);
-            load_rows(p, region, input + c, oy * k->stride_h - k->pad_top + held, needed - held, plane + held * p->plane_w);
+            load_rows(p, region, input + c, oy * k->stride_h - k->pad_top + held, needed - held, &columns,
+                      plane + held * p->plane_w);
             run_channel(p, plane, output + oy * p->out_row_stride, record, rows);
             oy += rows;
             if (oy < region->row_stop) { /* the next rows' windows begin with the last rows held */

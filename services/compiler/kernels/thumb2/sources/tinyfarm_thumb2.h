@@ -51,8 +51,13 @@ void tf_fully_connected_thumb2_s8(const tf_fully_connected_thumb2_params *p, con
 
 /* One channel from the padded plane: `rows` output rows; see the routine's own comment for the record. */
 typedef void tf_depthwise_channel(const int16_t *plane, int8_t *out, const int8_t *channel, int32_t rows);
-/* One channel's bytes of `rows` input rows into rows of the plane. */
-typedef void tf_depthwise_gather(int16_t *plane, const int8_t *in, int32_t rows);
+/* Columns of the image that a region reads, at least one, and the plane's columns of padding before them. */
+typedef struct {
+    int32_t left, count;
+} tf_columns;
+/* One channel's bytes of `rows` input rows into rows of the plane. Where a call computes all columns, the routine was
+ * made for them; else it reads `columns`, the first of which is at `in`. */
+typedef void tf_depthwise_gather(int16_t *plane, const int8_t *in, int32_t rows, const tf_columns *columns);
 
 typedef struct {
     const int8_t *channels; /* a record an output channel */
@@ -67,32 +72,34 @@ typedef struct {
 } tf_depthwise_thumb2_params;
 /* Channel by channel through `plane`: ((chunk_rows - 1) * stride_h + (kernel_h - 1) * dilation_h + 1) * plane_w + 2 int16
  * values. Output channel c * channel_multiplier + m is of input channel c. Writes no row before it was read and, with a
- * multiplier of 1, no byte of another channel, so the output may then lie on the input. Region: all columns. */
+ * multiplier of 1, no byte of another channel, so the output may then lie on the input. Region: any columns, but of
+ * every row as many are written from the first on as `channel` was made for: what is behind the region is spoilt. */
 void tf_depthwise_thumb2_s8(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input,
                             int8_t *output, int16_t *plane);
 
-/* Sums or differences of one row of elements. */
-typedef void tf_add_row(const int8_t *plain, const int8_t *scaled, int8_t *out, const int32_t *params);
+/* Sums or differences of so many elements. */
+typedef void tf_add_row(const int8_t *plain, const int8_t *scaled, int8_t *out, const int32_t *params, int32_t count);
 
 typedef struct {
     tf_add_row *add;
-    int32_t values[8]; /* see the routine's comment */
-    int32_t row_stride;
+    int32_t values[7]; /* see the routine's comment */
+    int32_t plain_row_stride, scaled_row_stride, out_row_stride, channels;
 } tf_add_thumb2_params;
-/* Region: all columns of some rows; equal shapes, no broadcast. */
+/* Equal shapes, no broadcast. */
 void tf_add_thumb2_s8(const tf_add_thumb2_params *p, const tf_region *region, const int8_t *plain,
                       const int8_t *scaled, int8_t *output);
 
-/* Sums of one row of elements and a constant that repeats. */
-typedef void tf_add_constant_row(const int8_t *x, const int32_t *constants, int8_t *out, const int32_t *params);
+/* Sums of so many elements, whole periods, and a constant that repeats. */
+typedef void tf_add_constant_row(const int8_t *x, const int32_t *constants, int8_t *out, const int32_t *params,
+                                 int32_t count, int32_t period);
 
 typedef struct {
     tf_add_constant_row *add;
     const int32_t *constants; /* as they are added, doubled, at the scale of the sum */
-    int32_t values[8];        /* see the routine's comment */
-    int32_t row_stride;
+    int32_t values[6];        /* see the routine's comment */
+    int32_t period;           /* elements of the constant: a pixel's or a row's */
+    int32_t x_row_stride, out_row_stride, channels;
 } tf_add_constant_thumb2_params;
-/* Region: all columns of some rows. */
 void tf_add_constant_thumb2_s8(const tf_add_constant_thumb2_params *p, const tf_region *region, const int8_t *input,
                                int8_t *output);
 
