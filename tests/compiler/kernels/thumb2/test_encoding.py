@@ -17,7 +17,7 @@ from services.compiler.kernels.thumb2.add import Scaling, Sum
 from services.compiler.kernels.thumb2.depthwise import plane_width, supported
 from services.compiler.kernels.thumb2.depthwise_shape import DepthwiseShape
 from services.compiler.kernels.thumb2.encoding import code_bytes
-from services.compiler.kernels.thumb2.gather import GatherShape
+from services.compiler.kernels.thumb2.gather import ColumnsShape, GatherShape
 from services.compiler.kernels.thumb2.gemm import SMALL_STEPS
 from services.compiler.kernels.thumb2.issue import Issue
 
@@ -30,9 +30,12 @@ def depthwise_sources() -> dict[str, KernelSource]:
         width = plane_width(out_w, kernel[1], stride[1])
         bits = 4 if out_w == 2 else 8
         zero_point, small = -128 if relu else 5, channels == 48
-        shape = DepthwiseShape(kernel, stride, out_w, channels, width, zero_point, relu, bits, small)
+        patch = out_w == 5
+        gap = 20 * channels if patch else 0
+        shape = DepthwiseShape(kernel, stride, out_w, channels, width, zero_point, relu, bits, small, gap=gap)
+        whole = GatherShape(max(1, width - 3), channels, 1, width)
         if supported(shape):
-            source = files.depthwise_file(shape, GatherShape(max(1, width - 3), channels, 1, width))[2]
+            source = files.depthwise_file(shape, ColumnsShape(channels, 9 * channels, width) if patch else whole)[2]
             found[source.file] = source
     return found | dilated_sources()
 
