@@ -155,8 +155,11 @@ class DepthwisePlan:
 
     def plane(self, rows: int | None = None) -> ChunkedPlane:
         """Return the int16 plane for so many output rows a call, all if None."""
-        reach = (self.kernel_hw[0] - 1) * self.dilation_hw[0] + 1
-        return ChunkedPlane(self.plane_w, reach, self.stride_h, rows or self.out_h, 2, _LEAST_PLANE_BYTES, 2)
+        reach, out_h = (self.kernel_hw[0] - 1) * self.dilation_hw[0] + 1, rows or self.out_h
+        least = _LEAST_PLANE_BYTES
+        if self.in_parts:  # no more than a whole plane of bytes: patches are there to save memory
+            least = min(least, ((out_h - 1) * self.stride_h + reach) * self.plane_w)
+        return ChunkedPlane(self.plane_w, reach, self.stride_h, out_h, 2, least, 2)
 
     def image(self, channels: int, row_bytes: int) -> GatherShape | ColumnsShape:
         """Return what the routine is made for that gathers one of so many channels of an image with such rows."""
