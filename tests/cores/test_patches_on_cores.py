@@ -92,6 +92,20 @@ def residual(m: GraphMaker) -> TensorId:
     return m.binary("add", y, m.depthwise(y, 1, (3, 3)))
 
 
+def constants(m: GraphMaker) -> TensorId:
+    """One that repeats with every pixel and one that repeats with every row, in sums and differences."""
+    x = m.conv2d(m.input(1, 10, 11, 2), 5, (3, 3))
+    for kind, shape, first in (
+        ("add", (5,), False),
+        ("sub", (11, 5), True),
+        ("sub", (5,), True),
+        ("add", (11, 5), False),
+    ):
+        constant = m.constant(m.random.integers(-128, 128, shape).astype(np.int8), m.quant())
+        x = m.binary(kind, *((constant, x) if first else (x, constant)))
+    return m.conv2d(x, 4, (3, 3))
+
+
 CASES: dict[str, tuple[Callable[[GraphMaker], TensorId | tuple[TensorId, ...]], Grid]] = {
     **{f"{k}x{k}, stride {s}": (between((k, k), (s, s)), (3, 3)) for k in (3, 5, 7) for s in (1, 2)},
     "two by two": (between((3, 3), (1, 1)), (2, 2)),
@@ -115,6 +129,8 @@ CASES: dict[str, tuple[Callable[[GraphMaker], TensorId | tuple[TensorId, ...]], 
     "unread columns, cut": (unread_columns, (2, 3)),
     "residual": (residual, (3, 2)),
     "residual, columns": (residual, (1, 3)),
+    "constants": (constants, (2, 3)),
+    "constants, all columns": (constants, (3, 1)),
 }
 
 
