@@ -16,10 +16,10 @@ from services.compiler.ir.ops import PullRows
 from services.compiler.ir.tensor import quoted
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Placed, Planned, plan_network
-from services.compiler.schedule.patches import Grid, Patches
+from services.compiler.schedule.patches import Grid, Patches, patches
 from services.compiler.schedule.schedule import StageKind
 from services.compiler.schedule.streaming import Stream
-from services.compiler.stages import Piece, Pieces
+from services.compiler.stages import PatchCut, Piece, Pieces
 
 # What a library needs beside its arena, mostly stack: the arena's part of a budget is less by so much.
 RESERVED_BYTES = 1024
@@ -149,25 +149,34 @@ def best_patches(pieces: Pieces, grids: Sequence[Grid], room_bytes: int | None =
     """Return the patches of fewest MACs within the room, of least memory where there is none or nothing keeps to it;
     None if no operator can be cut.
     """
-    found = sorted(pieces.patched(grids), key=lambda p: p[:2])
+    found = sorted(pieces.patched(grids), key=lambda cut: (cut.need_bytes, cut.macs))
     if room_bytes is not None:
-        fitting = sorted((p for p in found if p[0] <= room_bytes), key=lambda p: p[1])
-        for _, _, patches in fitting[:_MOST_BLAMED]:
-            trial = _patch_trial(pieces, patches)
+        fitting = sorted((cut for cut in found if cut.need_bytes <= room_bytes), key=lambda cut: cut.macs)
+        for cut in fitting[:_MOST_BLAMED]:
+            trial = _patch_trial(pieces, cut)
             if trial.arena_bytes <= room_bytes:
                 return trial
-    trials = [_patch_trial(pieces, patches) for _, _, patches in found[:_MOST_BLAMED]]
-    return min(trials, key=lambda t: t.arena_bytes, default=None)
+    best: PatchTrial | None = None
+    for cut in found[:_MOST_BLAMED]:
+        if best is None or _least_beside(pieces, cut) < best.arena_bytes:
+            trial = _patch_trial(pieces, cut)
+            best = trial if best is None or trial.arena_bytes < best.arena_bytes else best
+    return best
 
 
-def _patch_trial(pieces: Pieces, found: Patches) -> PatchTrial:
+def _least_beside(pieces: Pieces, cut: PatchCut) -> int:
+    """Return the bytes that patches need at least where what follows is streamed."""
+    return max(cut.own_bytes, least_memory(pieces, cut.stop)) if cut.need_bytes > cut.own_bytes else cut.own_bytes
+
+
+def _patch_trial(pieces: Pieces, cut: PatchCut) -> PatchTrial:
     """Return the patches placed; what follows is streamed where it needs more than they do."""
-    rest = [pieces.need_bytes(pieces.single(op)) for op in range(found.stop, len(pieces.graph.ops))]
-    own = pieces.patches_need(found)
     streams: tuple[Stream, ...] = ()
-    if rest and max(rest) > own:
-        cut = fastest(pieces, max(own, least_memory(pieces, found.stop)), found.stop)
-        streams = _streams(pieces, cut)
+    if cut.need_bytes > cut.own_bytes:
+        streams = _streams(pieces, fastest(pieces, _least_beside(pieces, cut), cut.stop))
+    found = patches(pieces.graph, cut.stop, cut.grid)
+    if found is None:
+        raise AssertionError(f"patches that were priced: {cut}")
     return PatchTrial(found, streams, pieces.planner.place_patches(found, streams, exact=False)[2].arena_bytes)
 
 
@@ -235,11 +244,13 @@ def _closest(pieces: Pieces, limit: Callable[[], int], trials: _Trials) -> Trial
     for _ in range(_MOST_ROUNDS):
         if trial is None or best is None or trial.arena_bytes <= wanted:
             break
-        others = [(piece, trials.without(piece, trial, limit)) for piece in _beyond(pieces, trial, wanted)]
-        found = [(piece, other) for piece, other in others if other is not None]
-        if not found:
+        blamed, other = None, None
+        for piece in _beyond(pieces, trial, wanted):
+            found = trials.without(piece, trial, limit, below=best if other is None else other)
+            if found is not None and (other is None or found.arena_bytes < other.arena_bytes):
+                blamed, other = piece, found
+        if blamed is None or other is None:
             break
-        blamed, other = min(found, key=lambda pair: pair[1].arena_bytes)
         pieces.raise_need(blamed, trial.arena_bytes)
         trial, wanted = other, limit()
         best = min(best, trial, key=lambda t: t.arena_bytes)
@@ -271,11 +282,14 @@ class _Trials:
             self._known[cut] = Trial(cut, streams, placed)
         return self._known[cut]
 
-    def without(self, piece: Piece, trial: Trial, limit: Callable[[], int]) -> Trial | None:
-        """Return the same where a piece is taken to need as much as the trial does."""
+    def without(self, piece: Piece, trial: Trial, limit: Callable[[], int], below: Trial) -> Trial | None:
+        """Return the same where a piece is taken to need as much as the trial does; None if the limit is not below what
+        another needs: then the cut cannot be.
+        """
         before = self._pieces.need_bytes(piece)
         self._pieces.raise_need(piece, trial.arena_bytes)
-        other = self.within(limit())
+        wanted = limit()
+        other = self.within(wanted) if wanted < below.arena_bytes else None
         self._pieces.raise_need(piece, before)
         return other
 

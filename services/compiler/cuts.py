@@ -1,72 +1,87 @@
 """Cuts of a network into pieces: the one that needs least memory, and the fastest within a limit.
 
-Pieces follow one another, so the arena is that of the neediest one and time adds up: the best cut is found piece by
-piece (dynamic programming). Of small networks also all cuts, one after the other.
+Pieces follow one another, so the arena is that of the neediest one and time adds up: the best cut is the shortest path
+from the first operator to the end, by the neediest or by the sum. What streamed pieces need is asked for only where a
+bound on it, or their cost, lets them be on that path. Of small networks also all cuts, one after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf
+from heapq import heappop, heappush
 
 from services.compiler.stages import Piece, Pieces
 
-_GROWTH, _HALVINGS = 1.2, 6
+# in place of the start of a piece that has yet to be asked for its need: none has; of its rows: it is not streamed
+_KNOWN, _SINGLE = -1, -1
+_Edge = tuple[float, int, int, int]  # instructions, where a piece stops, where it starts, place of its rows by cost
 
 
-def least_memory(pieces: Pieces, start: int = 0) -> int:
-    """Return the bytes of arena that the neediest piece from an operator on has in the cut where it has least, within a
-    few thousandths.
-
-    Long pieces need much: limits from below keep from looking at them.
-    """
-    low = high = 1.0 + min(pieces.need_bytes(pieces.single(op)) for op in range(start, len(pieces.graph.ops)))
-    while (found := _neediest(pieces, high, start)) == inf:
-        low, high = high, high * _GROWTH
-    reached = high
-    for _ in range(_HALVINGS):
-        middle = (low + min(high, found)) / 2
-        if (better := _neediest(pieces, middle, start)) == inf:
-            low = middle
-        else:
-            high = found = better
-            reached = middle
-    # a limit as low as the need may look at fewer pieces than the limit that found them
-    return int(found if _neediest(pieces, found, start) < inf else reached)
-
-
-def _neediest(pieces: Pieces, limit_bytes: float, first: int) -> float:
-    """Return the least that the neediest piece of any cut has, all of them within the limit; infinite if none is."""
-    stop = len(pieces.graph.ops)
-    best = [inf] * first + [0.0] + [inf] * (stop - first)
-    for start in range(first, stop):
-        if best[start] < inf:
-            for piece in (pieces.single(start), *pieces.streamed(start, limit_bytes, rows=1)):
-                need = pieces.need_bytes(piece)
-                if need <= limit_bytes:
-                    best[piece.stop] = min(best[piece.stop], max(best[start], need))
-    return best[stop]
+def least_memory(pieces: Pieces, first: int = 0) -> int:
+    """Return the bytes of arena that the neediest piece from an operator on has in the cut where it has least."""
+    end = len(pieces.graph.ops)
+    settled: set[int] = set()
+    queue = [(0, first, _KNOWN)]  # bytes, where a piece stops, where it starts if the bytes are a bound
+    while True:
+        need, stop, start = heappop(queue)
+        if stop in settled:
+            continue
+        if start != _KNOWN and (real := pieces.need_bytes(pieces.streamed(start, stop, 1))) > need:
+            heappush(queue, (real, stop, _KNOWN))
+            continue
+        if stop == end:
+            return need
+        settled.add(stop)
+        heappush(queue, (max(need, pieces.need_bytes(pieces.single(stop))), stop + 1, _KNOWN))
+        for after in pieces.stops(stop):
+            heappush(queue, (max(need, pieces.bound_bytes(stop, after)), after, stop))
 
 
 def fastest(pieces: Pieces, limit_bytes: float, first: int = 0) -> tuple[Piece, ...]:
-    """Return the cut of fewest instructions whose pieces all keep to the limit; empty if there is none."""
-    stop = len(pieces.graph.ops)
-    best = [inf] * first + [0.0] + [inf] * (stop - first)
-    came: list[Piece | None] = [None] * (stop + 1)
-    for start in range(first, stop):
-        if best[start] == inf:
-            continue
-        for piece in (pieces.single(start), *pieces.streamed(start, limit_bytes)):
-            cost = best[start] + piece.instructions
-            if pieces.need_bytes(piece) <= limit_bytes and cost < best[piece.stop]:
-                best[piece.stop], came[piece.stop] = cost, piece
-    found: list[Piece] = []
-    while stop > first:
-        if (last := came[stop]) is None:
+    """Return the cut of fewest instructions whose pieces all keep to the limit; empty if there is none.
+
+    To stream what keeps to it alone gains nothing; what does not fit row by row does not with more rows.
+    """
+    needy, end = pieces.needy(limit_bytes), len(pieces.graph.ops)
+    costs, came = {first: 0.0}, dict[int, Piece]()
+    queue: list[_Edge] = []
+    stop = first
+    while stop != end:
+        if pieces.need_bytes(pieces.single(stop)) <= limit_bytes:
+            heappush(queue, (costs[stop] + pieces.single(stop).instructions, stop + 1, stop, _SINGLE))
+        for after in pieces.stops(stop):
+            if needy[after] > needy[stop] and pieces.bound_bytes(stop, after) <= limit_bytes:
+                heappush(queue, (costs[stop] + pieces.by_cost(stop, after)[0][0], after, stop, 0))
+        if (reached := _settle(pieces, limit_bytes, queue, costs, came)) is None:
             return ()
-        found.append(last)
-        stop = last.start
+        stop = reached
+    found: list[Piece] = []
+    while stop != first:
+        found.append(came[stop])
+        stop = came[stop].start
     return tuple(reversed(found))
+
+
+def _settle(
+    pieces: Pieces, limit_bytes: float, queue: list[_Edge], costs: dict[int, float], came: dict[int, Piece]
+) -> int | None:
+    """Return the next place that the cheapest piece leads to which keeps to the limit; None if none is left."""
+    while queue:
+        cost, stop, start, place = heappop(queue)
+        if stop in costs:
+            continue
+        if place == _SINGLE:
+            piece = pieces.single(start)
+        else:
+            options = pieces.by_cost(start, stop)
+            piece = pieces.streamed(start, stop, options[place][1])
+            if pieces.need_bytes(piece) > limit_bytes:
+                if place + 1 < len(options) and pieces.streamed(start, stop, 1).need_bytes <= limit_bytes:
+                    heappush(queue, (costs[start] + options[place + 1][0], stop, start, place + 1))
+                continue
+        costs[stop], came[stop] = cost, piece
+        return stop
+    return None
 
 
 def cuts_by_need(pieces: Pieces, below_bytes: int) -> list[tuple[int, tuple[Piece, ...]]]:

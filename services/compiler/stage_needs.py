@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate
+
+import numpy as np
 
 from services.compiler.ir.alone import remembered
 from services.compiler.ir.graph import Graph
@@ -97,6 +99,33 @@ class StageNeeds:
         self._by_rows: dict[int, tuple[tuple[_OpBytes, ...], list[float]]] = {}
         self._ends: dict[tuple[int, int], list[_End]] = {}
 
+    def instructions(self, start: int, stop: int, rows: int) -> float:
+        """Return the modelled instructions of a stage."""
+        costs = self._sized(rows)[1]
+        return costs[stop] - costs[start]
+
+    @cached_property
+    def least_bytes(self) -> list[list[int]]:
+        """By first operator and stop: the bytes that a stage needs at least, those of whole tensors. What it uses up
+        makes room for what it writes.
+        """
+        count = len(self._graph.ops)
+        ends = np.zeros((count + 2, count + 3), dtype=np.int64)  # bytes by the operators that make and last read them
+        made = {t: n + 1 for n, op in enumerate(self._graph.ops) for t in op.outputs}
+        whole = {r.buffer: (made.get(t, 0), r) for t, r in self._ranges.items()}
+        at = {step: op for op, step in self._steps.items()}
+        for maker, r in whole.values():
+            ends[maker, at.get(r.last, count) + 1] += aligned(r.size_bytes)
+        before = ends.cumsum(0).cumsum(1)[: count + 1, : count + 1]  # made and read last before two operators
+        made_before = ends.sum(1).cumsum()[: count + 1]
+        start, stop = np.arange(count + 1)[:, None], np.arange(count + 1)[None, :]
+        used_up = before - before[start, start]
+        inside = before[stop, stop] - before
+        written = made_before[None, :] - made_before[:, None] - inside
+        kept = made_before[:, None] - before  # made before the stage and read after it
+        least: list[list[int]] = (kept + np.maximum(used_up, written)).tolist()
+        return least
+
     def whole_bytes(self, first: int, last: int) -> int:
         """Return the bytes of whole tensors that live at any of these steps."""
         return self._born[last] - self._dead[first]
@@ -107,8 +136,8 @@ class StageNeeds:
         part, own = self._part(start, end, rows, fed=False)
         first, last = self._steps[start], self._steps[stop - 1]
         whole = self.whole_bytes(first, last) - end.saved - own.saved - self._shared(start, part, end, last)
-        costs = self._sized(rows)[1]
-        return StageFacts(whole + _fullest(own, end), end.rings + own.rings, costs[stop] - costs[start])
+        need = whole + _fullest(own, end)
+        return StageFacts(need, end.rings + own.rings, self.instructions(start, stop, rows))
 
     def _end(self, start: int, stop: int, rows: int) -> _End:
         """Return all of a stage but its first part."""

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import inf
 
-from services.compiler.ir.ops import DepthwiseConv2D, PullRows, Reshape
-from services.compiler.ir.tensor import DType, TensorId
+from services.compiler.ir.ops import PullRows, Reshape
 from services.compiler.layer_cost import Setting, layer_cost
 from services.compiler.macs import op_macs
 from services.compiler.memory.live_range import LiveRange
-from services.compiler.memory.problem import BUFFER_ALIGN, aligned
 from services.compiler.options import Core
+from services.compiler.patch_needs import PatchNeeds
 from services.compiler.planned import Planned, StreamPlanner
-from services.compiler.schedule.patches import Grid, Patches, can_patch, patches
+from services.compiler.schedule.patches import Grid, can_patch
 from services.compiler.schedule.rows import is_row_wise
 from services.compiler.schedule.schedule import BufferId, BufferKind
-from services.compiler.schedule.staged import turn_scratch_bytes
 from services.compiler.schedule.streaming import Stream
 from services.compiler.stage_needs import StageNeeds
 
@@ -40,6 +39,19 @@ class Piece:
     rings_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PatchCut:
+    """The first `stop` operators over a grid of patches: bytes of arena beside them, and beside any operator of the
+    network; multiply-accumulates of the network.
+    """
+
+    stop: int
+    grid: Grid
+    own_bytes: int
+    need_bytes: int
+    macs: int
+
+
 class Pieces:
     """Finds pieces of a network that was planned operator by operator; remembers what it found."""
 
@@ -60,11 +72,13 @@ class Pieces:
         self._needs = self.planner.needs()
         by_tensor = {t: self._ranges[b] for t, b in self._buffer.items() if b in self._ranges}
         self._stages = StageNeeds(graph, self.kernels, core, by_tensor, self._slots)
+        self._patches = PatchNeeds(graph, self.kernels, self._stages.streams)
         self._raised: dict[Piece, int] = {}
         self._singles = [self._single(op) for op in range(len(graph.ops))]
         self._single_needs = [piece.need_bytes for piece in self._singles]
         self._row_wise_until = _ends_of_runs([is_row_wise(graph, op) for op in graph.ops])
-        self._heights = [graph.tensors[op.output].shape[1:2] or (1,) for op in graph.ops]
+        self._heights = [(graph.tensors[op.output].shape[1:2] or (1,))[0] for op in graph.ops]
+        self._by_cost: dict[tuple[int, int], list[tuple[float, int]]] = {}
         self._streamed: dict[tuple[int, int, int], Piece] = {}
 
     def need_bytes(self, piece: Piece) -> int:
@@ -97,35 +111,42 @@ class Pieces:
         """Return the turns of a streamed piece."""
         return None if piece.rows is None else self._stages.streams.stage(piece.start, piece.stop, piece.rows)
 
-    def streamed(self, start: int, limit_bytes: float, rows: int | None = None) -> Iterator[Piece]:
-        """Yield the streamed pieces from an operator on that keep to the limit, with any rows a turn or so many.
+    def stops(self, start: int) -> range:
+        """Return where streamed pieces from an operator on can stop."""
+        return range(start + 2, self._row_wise_until[start] + 1)
 
-        Only those with an operator that alone would need more: to stream the others gains nothing.
-        """
-        end = self._row_wise_until[start]
-        needy = next((op for op in range(start, end) if self._single_needs[op] > limit_bytes), None)
-        if needy is None:
-            return
-        for each in _ROWS if rows is None else (rows,):
-            for stop in range(max(needy + 1, start + 2), end + 1):
-                if each > 1 and each > self._most_rows(start, stop):
-                    continue
-                piece = self._piece(start, stop, each)
-                if self.need_bytes(piece) <= limit_bytes:
-                    yield piece
-                if piece.rings_bytes > limit_bytes:
-                    break
+    def streamed(self, start: int, stop: int, rows: int) -> Piece:
+        """Return a streamed piece with so many rows a turn."""
+        return self._piece(start, stop, rows)
+
+    def bound_bytes(self, start: int, stop: int) -> int:
+        """Return the bytes that a streamed piece needs at least."""
+        return self._stages.least_bytes[start][stop]
+
+    def by_cost(self, start: int, stop: int) -> list[tuple[float, int]]:
+        """Return what a streamed piece costs by its rows a turn, cheapest first: up to half of its highest image."""
+        if (start, stop) not in self._by_cost:
+            most = max(self._heights[start:stop]) // 2
+            rows = (rows for rows in _ROWS if rows == 1 or rows <= most)
+            self._by_cost[start, stop] = sorted((self._stages.instructions(start, stop, each), each) for each in rows)
+        return self._by_cost[start, stop]
+
+    def needy(self, limit_bytes: float) -> list[int]:
+        """Return for every operator how many before it would alone need more than the limit."""
+        return list(accumulate((need > limit_bytes for need in self._single_needs), initial=0))
 
     def streamed_from(self, start: int) -> Iterator[Piece]:
         """Yield every streamed piece of two operators and more from one on, a row at a time."""
-        yield from (self._piece(start, stop, 1) for stop in range(start + 2, self._row_wise_until[start] + 1))
+        yield from (self._piece(start, stop, 1) for stop in self.stops(start))
 
-    def patched(self, grids: Iterable[Grid]) -> Iterator[tuple[int, int, Patches]]:
-        """Yield what patches at the beginning can be: bytes of arena that the network then needs, MACs, patches.
+    def patched(self, grids: Iterable[Grid]) -> Iterator[PatchCut]:
+        """Yield what patches at the beginning can be.
 
         Ends where so many operators more in patches did not help: the halo only grows.
         """
         best, since = inf, 0
+        after = list(accumulate(reversed(self._single_needs), max, initial=0))[::-1]
+        macs = list(accumulate((op_macs(self.graph, op) for op in reversed(self.graph.ops)), initial=0))[::-1]
         for stop in range(1, len(self.graph.ops) + 1):
             if not can_patch(self.graph, self.graph.ops[stop - 1]):
                 break
@@ -134,55 +155,14 @@ class Pieces:
             if since == _PATIENCE:
                 break
             since += 1
-            after = max((self.need_bytes(self.single(op)) for op in range(stop, len(self.graph.ops))), default=0)
+            whole = self._stages.whole_bytes(0, self._slots[stop - 1])
             for grid in grids:
-                if (found := patches(self.graph, stop, grid)) is not None:
-                    need = max(after, self.patches_need(found))
-                    if need < best or need == after:  # while the rest is the neediest, patches have yet to help
+                if (found := self._patches.facts(stop, grid)) is not None:
+                    own = whole - found.saved_bytes + found.beside_bytes
+                    need = max(after[stop], own)
+                    if need < best or need == after[stop]:  # while the rest is the neediest, patches have yet to help
                         best, since = min(best, need), 0
-                    yield need, self._patches_macs(found), found
-
-    def _patches_macs(self, found: Patches) -> int:
-        macs = 0
-        for op in range(found.stop):
-            _, height, width, _ = self.graph.tensors[self.graph.ops[op].output].shape
-            macs += op_macs(self.graph, self.graph.ops[op]) * found.computed(op) // (height * width)
-        return macs + sum(op_macs(self.graph, op) for op in self.graph.ops[found.stop :])
-
-    def patches_need(self, found: Patches) -> int:
-        """Return what lives beside the fullest operator of a patch: patches, scratch, and whole tensors throughout."""
-        beside = [0] * found.stop
-        for t, (rows, columns) in found.extents.items():
-            start, stop = found.life(self.graph, t)
-            for step in range(start, stop + 1):
-                beside[step] += aligned(rows * columns * self.graph.tensors[t].pixel_bytes)
-        for op in range(found.stop):
-            size = turn_scratch_bytes(self.graph, self.graph.ops[op], self.kernels, found.extent(op))
-            beside[op] += aligned(size) - self._in_place(found, op)
-        return self._whole(0, self._slots[found.stop - 1], found.extents) + max(beside)
-
-    def _in_place(self, found: Patches, op: int) -> int:
-        """Return the bytes that a depthwise convolution's patch shares with the patch it uses up."""
-        node = self.graph.ops[op]
-        if not isinstance(node, DepthwiseConv2D) or found.life(self.graph, node.input)[1] != op:
-            return 0
-        ends = node.input, node.output
-        if self.graph.tensors[node.input].dtype is not DType.INT8:
-            return 0  # no plane: a convolution straight from its input
-        channels = {self.graph.tensors[t].shape[3] for t in ends}
-        if len(channels) > 1 or not found.extents.keys() >= set(ends):
-            return 0
-        pixels = min(found.extents[t][0] * found.extents[t][1] for t in ends)
-        return pixels * channels.pop() // BUFFER_ALIGN * BUFFER_ALIGN
-
-    def _whole(self, first: int, last: int, inside: Collection[TensorId]) -> int:
-        """Return the bytes of tensors that live at any of these steps but for those inside the stage."""
-        own = {self._buffer[t] for t in inside}
-        return sum(
-            aligned(r.size_bytes)
-            for b, r in self._ranges.items()
-            if r.first <= last and r.last >= first and b not in own
-        )
+                    yield PatchCut(stop, grid, own, need, found.macs + macs[stop])
 
     def _piece(self, start: int, stop: int, rows: int) -> Piece:
         key = start, stop, rows
@@ -190,9 +170,6 @@ class Pieces:
             found = self._stages.facts(start, stop, rows)
             self._streamed[key] = Piece(start, stop, found.need_bytes, found.instructions, rows, found.rings_bytes)
         return self._streamed[key]
-
-    def _most_rows(self, start: int, stop: int) -> int:
-        return max(self._heights[start:stop])[0] // 2
 
 
 def _ends_of_runs(flags: Sequence[bool]) -> list[int]:

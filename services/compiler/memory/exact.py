@@ -37,7 +37,7 @@ def solve(problem: Problem, bound: int, found: Placement) -> tuple[int, Placemen
     offsets = problem.place(easy[::-1], offsets)
     extent = problem.extent(offsets)
     if extent < found.extent:
-        found = Placement("exact", (), offsets, extent)
+        found = Placement("exact", offsets, extent)
     elif found.extent == bound:
         found = replace(found, algorithm=f"{found.algorithm}, proved exactly")
     return bound, found

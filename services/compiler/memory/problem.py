@@ -96,6 +96,14 @@ class Problem:
             offsets[buffer] = offset
         return offsets
 
+    def lowest(self, buffer: BufferId, offsets: Mapping[BufferId, int]) -> int:
+        """Return the lowest offset that is free beside those placed."""
+        return _lowest(self.sizes[buffer], self._beside(buffer, offsets))
+
+    def highest(self, buffer: BufferId, offsets: Mapping[BufferId, int], extent: int) -> int | None:
+        """Return the highest offset that is free beside those placed below the extent; None if none is."""
+        return _highest(self.sizes[buffer], self._beside(buffer, offsets), extent)
+
     def fits(self, buffer: BufferId, offset: int, offsets: Mapping[BufferId, int]) -> bool:
         """Whether the buffer may lie there beside those placed."""
         return _fits(offset, offset + self.sizes[buffer], self._beside(buffer, offsets))
@@ -135,6 +143,18 @@ def _lowest(size: int, placed: list[_Placed]) -> int:
             break
         low = max(low, end)
     return low
+
+
+def _highest(size: int, placed: Sequence[_Placed], extent: int) -> int | None:
+    """Return the highest offset at which so many units may lie beside those placed, below the extent."""
+    top = extent - size
+    found = {top, *(start - size for start, _, _, _ in placed)}
+    for start, _, behind, ahead in placed:
+        if behind:
+            found.add(start - behind.least)
+        if ahead:  # above its target by a multiple of a step
+            found.add(top - (top - start) % ahead.step)
+    return next((o for o in sorted(found, reverse=True) if 0 <= o <= top and _fits(o, o + size, placed)), None)
 
 
 def _fits(offset: int, stop: int, placed: Sequence[_Placed]) -> bool:

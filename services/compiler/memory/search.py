@@ -1,4 +1,4 @@
-"""Heuristic placement: greedy in several orders, then a seeded local search of the order while a gap is left.
+"""Heuristic placement: greedy in several orders, then with backtracking while a gap is left.
 
 Only buffers that are hard to place are searched for, those of every group that shares moments apart; a buffer that
 finds a hole whatever the others do is placed afterwards.
@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from random import Random
 
+from services.compiler.memory.backtrack import place_within
 from services.compiler.memory.holes import components, peeled
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.problem import Problem
 from services.compiler.schedule.schedule import BufferId
 
-_SEARCH_STEPS = 150
-_IMPROVED = ", then local search"
+_HALVINGS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,6 @@ class Placement:
     """Offsets in units, how far they reach, and how they were found."""
 
     algorithm: str
-    order: tuple[BufferId, ...]
     offsets: Mapping[BufferId, int]
     extent: int
 
@@ -35,16 +33,15 @@ def search(problem: Problem, bound: int) -> Placement:
     """Return the best placement found; the search of a group stops at the first that meets the bound."""
     hard, easy = peeled(problem, bound)
     found = [_search(problem, group, bound) for group in components(problem, hard)]
-    order = tuple(b for placement in found for b in placement.order) + easy[::-1]
     offsets = problem.place(easy[::-1], {b: o for placement in found for b, o in placement.offsets.items()})
     worst = max(found, key=lambda placement: placement.extent, default=None)
-    return Placement("greedy" if worst is None else worst.algorithm, order, offsets, problem.extent(offsets))
+    return Placement("greedy" if worst is None else worst.algorithm, offsets, problem.extent(offsets))
 
 
 def _search(problem: Problem, group: Sequence[BufferId], bound: int) -> Placement:
     """Return the best placement found of some buffers by themselves."""
     best = _best_greedy(problem, group, bound)
-    return best if best.extent <= bound or len(group) < 3 else _improve(problem, bound, best)
+    return best if best.extent <= bound or len(group) < 3 else _improve(problem, group, bound, best)
 
 
 _GREEDY_KEYS: Mapping[str, Callable[[LiveRange], tuple[int, ...]]] = {
@@ -59,7 +56,7 @@ _GREEDY_KEYS: Mapping[str, Callable[[LiveRange], tuple[int, ...]]] = {
 def _placed(problem: Problem, algorithm: str, order: Sequence[BufferId], limit: int | None = None) -> Placement | None:
     """Return the placement in this order; None where it reaches up to the limit."""
     offsets = problem.place_below(order, limit)
-    return None if offsets is None else Placement(algorithm, tuple(order), offsets, problem.extent(offsets))
+    return None if offsets is None else Placement(algorithm, offsets, problem.extent(offsets))
 
 
 def _best_greedy(problem: Problem, group: Sequence[BufferId], bound: int) -> Placement:
@@ -75,28 +72,26 @@ def _best_greedy(problem: Problem, group: Sequence[BufferId], bound: int) -> Pla
     return best
 
 
-def _improve(problem: Problem, bound: int, best: Placement) -> Placement:
-    """Move buffers that stick out above the bound to other places in the order; the same seed for every model."""
-    random = Random(0)
-    name = f"{best.algorithm}{_IMPROVED}"
-    order, offsets, extent = list(best.order), best.offsets, best.extent
-    high = _sticking_out(problem, order, offsets, bound)
-    for _ in range(_SEARCH_STEPS):
-        moved = random.choice(high)
-        old, new = order.index(moved), random.randrange(len(order))
-        kept = min(old, new)  # what comes before stays where it is
-        tail = order[kept:old] + order[old + 1 :]
-        tail.insert(new - kept, moved)
-        found = problem.place_below(tail, extent + 1, {b: offsets[b] for b in order[:kept]})
-        if found is not None:
-            order[kept:], offsets, extent = tail, found, problem.extent(found)
-            if extent <= bound:
+def _improve(problem: Problem, group: Sequence[BufferId], bound: int, best: Placement) -> Placement:
+    """Return a placement that reaches the bound, or else comes closer to it by halves; the best if none is found."""
+    low, limit = bound, bound
+    for _ in range(_HALVINGS):
+        if limit >= best.extent:
+            break
+        if (found := _backtracked(problem, group, limit)) is None:
+            low = limit
+        else:
+            best = found
+            if best.extent <= bound:
                 break
-            high = _sticking_out(problem, order, offsets, bound)
-    return Placement(name, tuple(order), offsets, extent)
+        limit = (low + best.extent) // 2
+        if limit <= low:
+            break
+    return best
 
 
-def _sticking_out(
-    problem: Problem, order: Sequence[BufferId], offsets: Mapping[BufferId, int], bound: int
-) -> list[BufferId]:
-    return [b for b in order if offsets[b] + problem.sizes[b] > bound]
+def _backtracked(problem: Problem, group: Sequence[BufferId], extent: int) -> Placement | None:
+    for backward, name in ((False, "in time"), (True, "backward in time")):
+        if (offsets := place_within(problem, group, extent, backward=backward)) is not None:
+            return Placement(name, offsets, problem.extent(offsets))
+    return None

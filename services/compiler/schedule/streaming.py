@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from services.compiler.ir.alone import remembered, tensor_order
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Op, PullRows
 from services.compiler.ir.tensor import TensorId
+from services.compiler.schedule.patch_spans import PartSpans, Spans, even_spans, part_spans
 from services.compiler.schedule.row_parts import Demand, PartRows, inner_part, last_part
 from services.compiler.schedule.row_run import RowOp
 from services.compiler.schedule.row_turns import Progress, RowTurns, Turn, row_turns
@@ -57,6 +58,7 @@ class _Link:
     height: int
     reads: tuple[tuple[int, Window], ...]
     lasting: tuple[int | None, ...]
+    whole_lines: bool = False
 
 
 class Streams:
@@ -72,18 +74,33 @@ class Streams:
             self._first[i + 1] = self._first[i] + len(op.outputs)
         last = {t: i for i, op in enumerate(graph.ops) for t in op.inputs}
         self._lasts = {**last, **dict.fromkeys(graph.outputs, len(graph.ops))}
-        place = {t: number for number, t in enumerate(self._made)}
-        self._links = tuple(
-            self._link(i, op, place) if is_row_wise(graph, op) else None for i, op in enumerate(graph.ops)
-        )
+        self._place = {t: number for number, t in enumerate(self._made)}
+        self._links = self._along(1)
         self._joints = _joints(graph, self._lasts)
 
-    def _link(self, index: int, op: Op, place: Mapping[TensorId, int]) -> _Link:
+    def _along(self, axis: int) -> tuple[_Link | None, ...]:
+        """Return the links of row-wise operators by their rows (axis 1) or their columns (axis 2)."""
+        ops = enumerate(self._graph.ops)
+        return tuple(self._link(i, op, axis) if is_row_wise(self._graph, op) else None for i, op in ops)
+
+    def _link(self, index: int, op: Op, axis: int) -> _Link:
         order, own = tensor_order(op), self._first[index]
-        reads = tuple((own - place[order[number]], slid) for number, slid in _windows(self._graph, op))
+        reads = tuple((own - self._place[order[number]], slid) for number, slid in _windows(self._graph, op, axis))
         lasts = (self._lasts.get(t, index) for t in op.outputs)
         lasting = tuple(None if last == len(self._graph.ops) else last - index for last in lasts)
-        return _link(self._graph.tensors[op.output].shape[1], reads, lasting)
+        whole_lines = isinstance(op, PullRows) and axis == 2
+        return _link(self._graph.tensors[op.output].shape[axis], reads, lasting, whole_lines)
+
+    @cached_property
+    def _column_links(self) -> tuple[_Link | None, ...]:
+        return self._along(2)
+
+    def spans(self, start: int, stop: int, axis: int, parts: int, wanted: Spans | None) -> PartSpans:
+        """Return what a part of the first operators computes for so many patches along an axis: its whole tensors are
+        cut evenly, or where it is not the last part so much is wanted of its output.
+        """
+        links = self._links if axis == 1 else self._column_links
+        return _linked_spans(links[start:stop], parts, wanted)
 
     def turns(self, start: int, stop: int, rows: int) -> RowTurns:
         """Return the turns of operators [start, stop); tensors are numbers as `tensor` takes them."""
@@ -136,8 +153,8 @@ class Streams:
 
 
 @remembered
-def _windows(graph: Graph, op: Op) -> tuple[tuple[int, Window], ...]:
-    """Return the windows on an operator's inputs that are no constants, these by their place in `tensor_order`.
+def _windows(graph: Graph, op: Op, axis: int) -> tuple[tuple[int, Window], ...]:
+    """Return the windows along an axis on an operator's inputs that are no constants, by their place in `tensor_order`.
 
     What rows are pulled from is with the caller.
     """
@@ -145,7 +162,7 @@ def _windows(graph: Graph, op: Op) -> tuple[tuple[int, Window], ...]:
         return ()
     order = tensor_order(op)
     inputs = [t for t in dict.fromkeys(op.inputs) if not graph.tensors[t].is_constant]
-    return tuple((order.index(t), window(graph, op, t)) for t in inputs)
+    return tuple((order.index(t), window(graph, op, t, axis)) for t in inputs)
 
 
 _link = lru_cache(maxsize=1 << 16)(_Link)
@@ -166,6 +183,16 @@ def _joints(graph: Graph, lasts: Mapping[TensorId, int]) -> list[TensorId | None
 def _linked_part(links: tuple[_Link, ...], rows: int, wanted: Demand | None, fed: bool) -> PartRows:
     ops, whole = _row_ops(links)
     return last_part(ops, whole, rows, fed) if wanted is None else inner_part(ops, wanted, rows, fed)
+
+
+@lru_cache(maxsize=1 << 16)
+def _linked_spans(links: tuple[_Link, ...], parts: int, wanted: Spans | None) -> PartSpans:
+    ops, whole = _row_ops(links)
+    whole_lines = links[0].whole_lines
+    if wanted is not None:
+        return part_spans(ops, {len(ops) - 1: wanted}, (), whole_lines=whole_lines)
+    ends = {t: even_spans(ops[t].height, parts) for t in whole}
+    return part_spans(ops, ends, whole, whole_lines=whole_lines)
 
 
 @lru_cache(maxsize=1 << 16)
