@@ -162,6 +162,7 @@ def core_kernel_networks(kernels: KernelSet) -> Iterator[tuple[str, Graph]]:
         f"tf_add_constant_{own}_s8": lambda m: m.binary(
             "add", m.input(1, 3, 4), m.constant(np.array([1, 2, 3, 4], np.int8), m.quant())
         ),
+        f"tf_quantize_{own}_f32": lambda m: m.quantize(m.input(1, 4, dtype=DType.FLOAT32)),
         f"tf_softmax_{own}_s8": lambda m: m.unary("softmax", m.input(1, 4)),
     }
     makers: dict[str, Callable[[GraphMaker], int]] = {
@@ -177,14 +178,20 @@ def core_kernel_networks(kernels: KernelSet) -> Iterator[tuple[str, Graph]]:
         m = GraphMaker(name="probe")
         yield kernel, m.build(make(m))
     if kernels is KernelSet.THUMB2:
-        for kernel, make in _INT16_MATRICES.items():
+        thumb2_int16 = {
+            f"tf_conv2d_{own}_s16": _INT16_WEIGHTED["tf_conv2d_s16"],
+            f"tf_fully_connected_{own}_s16": _INT16_WEIGHTED["tf_fully_connected_s16"],
+            f"tf_depthwise_{own}_s16": _INT16_WEIGHTED["tf_depthwise_conv2d_s16"],
+        }
+        for kernel, make in thumb2_int16.items():
             m = GraphMaker(name="probe", activations=DType.INT16)
-            yield kernel.replace("_s16", f"_{own}_s16"), m.build(make(m))
+            yield kernel, m.build(make(m))
 
 
-_INT16_MATRICES: dict[str, Callable[[GraphMaker], int]] = {
+_INT16_WEIGHTED: dict[str, Callable[[GraphMaker], int]] = {
     "tf_conv2d_s16": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4),
     "tf_fully_connected_s16": lambda m: m.dense(m.input(1, 8), 4),
+    "tf_depthwise_conv2d_s16": lambda m: m.depthwise(m.input(1, 6, 6, 4)),
 }
 
 
@@ -225,8 +232,7 @@ def kernel_networks() -> Iterator[tuple[str, Graph]]:
 
 def _int16_networks() -> Iterator[tuple[str, Graph]]:
     makers: dict[str, Callable[[GraphMaker], int]] = {
-        **_INT16_MATRICES,
-        "tf_depthwise_conv2d_s16": lambda m: m.depthwise(m.input(1, 6, 6, 4)),
+        **_INT16_WEIGHTED,
         "tf_add_s16": lambda m: m.binary("add", m.input(1, 4), m.input(1, 4)),
         "tf_mul_s16": lambda m: m.binary("mul", m.input(1, 4), m.input(1, 4)),
         "tf_average_pool2d_s16": lambda m: m.pool("average", m.input(1, 4, 4, 2), (2, 2)),

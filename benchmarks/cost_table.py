@@ -169,6 +169,7 @@ STATIC = frozenset(
      "vector", "round_half_away", "dot2", "leading_zeros", "fill", "load_rows",
      "run_whole", "run_pixels", "border_row", "pixel", "window", "expand_windows", "copy_run", "gather", "turn_of",
      "step", "expand_taps", "move_down", "channels", "four_sums", "largest", "total", "divide", "reciprocal",
+     "taps_inside", "to_int8", "to_uint8",
      "tf_one_over_one_plus", "tf_mul_q31", "tf_shift_left_saturated")
 )  # fmt: skip
 

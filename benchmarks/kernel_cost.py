@@ -139,12 +139,30 @@ def wide_convolutions(seed: int) -> Graph:
     return m.build(*layers, m.conv2d(x, 5, (3, 3), dilation=(2, 2)))
 
 
+def wide_depthwise_convolutions(seed: int) -> Graph:
+    """Return depthwise convolutions of an int16 image."""
+    m = GraphMaker(seed=seed, name=f"wide_depthwise_{seed}", activations=DType.INT16)
+    h, w = (int(n) for n in m.random.integers(6, 17, 2))
+    x = m.input(1, h, w, (3, 8, 13, 16, 24, 1)[seed % 6])
+    windows = ((3, 3), (1, 1)), ((3, 3), (2, 2)), ((5, 5), (1, 1)), ((7, 7), (2, 2)), ((3, 1), (1, 1)), ((1, 5), (1, 2))
+    layers = [m.depthwise(x, 1, *window) for window in windows]
+    return m.build(*layers, m.depthwise(x, dilation=(2, 2)))
+
+
 def wide_dense_layers(seed: int) -> Graph:
     """Return fully connected layers on int16 vectors."""
     m = GraphMaker(seed=seed, name=f"wide_dense_layers_{seed}", activations=DType.INT16)
     sizes = (int(m.random.integers(1, 300)) for _ in range(3))
     inputs = [m.input(1, n) for n in sizes] + [m.input(9, 40), m.input(1, 6)]
     return m.build(*(m.dense(x, int(m.random.integers(1, 40))) for x in inputs))
+
+
+def quantized_floats(seed: int) -> Graph:
+    """Return float images made int8 and uint8."""
+    m = GraphMaker(seed=seed, name=f"quantized_{seed}")
+    h, w = (int(n) for n in m.random.integers(1, 17, 2))
+    inputs = [m.input(1, h, w, (3, 8, 13, 16, 24, 42)[seed % 6], dtype=DType.FLOAT32) for _ in range(3)]
+    return m.build(*(m.quantize(x, dtype) for x, dtype in zip(inputs, (None, DType.UINT8, None), strict=True)))
 
 
 LAYERS: dict[str, Callable[[int], Graph]] = {
@@ -156,8 +174,10 @@ LAYERS: dict[str, Callable[[int], Graph]] = {
     "tf_mean_thumb2_s8": means,
     "tf_add_thumb2_s8": sums,
     "tf_add_constant_thumb2_s8": sums_with_constants,
+    "tf_quantize_thumb2_f32": quantized_floats,
     "tf_conv2d_thumb2_s16": wide_convolutions,
     "tf_fully_connected_thumb2_s16": wide_dense_layers,
+    "tf_depthwise_thumb2_s16": wide_depthwise_convolutions,
     "tf_softmax_s8": softmaxes,
     "tf_softmax_thumb2_s8": softmaxes,
 }

@@ -21,6 +21,7 @@ from services.compiler.ir.ops import (
     Mean,
     Mul,
     Op,
+    Quantize,
     Softmax,
 )
 from services.compiler.kernels.source import KernelSource
@@ -52,6 +53,8 @@ _REMEMBERED = 4096
 def thumb2_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, float]]:
     """Yield the counts of one call by name."""
     match op:
+        case DepthwiseConv2D() if call.function.endswith("_s16"):
+            yield from _wide_depthwise_counts(graph, op)
         case Conv2D() | FullyConnected() if call.function.endswith("_s16"):
             yield from _wide_counts(graph, op)
         case Conv2D():
@@ -75,6 +78,9 @@ def thumb2_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str,
             depth, elements = graph.tensors[op.output].shape[-1], graph.tensors[op.output].elements
             yield "vectors", elements // depth
             yield from _words("vector", elements, depth)
+        case Quantize():
+            yield "rows", call.region.rows[1] - call.region.rows[0]
+            yield "elements", graph.tensors[op.output].elements
         case _:
             yield from _sum_counts(graph, op, call)
 
@@ -194,15 +200,37 @@ def _wide_counts(graph: Graph, op: Conv2D | FullyConnected) -> Iterator[tuple[st
         yield "copied", vectors * (depth // 2)
         return
     kernel_h, kernel_w, in_c = sizes
-    _, in_h, in_w, _ = graph.tensors[op.input].shape
-    _, out_h, out_w, _ = graph.tensors[op.output].shape
-    ys = _taps_inside(in_h, (op.stride_hw[0] * i - op.padding.top for i in range(out_h)), kernel_h, op.dilation_hw[0])
-    xs = _taps_inside(in_w, (op.stride_hw[1] * i - op.padding.left for i in range(out_w)), kernel_w, op.dilation_hw[1])
+    out_w = graph.tensors[op.output].shape[2]
+    ys, xs = _window_taps(graph, op)
     taps, runs = sum(ys) * sum(xs), kernel_w if op.dilation_hw[1] > 1 else 1
     yield "rows", vectors * kernel_h
     yield "runs", sum(ys) * out_w * runs
     yield "copied", taps * in_c / 2
     yield "filled", (vectors * kernel_h * kernel_w - taps) * in_c
+
+
+def _wide_depthwise_counts(graph: Graph, op: DepthwiseConv2D) -> Iterator[tuple[str, float]]:
+    """Rows and taps of windows that lie in the image, for each pair of channels and a last one alone."""
+    _, kernel_h, kernel_w, channels = graph.tensors[op.weights].shape
+    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    ys, xs = _window_taps(graph, op)
+    pixels, rows, taps = out_h * out_w, sum(ys) * out_w, sum(ys) * sum(xs)
+    yield "pixels", pixels
+    yield "clipped", pixels * (kernel_h + kernel_w) - sum(ys) * out_w - sum(xs) * out_h
+    for name, count in (("pair", channels // 2), ("last", channels % 2)):
+        yield f"{name}s", pixels * count
+        yield f"{name} rows", rows * count
+        yield f"{name} taps", taps * count
+
+
+def _window_taps(graph: Graph, op: Conv2D | DepthwiseConv2D) -> tuple[list[int], list[int]]:
+    """Return how many taps of the windows lie in the image, by output row and by output column."""
+    _, kernel_h, kernel_w, _ = graph.tensors[op.weights].shape
+    _, in_h, in_w, _ = graph.tensors[op.input].shape
+    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    ys = _taps_inside(in_h, (op.stride_hw[0] * i - op.padding.top for i in range(out_h)), kernel_h, op.dilation_hw[0])
+    xs = _taps_inside(in_w, (op.stride_hw[1] * i - op.padding.left for i in range(out_w)), kernel_w, op.dilation_hw[1])
+    return ys, xs
 
 
 def _is_staged(call: KernelCall) -> bool:
@@ -216,12 +244,10 @@ def _window_counts(
 ) -> Iterator[tuple[str, float]]:
     """Rows of windows: in place, copied, or assembled value by value at the border; one pixel may be repeated."""
     _, kernel_h, kernel_w, in_c = graph.tensors[op.weights].shape
-    _, in_h, in_w, _ = graph.tensors[op.input].shape
-    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    out_w = graph.tensors[op.output].shape[2]
     run = kernel_w * in_c
     in_place = run % 4 == 0
-    ys = _taps_inside(in_h, (op.stride_hw[0] * i - op.padding.top for i in range(out_h)), kernel_h, op.dilation_hw[0])
-    xs = _taps_inside(in_w, (op.stride_hw[1] * i - op.padding.left for i in range(out_w)), kernel_w, op.dilation_hw[1])
+    ys, xs = _window_taps(graph, op)
     whole_xs = [x == kernel_w and op.dilation_hw[1] == 1 for x in xs]
     found = Mix()
     every = [(xs, whole_xs, ys)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.compiler.codegen.elementwise import mul_call
+from services.compiler.codegen.elementwise import mul_call, quantize_call
 from services.compiler.codegen.limits import limit_calls
 from services.compiler.codegen.movement import mean_call, pool_call
 from services.compiler.codegen.operands import Operands
@@ -21,7 +21,7 @@ from services.compiler.codegen.program import (
 )
 from services.compiler.codegen.shapes import row_stride, whole
 from services.compiler.codegen.thumb2_elementwise import add_call, add_constant_call, softmax_call
-from services.compiler.codegen.thumb2_wide import wide_call
+from services.compiler.codegen.thumb2_wide import wide_call, wide_depthwise_call
 from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
@@ -34,6 +34,7 @@ from services.compiler.ir.ops import (
     Mean,
     Mul,
     Op,
+    Quantize,
     Softmax,
     Sub,
 )
@@ -58,11 +59,13 @@ from services.compiler.schedule.thumb2 import (
     averages,
     depthwise_plan,
     is_pointwise,
+    is_wide_depthwise,
     matrix_depth,
     multiplies,
     normalizes,
     pixel_blocks,
     pools,
+    quantizes,
     weight_bits,
     wide_depth,
 )
@@ -80,6 +83,8 @@ def thumb2_calls(graph: Graph, op: Op, operands: Operands, *, small: bool = Fals
             return (_fully_connected_call(graph, op, operands, small), *limit_calls(graph, op, operands))
         case Conv2D() | FullyConnected() if wide_depth(graph, op) is not None:
             return (wide_call(graph, op, operands),)
+        case DepthwiseConv2D() if is_wide_depthwise(graph, op):
+            return (wide_depthwise_call(graph, op, operands),)
         case DepthwiseConv2D() if depthwise_plan(graph, op, operands.step.extent) is not None:
             return (_depthwise_call(graph, op, operands, small), *limit_calls(graph, op, operands))
         case Add() | Sub() if adds(graph, op):
@@ -92,6 +97,8 @@ def thumb2_calls(graph: Graph, op: Op, operands: Operands, *, small: bool = Fals
             return (_own(pool_call(graph, op, operands)),)
         case Mean() if averages(graph, op):
             return (_own(mean_call(graph, op, operands)),)
+        case Quantize() if quantizes(graph, op):
+            return (replace(quantize_call(graph, op, operands), function="tf_quantize_thumb2_f32"),)
         case Softmax() if normalizes(graph, op):
             return (softmax_call(graph, op, operands),)
         case _:

@@ -16,9 +16,15 @@ from services.compiler.codegen.program import (
 from services.compiler.codegen.shapes import row_stride, whole
 from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Conv2D, FullyConnected
+from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected
 from services.compiler.kernels.thumb2 import files
-from services.compiler.kernels.thumb2.dot_wide import dot_wide_name, pack_wide, wide_words
+from services.compiler.kernels.thumb2.dot_wide import (
+    dot_wide_name,
+    pack_wide,
+    pack_wide_depthwise,
+    wide_depthwise_words,
+    wide_words,
+)
 from services.compiler.kernels.thumb2.pack import padded_depth
 from services.compiler.quant.convolution import is_relu
 from services.compiler.quant.folding import output_channels
@@ -69,3 +75,30 @@ def _sizes(graph: Graph, op: Conv2D | FullyConnected) -> Fields:
         ("out_c", channels),
         ("window", window_fields(graph, op)),
     )
+
+
+def wide_depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands) -> KernelCall:
+    """Return the call of a depthwise convolution."""
+    _, kernel_h, kernel_w, channels = graph.tensors[op.weights].shape
+    array = ConstArray(
+        operands.label,
+        Section.WEIGHTS,
+        CType.UINT32,
+        wide_depthwise_words(channels, kernel_h * kernel_w),
+        lambda: pack_wide_depthwise(*wide_channels(graph, op)),
+    )
+
+    def fields() -> Fields:
+        return (
+            ("weights", ArrayRef(array)),
+            ("in_row_stride", row_stride(graph, op.input)),
+            ("out_row_stride", row_stride(graph, op.output)),
+            ("channels", channels),
+            ("negative", 0 if is_relu(graph, op) else -1),
+            ("window", window_fields(graph, op)),
+        )
+
+    pointers = operands.read(op.input), operands.write(op.output)
+    region = whole(graph.tensors[op.output])
+    function = "tf_depthwise_thumb2_s16"
+    return KernelCall(function, f"{function}_params", fields, (array,), pointers, region)

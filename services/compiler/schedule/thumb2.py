@@ -21,13 +21,14 @@ from services.compiler.ir.ops import (
     Mul,
     Op,
     Padding,
+    Quantize,
     Softmax,
     Sub,
 )
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.thumb2.depthwise import plane_width, supported
 from services.compiler.kernels.thumb2.depthwise_shape import DepthwiseShape
-from services.compiler.kernels.thumb2.dot_wide import packs_wide
+from services.compiler.kernels.thumb2.dot_wide import packs_wide, packs_wide_depthwise
 from services.compiler.kernels.thumb2.gather import ColumnsShape, GatherShape
 from services.compiler.kernels.thumb2.pack import padded_depth, separable
 from services.compiler.kernels.thumb2.requantize import MAX_FUSED_SHIFT, MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT
@@ -35,7 +36,7 @@ from services.compiler.quant.channels import ChannelArithmetic, channel_arithmet
 from services.compiler.quant.convolution import is_relu, op_multipliers, sums_are_wide
 from services.compiler.quant.elementwise import add_params, mul_multiplier
 from services.compiler.quant.fixed_point import Int64s
-from services.compiler.quant.folding import constant_data
+from services.compiler.quant.folding import Weighted, constant_data, output_channels
 from services.compiler.quant.requantize import activation_range, as_arrays, reduced
 from services.compiler.quant.values import Array, quant_of
 from services.compiler.schedule.pixel_blocks import PixelBlocks
@@ -118,24 +119,37 @@ def matrix_depth(graph: Graph, op: Conv2D | FullyConnected) -> int | None:
 
 
 def wide_depth(graph: Graph, op: Conv2D | FullyConnected) -> int | None:
-    """Return the values an output sums, or None where the matrix kernel of int16 activations does not cover it: sums
-    of 64 bits, no limits but those of int16 and a ReLU, and what the routine asks for to be exact.
-    """
-    weights, types = graph.tensors[op.weights], {graph.tensors[t].dtype for t in (op.input, op.output)}
-    limits = activation_range(op.activation, quant_of(graph, op.output), DType.INT16)
-    if types != {DType.INT16} or not sums_are_wide(graph, op) or limits[0] not in (0, -32768) or limits[1] != 32767:
+    """Return the values an output sums, or None where the matrix kernel of int16 activations does not cover it."""
+    known = graph.tensors[op.weights].data is not None
+    if not _is_wide(graph, op) or (known and not packs_wide(*wide_channels(graph, op))):
         return None
-    if weights.dtype is not DType.INT8 or (weights.data is not None and not packs_wide(*wide_channels(graph, op))):
-        return None
-    return prod(weights.shape[1:])
+    return prod(graph.tensors[op.weights].shape[1:])
 
 
-def wide_channels(graph: Graph, op: Conv2D | FullyConnected) -> tuple[Array, Int64s, Int64s, Int64s]:
+def is_wide_depthwise(graph: Graph, op: DepthwiseConv2D) -> bool:
+    """Whether the depthwise kernel of int16 activations covers the operator: no channel multiplier."""
+    known = graph.tensors[op.weights].data is not None
+    single = graph.tensors[op.input].shape[3] == graph.tensors[op.output].shape[3]
+    return single and _is_wide(graph, op) and (not known or packs_wide_depthwise(*wide_channels(graph, op)))
+
+
+def _is_wide(graph: Graph, op: Weighted) -> bool:
+    """Whether activations are int16 and weights int8, sums have 64 bits, and limits are those of int16 or a ReLU."""
+    types = {graph.tensors[t].dtype for t in (op.input, op.output)}
+    if types != {DType.INT16} or graph.tensors[op.weights].dtype is not DType.INT8 or not sums_are_wide(graph, op):
+        return False
+    low, high = activation_range(op.activation, quant_of(graph, op.output), DType.INT16)
+    return low in (0, -32768) and high == 32767
+
+
+def wide_channels(graph: Graph, op: Weighted) -> tuple[Array, Int64s, Int64s, Int64s]:
     """Return weights [channels, depth], and a channel's bias, multiplier of 16 bits and right shift."""
+    channels = output_channels(graph, op)
     weights = constant_data(graph, op.weights)
+    filters = weights.reshape(-1, channels).T if isinstance(op, DepthwiseConv2D) else weights.reshape(channels, -1)
     values, shifts = as_arrays(op_multipliers(graph, op))
-    bias = np.zeros(len(weights), np.int64) if op.bias is None else constant_data(graph, op.bias).astype(np.int64)
-    return weights.reshape(len(weights), -1), bias.ravel(), reduced(values), 15 - shifts.astype(np.int64)
+    bias = np.zeros(channels, np.int64) if op.bias is None else constant_data(graph, op.bias).astype(np.int64)
+    return filters, bias.ravel(), reduced(values), 15 - shifts.astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +308,12 @@ def averages(graph: Graph, op: Mean) -> bool:
 def normalizes(graph: Graph, op: Softmax) -> bool:
     """Whether the softmax's kernel covers the operator: 8 bits."""
     return _eight_bits(graph, (op.input, op.output))
+
+
+def quantizes(graph: Graph, op: Quantize) -> bool:
+    """Whether the kernel that quantizes covers the operator: float32 to 8 bits."""
+    source, result = (graph.tensors[t].dtype for t in (op.input, op.output))
+    return source is DType.FLOAT32 and result in (DType.INT8, DType.UINT8)
 
 
 def swapped_operands(graph: Graph, op: Add | Sub) -> bool:

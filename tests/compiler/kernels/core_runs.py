@@ -35,6 +35,7 @@ REPLACED_BY_DSP = {
     "tf_softmax_s8.c",
     "tf_conv2d_s16.c",
     "tf_fully_connected_s16.c",
+    "tf_depthwise_conv2d_s16.c",
 }
 GRAPHS = {name: case.graph(number) for number, (name, case) in enumerate(CORE_CASES.items())}
 
@@ -59,7 +60,9 @@ def failures(core: Core, names: Sequence[str], kernels: Kernels = Kernels.CORE) 
     return failed
 
 
-def _limits(dtype: np.dtype[np.generic]) -> tuple[int, int]:
+def _limits(dtype: np.dtype[np.generic]) -> tuple[float, float]:
+    if dtype.kind == "f":
+        return -1e30, 1e30
     held = np.iinfo(dtype)
     return held.min, held.max
 

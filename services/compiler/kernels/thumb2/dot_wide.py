@@ -113,11 +113,24 @@ def packs_wide(weights: npt.NDArray[np.int8], bias: npt.NDArray[np.int64], multi
 
     `weights` is [channels, depth], the others [channels]; multipliers have 16 bits, `shift` counts to the right.
     """
+    held = not bool((weights[1::2] == -128).any())
+    return held and _ends_exactly(weights, bias, multiplier, shift)
+
+
+def _ends_exactly(weights: npt.NDArray[np.int8], bias: npt.NDArray[np.int64], multiplier: npt.NDArray[np.int64],
+                  shift: npt.NDArray[np.int64]) -> bool:  # fmt: skip
     largest = 32768 * np.abs(weights.astype(np.int64)).sum(axis=1) + np.abs(bias)
-    held = not bool((weights[1::2] == -128).any()) and bool((np.abs(bias) < 1 << 47).all())
     # as floats: a bound that need not be sharp
     results = largest.astype(np.float64) * multiplier / 2.0**shift
-    return held and bool((shift > LEAST_SHIFT).all()) and bool((results < 1 << 30).all())
+    in_range = bool((np.abs(bias) < 1 << 47).all()) and bool((shift > LEAST_SHIFT).all())
+    return in_range and bool((results < 1 << 30).all())
+
+
+def packs_wide_depthwise(weights: npt.NDArray[np.int8], bias: npt.NDArray[np.int64], multiplier: npt.NDArray[np.int64],
+                         shift: npt.NDArray[np.int64]) -> bool:  # fmt: skip
+    """Whether the depthwise kernel is exact, too, whose sums have 32 bits before the bias is added."""
+    fits = bool((np.abs(weights.astype(np.int64)).sum(axis=1) < 1 << 16).all())
+    return fits and _ends_exactly(weights, bias, multiplier, shift)
 
 
 def pack_wide(weights: npt.NDArray[np.int8], bias: npt.NDArray[np.int64], multiplier: npt.NDArray[np.int64],
@@ -125,18 +138,38 @@ def pack_wide(weights: npt.NDArray[np.int8], bias: npt.NDArray[np.int64], multip
     """Return the stream of the routine: for every pair of channels the starts of its sums, 256 * high + low and low,
     its weights by value, and for each channel a multiplier and the shift of its product's upper word.
     """
-    channels, depth = weights.shape
-    pairs = -(-channels // 2)
-    held = np.zeros((2 * pairs, padded_depth(depth)), np.int64)
-    held[:channels, :depth] = weights
-    low, high = held[0::2], held[1::2]
-    starts = np.zeros(2 * pairs, np.int64)
-    starts[:channels] = bias
+    held, starts = _paired(weights, padded_depth(weights.shape[1])), _paired(bias[:, None], 1)
+    words = (held[0::2] + 256 * held[1::2]).astype(np.int16).view(np.uint32)
+    sums = np.concatenate((starts[0::2] + 256 * starts[1::2], starts[0::2]), axis=1).view(np.uint32)
+    ends = _paired(_ends(multiplier, shift), 2).astype(np.uint32).reshape(-1, 4)
+    return np.concatenate((sums, words, ends), axis=1).ravel()
+
+
+def wide_depthwise_words(channels: int, taps: int) -> int:
+    """Return the number of words of `pack_wide_depthwise`."""
+    return -(-channels // 2) * (taps + 8)
+
+
+def pack_wide_depthwise(weights: npt.NDArray[np.int8], bias: npt.NDArray[np.int64], multiplier: npt.NDArray[np.int64],
+                        shift: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:  # fmt: skip
+    """Return the depthwise kernel's records, one a pair of channels: a word of both weights by tap, and for each
+    channel the bias in two words, a multiplier and the shift of its product's upper word.
+    """
+    held = _paired(weights, weights.shape[1])
+    words = ((held[1::2] << 16) | (held[0::2] & 0xFFFF)).astype(np.uint32)
+    biases = _paired(bias[:, None], 1).view(np.uint32)
+    ends = np.concatenate((biases, _paired(_ends(multiplier, shift), 2).astype(np.uint32)), axis=1)
+    return np.concatenate((words, ends.reshape(-1, 8)), axis=1).ravel()
+
+
+def _paired(values: npt.NDArray[np.generic], columns: int) -> npt.NDArray[np.int64]:
+    """Return rows [channels, columns or less] with zeros to an even number of rows, and to so many columns."""
+    held = np.zeros((-(-len(values) // 2) * 2, columns), np.int64)
+    held[: len(values), : values.shape[1]] = values
+    return held
+
+
+def _ends(multiplier: npt.NDArray[np.int64], shift: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return multipliers, raised so that at least 32 bits of a product are shifted out, and what else is."""
     raised = np.clip(_UPPER + 1 - shift, 0, None)
-    ends = np.zeros((2 * pairs, 2), np.int64)
-    ends[:channels, 0] = multiplier << raised
-    ends[:channels, 1] = shift + raised - _UPPER - 1
-    words = (low + 256 * high).astype(np.int16).view(np.uint32)
-    sums = np.stack((starts[0::2] + 256 * starts[1::2], starts[0::2]), axis=1).view(np.uint32)
-    stream = np.concatenate((sums, words, ends.astype(np.uint32).reshape(pairs, 4)), axis=1)
-    return np.ascontiguousarray(stream).ravel()
+    return np.stack((multiplier << raised, shift + raised - _UPPER - 1), axis=1)

@@ -33,8 +33,10 @@ NEEDS = {
     "tf_average_pool2d_thumb2_s8": (),
     "tf_mean_thumb2_s8": (),
     "tf_softmax_thumb2_s8": (),
+    "tf_quantize_thumb2_f32": ("tf_quantize_f32",),
     "tf_conv2d_thumb2_s16": (),
     "tf_fully_connected_thumb2_s16": (),
+    "tf_depthwise_thumb2_s16": (),
 }
 
 # bytes of each parameter struct on a 32-bit core; a test compares them with what the C compiler says
@@ -47,6 +49,7 @@ PARAMS_BYTES = {
     "tf_softmax_thumb2_params": 8,
     "tf_conv2d_thumb2_s16_params": 44,
     "tf_fully_connected_thumb2_s16_params": 20,
+    "tf_depthwise_thumb2_s16_params": 36,
 }
 
 

@@ -9,6 +9,7 @@ from tests.compiler.kernels.thumb2.core_elementwise import (
     difference_cases,
     pool_cases,
     product_cases,
+    quantize_cases,
     softmax_cases,
 )
 from tests.compiler.kernels.thumb2.core_int16 import wide_cases
@@ -37,4 +38,5 @@ CORE_CASES: dict[str, CoreCase] = {
     **difference_cases(),
     **constant_cases(),
     **wide_cases(),
+    **quantize_cases(),
 }

@@ -9,7 +9,7 @@ import numpy as np
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation, Padding
-from services.compiler.ir.tensor import QuantParams
+from services.compiler.ir.tensor import DType, QuantParams
 from tests.compiler.graph_maker import GraphMaker
 from tests.compiler.kernels.thumb2.core_case import (
     NO_PADDING,
@@ -247,4 +247,15 @@ def softmax_cases() -> dict[str, CoreCase]:
         "softmax of whole words": normalized(0.02, 9, 8),
         "softmax with beta": normalized(0.05, 1, 13, beta=0.3),
         "softmax in place": one(lambda m, x: m.unary("softmax", m.dense(x, 13)), 3, 20),
+    }
+
+
+def quantize_cases() -> dict[str, CoreCase]:
+    def quantized(*shape: int, dtype: DType = DType.INT8) -> CoreCase:
+        return CoreCase(lambda m: m.build(m.quantize(m.input(*shape, dtype=DType.FLOAT32), dtype)))
+
+    return {
+        "quantize an image": quantized(1, 3, 5, 7),
+        "quantize one": quantized(1, 1),
+        "quantize to uint8": quantized(1, 4, 9, dtype=DType.UINT8),
     }

@@ -76,26 +76,49 @@ def wide_cases() -> dict[str, CoreCase]:
         f"wide dense {n} to {m}": wide(dense(m), (1, n)) for n, m in zip(range(1, 18), (1, 2, 3, 4) * 5, strict=False)
     }
     cases |= {f"wide pointwise of {n}": wide(conv(5, (1, 1)), (1, 3, 4, n)) for n in (1, 3, 8, 15)}
+    return (
+        cases
+        | depthwise_cases()
+        | {
+            "wide dense of a batch": wide(dense(5, per_channel=True, activation=RELU), (7, 19)),
+            "wide dense of many": wide(dense(3), (1, 3000)),
+            "wide dense after another": wide(lambda m, x: m.dense(m.dense(x, 21), 6), (3, 9)),
+            "wide conv 3x3": wide(conv(6, (3, 3), activation=RELU), (1, 7, 6, 3)),
+            "wide conv 10x4": wide(conv(6, (10, 4), stride=(2, 2)), (1, 25, 10, 1)),
+            "wide conv dilated": wide(conv(4, (3, 3), dilation=(2, 3)), (1, 9, 11, 3)),
+            "wide conv dilated rows": wide(conv(4, (3, 2), dilation=(3, 1)), (1, 9, 4, 5)),
+            "wide conv wider than the image": wide(conv(3, (2, 7)), (1, 4, 2, 3)),
+            "wide conv padded on all sides": wide(conv(2, (2, 2), padding=Padding(2, 1, 3, 2)), (1, 3, 2, 3)),
+            "wide conv without bias": wide(conv(3, (2, 3), bias=False), (1, 5, 5, 2)),
+            "wide conv in place": wide(lambda m, x: m.conv2d(m.conv2d(x, 4, (3, 3)), 2, (1, 1)), (1, 6, 5, 3)),
+            "wide conv of long biases": wide(conv(6, (1, 3)), (1, 5, 5, 2), long_bias),
+            "wide conv with an int32 bias": wide(conv(4, (3, 3)), (1, 5, 6, 3), short_bias, covered=False),
+            "wide conv with ReLU6": wide(conv(4, (3, 3), activation=RELU6), (1, 5, 6, 3), covered=False),
+            "wide dense of -128 in even channels": wide(dense(5), (1, 30), lowest(0)),
+            "wide dense of -128 in odd channels": wide(dense(5), (1, 30), lowest(1), covered=False),
+            **{
+                f"wide dense scaled by {f}": wide(dense(4), (1, 9), lambda m, y, f=f: scaled(m, y, f))
+                for f in (0.1, 30.0, 1e4)
+            },  # type: ignore[misc]
+            "wide dense scaled by next to nothing": wide(dense(4), (1, 9), partial(scaled, factor=1e-6), covered=False),
+        }
+    )
+
+
+def depthwise_cases() -> dict[str, CoreCase]:
+    def depthwise(kernel: tuple[int, int], **kw: object) -> Step:
+        return lambda m, x: m.depthwise(x, kernel=kernel, **kw)  # type: ignore[arg-type]
+
+    cases = {f"wide depthwise of {n}": wide(depthwise((3, 3)), (1, 5, 4, n)) for n in (1, 2, 3, 8)}
     return cases | {
-        "wide dense of a batch": wide(dense(5, per_channel=True, activation=RELU), (7, 19)),
-        "wide dense of many": wide(dense(3), (1, 3000)),
-        "wide dense after another": wide(lambda m, x: m.dense(m.dense(x, 21), 6), (3, 9)),
-        "wide conv 3x3": wide(conv(6, (3, 3), activation=RELU), (1, 7, 6, 3)),
-        "wide conv 10x4": wide(conv(6, (10, 4), stride=(2, 2)), (1, 25, 10, 1)),
-        "wide conv dilated": wide(conv(4, (3, 3), dilation=(2, 3)), (1, 9, 11, 3)),
-        "wide conv dilated rows": wide(conv(4, (3, 2), dilation=(3, 1)), (1, 9, 4, 5)),
-        "wide conv wider than the image": wide(conv(3, (2, 7)), (1, 4, 2, 3)),
-        "wide conv padded on all sides": wide(conv(2, (2, 2), padding=Padding(2, 1, 3, 2)), (1, 3, 2, 3)),
-        "wide conv without bias": wide(conv(3, (2, 3), bias=False), (1, 5, 5, 2)),
-        "wide conv in place": wide(lambda m, x: m.conv2d(m.conv2d(x, 4, (3, 3)), 2, (1, 1)), (1, 6, 5, 3)),
-        "wide conv of long biases": wide(conv(6, (1, 3)), (1, 5, 5, 2), long_bias),
-        "wide conv with an int32 bias": wide(conv(4, (3, 3)), (1, 5, 6, 3), short_bias, covered=False),
-        "wide conv with ReLU6": wide(conv(4, (3, 3), activation=RELU6), (1, 5, 6, 3), covered=False),
-        "wide dense of -128 in even channels": wide(dense(5), (1, 30), lowest(0)),
-        "wide dense of -128 in odd channels": wide(dense(5), (1, 30), lowest(1), covered=False),
-        **{
-            f"wide dense scaled by {f}": wide(dense(4), (1, 9), lambda m, y, f=f: scaled(m, y, f))
-            for f in (0.1, 30.0, 1e4)
-        },  # type: ignore[misc]
-        "wide dense scaled by next to nothing": wide(dense(4), (1, 9), partial(scaled, factor=1e-6), covered=False),
+        "wide depthwise with a ReLU": wide(depthwise((3, 3), activation=RELU), (1, 6, 5, 7)),
+        "wide depthwise 5x2 strided": wide(depthwise((5, 2), stride=(2, 3)), (1, 9, 8, 6)),
+        "wide depthwise dilated": wide(depthwise((3, 3), dilation=(2, 3)), (1, 9, 11, 5)),
+        "wide depthwise padded on all sides": wide(depthwise((2, 2), padding=Padding(2, 1, 3, 2)), (1, 3, 2, 5)),
+        "wide depthwise wider than the image": wide(depthwise((3, 9)), (1, 4, 2, 4)),
+        "wide depthwise of long biases": wide(depthwise((3, 3)), (1, 5, 5, 4), long_bias),
+        "wide depthwise after another": wide(lambda m, x: m.depthwise(m.depthwise(x)), (1, 6, 5, 6)),
+        "wide depthwise of a long row": wide(depthwise((1, 300)), (1, 1, 310, 2)),
+        "wide depthwise of too many": wide(depthwise((4, 500), padding=Padding()), (1, 4, 500, 2), covered=False),
+        "wide depthwise multiplier 2": wide(lambda m, x: m.depthwise(x, 2), (1, 4, 5, 3), covered=False),
     }

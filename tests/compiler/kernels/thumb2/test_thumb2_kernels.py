@@ -9,11 +9,14 @@ import pytest
 
 from services.compiler.estimate import estimate
 from services.compiler.ir.ops import Activation
-from services.compiler.options import CompileOptions, Core, Kernels
+from services.compiler.ir.tensor import DType
+from services.compiler.options import CompileOptions, Core, Interface, Kernels
+from services.compiler.pipeline import compile_graph
 from services.compiler.quant.reference import run_graph
 from tests.compiler.graph_maker import GraphMaker, random_inputs
 from tests.compiler.kernels.core_runs import GRAPHS, failures, left_to_portable
 from tests.compiler.kernels.thumb2.core_cases import CORE_CASES
+from tests.cores.packed import PackedBoard
 
 EXAMPLES = int(os.environ.get("TINYFARM_FUZZ_EXAMPLES", "1"))
 EVERY = 10
@@ -53,6 +56,20 @@ def test_small_kernels_are_smaller_and_need_more_instructions() -> None:
 
 def test_covered_operators_do_without_portable_kernels() -> None:
     assert left_to_portable(Core.CORTEX_M4) == {name for name, case in CORE_CASES.items() if not case.covered}
+
+
+def test_floats_of_all_kinds_are_quantized_as_by_the_reference() -> None:
+    """Halves and their neighbors, what is no number, none at all, too small and too large."""
+    m = GraphMaker(name="floats")
+    steps = np.arange(-140, 140, 0.5, dtype=np.float32) * np.float32(0.07)
+    neighbors = [np.nextafter(steps, np.float32(end)) for end in (-np.inf, np.inf)]
+    odd = np.array([np.nan, np.inf, -np.inf, 1e-45, -1e-45, 0.0, -0.0, 1e37, -1e37, 1e9, -1e9], np.float32)
+    values = np.concatenate((steps, *neighbors, odd))[None]
+    x = m.input(*values.shape, dtype=DType.FLOAT32)
+    graph = m.build(m.quantize(x, DType.UINT8), m.quantize(x, DType.INT8))
+    options = CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4, interface=Interface.FLOAT)
+    with PackedBoard([compile_graph(graph, graph, options)]) as board:
+        assert all(map(np.array_equal, board.run(0, (values,)), run_graph(graph, (values,))))
 
 
 def test_cases_tell_right_from_wrong() -> None:

@@ -138,6 +138,16 @@ typedef struct {
 void tf_fully_connected_thumb2_s16(const tf_fully_connected_thumb2_s16_params *p, const tf_region *region,
                                    const int16_t *input, int16_t *output, int16_t *scratch);
 
+typedef struct {
+    const uint32_t *weights; /* by pairs of channels: [KH, KW] words of both weights, then what ends each sum */
+    int32_t in_row_stride, out_row_stride;
+    uint16_t channels;
+    int16_t negative; /* -1: outputs may be; 0: a ReLU */
+    tf_window window;
+} tf_depthwise_thumb2_s16_params;
+void tf_depthwise_thumb2_s16(const tf_depthwise_thumb2_s16_params *p, const tf_region *region, const int16_t *input,
+                             int16_t *output);
+
 /* Element-wise kernels and pools with the parameters of their portable fellows. */
 void tf_mul_thumb2_s8(const tf_mul_s8_params *p, const tf_region *region, const int8_t *in1, const int8_t *in2,
                       int8_t *output);
@@ -145,6 +155,7 @@ void tf_max_pool2d_thumb2_s8(const tf_pool2d_s8_params *p, const tf_region *regi
                              int8_t *output);
 void tf_average_pool2d_thumb2_s8(const tf_pool2d_s8_params *p, const tf_region *region, const int8_t *input,
                                  int8_t *output);
+void tf_quantize_thumb2_f32(const tf_quantize_params *p, const tf_region *region, const float *input, int8_t *output);
 void tf_mean_thumb2_s8(const tf_mean_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
 
 /* Four bytes at any address: one LDR or STR on these cores. */
