@@ -14,7 +14,6 @@ from services.compiler.kernels.thumb1.gemm import TILE_PIXELS
 from services.compiler.kernels.thumb1.pack import DOT_CHANNELS, FLAGGED_GROUPS, GROUP, padded_depth, split_flags
 from services.compiler.quant.channels import channel_arithmetic
 from services.compiler.quant.elementwise import add_params
-from services.compiler.schedule import thumb1
 
 Count = tuple[str, float]
 # the taps between two splits of networks trained by others: 6.2 to 6.6 in convolutions of MLPerf Tiny's models
@@ -97,28 +96,28 @@ def _splits(graph: Graph, op: Conv2D) -> float:
 
 
 def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> Iterator[Count]:
-    plane = thumb1.depthwise_plane(graph, op)
-    if plane is None:
-        raise AssertionError("asked for a plane that does not exist")
     _, in_h, in_w, channels = graph.tensors[op.input].shape
-    _, out_h, out_w, _ = graph.tensors[op.output].shape
+    out_h = graph.tensors[op.output].shape[1]
     kernel_h, kernel_w = graph.tensors[op.weights].shape[1:3]
-    row, relu = thumb1.depthwise_row(graph, op, relu=False), _is_relu(call)
-    chunk_rows = dict(call.fields())["chunk_rows"]
-    chunks = -(-out_h // chunk_rows) if isinstance(chunk_rows, int) else 1
-    kept = max(plane.reach - plane.stride_h, 0)
-    loaded = (out_h - 1) * plane.stride_h + plane.reach
+    (stride_h, stride_w), (dilation_h, dilation_w) = op.stride_hw, op.dilation_hw
+    plane_w, chunk_rows, call_rows = _numbers(call, "plane_w", "chunk_rows", "call_rows")
+    # what the routine is made for, also where a patch is narrower
+    out_w = (plane_w - (kernel_w - 1) * dilation_w - 1) // stride_w + 1
+    row, relu = DepthwiseRow((kernel_h, kernel_w), stride_w, dilation_w, out_w, relu=False), _is_relu(call)
+    chunks, reach = -(-out_h // chunk_rows), (kernel_h - 1) * dilation_h + 1
+    runs = chunks if call_rows == chunk_rows else out_h
+    kept, loaded = max(reach - stride_h, 0), (out_h - 1) * stride_h + reach
     inside = min(in_h, loaded - op.padding.top)
     rows = channels * out_h
     yield "channels", channels
-    yield "taps", channels * chunks * kernel_h * kernel_w
-    yield from _by_relu(relu, "chunks", channels * chunks)
+    yield "taps", channels * runs * kernel_h * kernel_w
+    yield from _by_relu(relu, "chunks", channels * runs)
     yield "gathered rows", channels * inside
     yield "gathered fours", channels * inside * (in_w // 4)
     yield "gathered rest", channels * inside * (in_w % 4)
     yield "filled rows", channels * (loaded - inside)
-    yield "filled bytes", channels * (loaded - inside) * plane.width
-    yield "moved bytes", channels * (chunks - 1) * kept * plane.width
+    yield "filled bytes", channels * (loaded - inside) * plane_w
+    yield "moved bytes", channels * (chunks - 1) * kept * plane_w
     yield "rows", rows
     yield "tiles", rows * -(-out_w // row.tile)
     yield "filter rows", rows * kernel_h * -(-out_w // row.tile)
@@ -126,6 +125,15 @@ def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> It
     yield "loads", rows * kernel_h * _loads(row, kernel_w)
     yield "products", rows * kernel_h * kernel_w * out_w
     yield from _by_relu(relu, "outputs", rows * out_w)
+
+
+def _numbers(call: KernelCall, *names: str) -> Iterator[int]:
+    fields = dict(call.fields())
+    for name in names:
+        value = fields[name]
+        if not isinstance(value, int):
+            raise AssertionError(f"{call.function}: field {name} is no integer")
+        yield value
 
 
 def _loads(row: DepthwiseRow, kernel_w: int) -> int:

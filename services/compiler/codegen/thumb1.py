@@ -17,7 +17,7 @@ from services.compiler.codegen.program import (
     Symbol,
     Values,
 )
-from services.compiler.codegen.shapes import row_stride, whole
+from services.compiler.codegen.shapes import nhwc, row_stride, whole
 from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
@@ -45,12 +45,10 @@ from services.compiler.schedule.thumb2 import swapped_operands
 
 def thumb1_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCall, ...] | None:
     """Return the calls of an operator, or None where these kernels do not cover it."""
-    if not thumb1.takes_columns(graph, op, operands.step.extent):
-        return None
     match op:
         case Conv2D() if thumb1.convolves(graph, op):
             return (_conv2d_call(graph, op, operands), *limit_calls(graph, op, operands))
-        case DepthwiseConv2D() if (plane := thumb1.depthwise_plane(graph, op)) is not None:
+        case DepthwiseConv2D() if (plane := thumb1.depthwise_plane(graph, op, operands.step.extent)) is not None:
             return (_depthwise_call(graph, op, operands, plane), *limit_calls(graph, op, operands))
         case FullyConnected() if thumb1.multiplies(graph, op):
             return (_fully_connected_call(graph, op, operands), *limit_calls(graph, op, operands))
@@ -109,9 +107,11 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands, plane
 
     record = record_bytes(taps)
     array = ConstArray(operands.label, Section.WEIGHTS, CType.UINT32, channels * record // 4, values)
-    row = thumb1.depthwise_row(graph, op, relu=is_relu(graph, op))
+    row = thumb1.depthwise_row(graph, op, operands.step.extent, relu=is_relu(graph, op))
+    out_row_stride = operands.row_stride(op.output)
 
     def fields() -> Fields:
+        chunk_rows = plane.chunk_rows(operands.scratch_bytes())
         return (
             ("records", ArrayRef(array)),
             ("channel", Symbol(row.name)),
@@ -126,10 +126,11 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands, plane
                 ),
             ),
             ("in_row_stride", row_stride(graph, op.input)),
-            ("out_row_stride", row_stride(graph, op.output)),
+            ("out_row_stride", out_row_stride),
             ("record_bytes", record),
             ("plane_w", plane.width),
-            ("chunk_rows", plane.chunk_rows(operands.scratch_bytes())),
+            ("chunk_rows", chunk_rows),
+            ("call_rows", chunk_rows if out_row_stride == row.out_w * channels else 1),
             ("in_zero_point", quant_of(graph, op.input).zero_point[0]),
             ("window", window_fields(graph, op)),
         )
@@ -180,14 +181,21 @@ def _add_call(graph: Graph, op: Add, operands: Operands) -> KernelCall:
     params = add_params(graph, op)
     multiplier = params.left if swapped else params.right
 
-    shifted, row = multiplier.shift < 0, row_stride(graph, op.output)
+    shifted = multiplier.shift < 0
 
     def fields() -> Fields:
         shifts = -multiplier.shift - 1 if shifted else 0, -params.output.shift
         zero_points = (-quant_of(graph, t).zero_point[0] for t in (plain, scaled))
         zero = 2 * output_zero_point(graph, op) + 1
-        values = row, *shifts, zero, *zero_points, multiplier.value, params.output.value
-        return ("add", Symbol(add_name(shifted))), ("values", values)
+        values = *shifts, zero, *zero_points, multiplier.value, params.output.value
+        return (
+            ("add", Symbol(add_name(shifted))),
+            ("values", values),
+            ("plain_row_stride", operands.row_stride(plain)),
+            ("scaled_row_stride", operands.row_stride(scaled)),
+            ("out_row_stride", operands.row_stride(op.output)),
+            ("channels", nhwc(graph.tensors[op.output].shape)[3]),
+        )
 
     pointers = operands.read(plain), operands.read(scaled), operands.write(op.output)
     region = whole(graph.tensors[op.output])

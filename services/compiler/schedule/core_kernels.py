@@ -78,7 +78,7 @@ def chunk_rows(
             plan = thumb2.depthwise_plan(graph, op, extent)
             return None if plan is None else plan.plane().chunk_rows(scratch_bytes)
         case KernelSet.THUMB1:
-            plane = thumb1.depthwise_plane(graph, op) if thumb1.takes_columns(graph, op, extent) else None
+            plane = thumb1.depthwise_plane(graph, op, extent)
             return None if plane is None else plane.chunk_rows(scratch_bytes)
         case _:
             assert_never(kernels)

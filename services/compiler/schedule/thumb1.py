@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op, Sub
+from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.thumb1.depthwise import DepthwiseRow, supported
 from services.compiler.kernels.thumb1.gemm import TAP_BYTES
@@ -21,28 +21,21 @@ from services.compiler.schedule.plane import ChunkedPlane
 
 _LEAST_PLANE_BYTES = 256
 
+Extent = tuple[int, int]
 
-def scratch_sizes(graph: Graph, op: Op, extent: tuple[int, int] | None = None) -> tuple[int, ...]:
+
+def scratch_sizes(graph: Graph, op: Op, extent: Extent | None = None) -> tuple[int, ...]:
     """Return the sizes of scratch that the operator's kernel can use, upwards: the first is what it needs.
 
     `extent` are the output rows and columns that one call computes, all if None.
     """
-    if not takes_columns(graph, op, extent):
-        return ()
     match op:
         case Conv2D() if convolves(graph, op):
             return (x_bytes(graph, op) + graph.tensors[op.input].shape[3],)
-        case DepthwiseConv2D() if (plane := depthwise_plane(graph, op)) is not None:
+        case DepthwiseConv2D() if (plane := depthwise_plane(graph, op, extent)) is not None:
             return plane.sizes() if extent is None else replace(plane, out_h=extent[0]).sizes()
         case _:
             return ()
-
-
-def takes_columns(graph: Graph, op: Op, extent: tuple[int, int] | None) -> bool:
-    """Whether these kernels can compute only so many columns: depthwise convolutions and sums need whole rows."""
-    if extent is None or not isinstance(op, DepthwiseConv2D | Add | Sub):
-        return True
-    return extent[1] == graph.tensors[op.output].shape[2]
 
 
 def x_bytes(graph: Graph, op: Conv2D) -> int:
@@ -72,23 +65,29 @@ def adds(graph: Graph, op: Add) -> bool:
     return thumb2.adds(graph, op) and -add_params(graph, op).output.shift <= MAX_RIGHT_SHIFT
 
 
-def depthwise_row(graph: Graph, op: DepthwiseConv2D, *, relu: bool) -> DepthwiseRow:
-    """Return what the channel's routine is made for."""
+def depthwise_row(graph: Graph, op: DepthwiseConv2D, extent: Extent | None = None, *, relu: bool) -> DepthwiseRow:
+    """Return what the channel's routine is made for. `extent` are the rows and columns of a call, all if None."""
     _, kernel_h, kernel_w, _ = graph.tensors[op.weights].shape
-    out_w = graph.tensors[op.output].shape[2]
+    out_w = graph.tensors[op.output].shape[2] if extent is None else extent[1]
     return DepthwiseRow((kernel_h, kernel_w), op.stride_hw[1], op.dilation_hw[1], out_w, relu)
 
 
-def depthwise_plane(graph: Graph, op: DepthwiseConv2D) -> ChunkedPlane | None:
-    """Return the plane, or None: multiplier 1, a filter that the routine has room for, exact arithmetic."""
+def depthwise_plane(graph: Graph, op: DepthwiseConv2D, extent: Extent | None = None) -> ChunkedPlane | None:
+    """Return the plane, or None: multiplier 1, a filter that the routine has room for, exact arithmetic, and windows
+    that see the image where not all columns are computed. `extent` are the rows and columns of a call, all if None.
+    """
     _, kernel_h, kernel_w, channels = graph.tensors[op.weights].shape
     _, _, in_w, in_c = graph.tensors[op.input].shape
     _, out_h, out_w, _ = graph.tensors[op.output].shape
-    if channels != in_c or not supported(depthwise_row(graph, op, relu=False)) or not _exact(graph, op):
+    row = depthwise_row(graph, op, extent, relu=False)
+    if channels != in_c or not supported(row) or not _exact(graph, op):
         return None
-    # whole rows of the input are gathered, so the plane holds also columns that no output reads
-    reach_w = (out_w - 1) * op.stride_hw[1] + (kernel_w - 1) * op.dilation_hw[1] + 1
-    width = max(reach_w, op.padding.left + in_w)
+    taps_w = (kernel_w - 1) * op.dilation_hw[1] + 1
+    if row.out_w < out_w and max(op.padding.left, op.padding.right) >= taps_w:
+        return None
+    width = (row.out_w - 1) * op.stride_hw[1] + taps_w
+    if row.out_w == out_w:  # columns that no output reads are gathered, too, if they are held
+        width = max(width, op.padding.left + in_w)
     return ChunkedPlane(
         width,
         (kernel_h - 1) * op.dilation_hw[0] + 1,

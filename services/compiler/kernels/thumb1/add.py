@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from services.compiler.kernels.thumb1.assembly import low_routine
 from services.compiler.kernels.thumb1.requantize import rounding_constant
-from services.compiler.kernels.thumb2.assembly import Routine
+from services.compiler.kernels.thumb2.assembly import SAVED_BYTES, Routine
 
 # the stack frame: rounding constant, offset, the output's right shift, the scaled input's less 1
 _ROUNDING, _OFFSET, _SHIFT, _SCALED_SHIFT = range(0, 16, 4)
@@ -22,15 +22,16 @@ def add_name(shifted: bool) -> str:
 
 
 def add(shifted: bool) -> Routine:
-    """Return `name(plain, scaled, out, params)`; `plain` is the input of the larger scale.
+    """Return `name(plain, scaled, out, params, count)`; `plain` is the input of the larger scale.
 
-    `params` is int32: the number of elements, the scaled input's right shift less 1, the output's right shift, 2 *
-    output zero point + 1, the negated zero points of plain and scaled, the multipliers of scaled and output. The
-    scaled input's shift is read only where `shifted`. Elements are counted up to 0, from the ends of the rows.
+    `params` is int32: the scaled input's right shift less 1, the output's right shift, 2 * output zero point + 1, the
+    negated zero points of plain and scaled, the multipliers of scaled and output. The scaled input's shift is read only
+    where `shifted`. Elements are counted up to 0, from the ends of the rows.
     """
     body = (
         "mov r7, r2",
-        "ldm r3!, {r4, r5}",
+        f"ldr r4, [sp, #{_FRAME + SAVED_BYTES}]",  # the fifth argument
+        "ldm r3!, {r5}",
         f"str r5, [sp, #{_SCALED_SHIFT}]",
         "adds r0, r0, r4",
         "adds r6, r1, r4",
@@ -50,8 +51,8 @@ def add(shifted: bool) -> Routine:
         "bne 1b",
     )
     name = add_name(shifted)
-    prototype = f"void {name}(const int8_t *plain, const int8_t *scaled, int8_t *out, const int32_t *params)"
-    return low_routine(name, prototype, body, _FRAME)
+    arguments = "const int8_t *plain, const int8_t *scaled, int8_t *out, const int32_t *params, int32_t count"
+    return low_routine(name, f"void {name}({arguments})", body, _FRAME)
 
 
 def _constants() -> tuple[str, ...]:

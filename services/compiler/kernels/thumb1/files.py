@@ -26,9 +26,9 @@ NEEDS = {
 # bytes of each parameter struct; a test compares them with what the C compiler says
 PARAMS_BYTES = {
     "tf_conv2d_thumb1_params": 52,
-    "tf_depthwise_thumb1_params": 64,
+    "tf_depthwise_thumb1_params": 68,
     "tf_fully_connected_thumb1_params": 20,
-    "tf_add_thumb1_params": 36,
+    "tf_add_thumb1_params": 48,
 }
 
 

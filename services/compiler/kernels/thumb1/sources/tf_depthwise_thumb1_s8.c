@@ -27,16 +27,32 @@ static inline void gather(uint8_t *to, const int8_t *from, int32_t step, int32_t
     }
 }
 
+/* Columns of the image that a region reads, and the plane's columns of padding before them. */
+typedef struct {
+    int32_t left, count;
+} columns;
+
+/* Those in the windows of a region, the first of which is at x + left. */
+static columns columns_of(const tf_window *k, const tf_region *region, int32_t x)
+{
+    const int32_t last = x + (region->col_stop - region->col_start - 1) * k->stride_w;
+    const int32_t stop = last + (k->kernel_w - 1) * k->dilation_w + 1;
+    columns found;
+    found.left = x < 0 ? -x : 0;
+    found.count = (stop < k->in_w ? stop : k->in_w) - x - found.left;
+    return found;
+}
+
 /* Input rows [y, y + rows) into the plane, whose columns of padding are filled: rows outside the image are padding. */
 static void load_rows(const tf_depthwise_thumb1_params *p, const tf_region *region, const int8_t *input, int32_t y,
-                      int32_t rows, uint8_t *to)
+                      int32_t rows, const columns *read, uint8_t *to)
 {
     const tf_window *k = &p->window;
     for (; rows > 0; --rows, ++y, to += p->plane_w) {
         if (y < 0 || y >= k->in_h) {
             fill(to, p->in_zero_point, p->plane_w);
         } else {
-            gather(to + k->pad_left, tf_row(input, p->in_row_stride, region, y), p->shape.channels, k->in_w);
+            gather(to + read->left, tf_row(input, p->in_row_stride, region, y), p->shape.channels, read->count);
         }
     }
 }
@@ -49,6 +65,18 @@ static void move_down(uint8_t *to, const uint8_t *from, int32_t count)
     }
 }
 
+/* So many output rows of a channel, the windows of which begin with the plane. */
+static void run_rows(const tf_depthwise_thumb1_params *p, const uint8_t *plane, int8_t *output, const int8_t *record,
+                     int32_t rows)
+{
+    const int32_t step = p->call_rows;
+    for (; rows > 0; rows -= step) {
+        p->channel(plane, output, record, &p->shape, rows < step ? rows : step);
+        plane += step * p->window.stride_h * p->plane_w;
+        output += step * p->out_row_stride;
+    }
+}
+
 void tf_depthwise_thumb1_s8(const tf_depthwise_thumb1_params *p, const tf_region *region, const int8_t *input,
                             int8_t *output, int8_t *scratch)
 {
@@ -57,16 +85,20 @@ void tf_depthwise_thumb1_s8(const tf_depthwise_thumb1_params *p, const tf_region
     const int32_t reach = (k->kernel_h - 1) * k->dilation_h + 1;
     const int32_t kept = reach > k->stride_h ? reach - k->stride_h : 0;
     const int8_t *record = (const int8_t *)(const void *)p->records;
+    const int32_t x = region->col_start * k->stride_w - k->pad_left;
+    const columns read = columns_of(k, region, x);
     int32_t c;
+    input += (x + read.left) * p->shape.channels;
+    output += region->col_start * p->shape.channels;
     fill(plane, p->in_zero_point, ((p->chunk_rows - 1) * k->stride_h + reach) * p->plane_w);
     for (c = 0; c < p->shape.channels; ++c, record += p->record_bytes) {
         int32_t oy = region->row_start, held = 0;
         for (;;) {
             const int32_t left = region->row_stop - oy, rows = left < p->chunk_rows ? left : p->chunk_rows;
             const int32_t needed = (rows - 1) * k->stride_h + reach;
-            load_rows(p, region, input + c, oy * k->stride_h - k->pad_top + held, needed - held,
+            load_rows(p, region, input + c, oy * k->stride_h - k->pad_top + held, needed - held, &read,
                       plane + held * p->plane_w);
-            p->channel(plane, output + oy * p->out_row_stride + c, record, &p->shape, rows);
+            run_rows(p, plane, output + oy * p->out_row_stride + c, record, rows);
             if (left == rows) {
                 break;
             }

@@ -46,12 +46,14 @@ typedef struct {
     uint16_t record_bytes;
     uint16_t plane_w;    /* columns of a plane row */
     uint16_t chunk_rows; /* output rows that the plane has room for */
+    uint16_t call_rows;  /* output rows of a call of `channel`: chunk_rows, or 1 where other bytes lie between them */
     int16_t in_zero_point;
     tf_window window;
 } tf_depthwise_thumb1_params;
 /* Channel by channel through `plane`: ((chunk_rows - 1) * stride_h + (kernel_h - 1) * dilation_h + 1) * plane_w bytes.
- * Writes no byte of another channel and no row before it was read, so the output may lie on the input. Region: all
- * columns. */
+ * Writes no byte of another channel and no row before it was read, so the output may lie on the input. Region: any
+ * columns, but of every row as many are written from the first on as `channel` and `shape` were made for: what is
+ * behind the region is spoilt. */
 void tf_depthwise_thumb1_s8(const tf_depthwise_thumb1_params *p, const tf_region *region, const int8_t *input,
                             int8_t *output, int8_t *plane);
 
@@ -67,14 +69,15 @@ typedef struct {
 void tf_fully_connected_thumb1_s8(const tf_fully_connected_thumb1_params *p, const tf_region *region,
                                   const int8_t *input, int8_t *output);
 
-/* Sums of one row of elements. */
-typedef void tf_add_row(const int8_t *plain, const int8_t *scaled, int8_t *out, const int32_t *params);
+/* Sums of so many elements. */
+typedef void tf_add_row(const int8_t *plain, const int8_t *scaled, int8_t *out, const int32_t *params, int32_t count);
 
 typedef struct {
     tf_add_row *add;
-    int32_t values[8]; /* see the routine's comment; the first is the elements of a row */
+    int32_t values[7]; /* see the routine's comment */
+    int32_t plain_row_stride, scaled_row_stride, out_row_stride, channels;
 } tf_add_thumb1_params;
-/* Region: all columns of some rows; equal shapes, no broadcast. `plain` is the input of the larger scale. */
+/* Equal shapes, no broadcast. `plain` is the input of the larger scale. */
 void tf_add_thumb1_s8(const tf_add_thumb1_params *p, const tf_region *region, const int8_t *plain,
                       const int8_t *scaled, int8_t *output);
 
