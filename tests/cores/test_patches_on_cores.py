@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from services.compiler import planned
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Padding
+from services.compiler.ir.ops import Activation, DepthwiseConv2D, Padding
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan, plan_arena
@@ -20,6 +21,8 @@ from services.compiler.pipeline import Compiled
 from services.compiler.planned import Planned, StreamPlanner
 from services.compiler.quant.reference import run_graph
 from services.compiler.schedule.patches import Grid, patches
+from services.compiler.schedule.per_layer import plane_bytes
+from services.compiler.schedule.staged import turn_scratch_bytes
 from tests.compiler.graph_maker import GraphMaker, random_inputs
 from tests.compiler.schedule.test_streaming import compiled
 from tests.cores.packed import PackedBoard
@@ -174,12 +177,27 @@ def test_patches_at_every_place_of_the_grid(core: Core) -> None:
 
 
 def test_dilated_columns_and_windows_in_the_padding_are_left_to_the_portable_kernel() -> None:
+    plans = []
     for kernel, dilation, padding in (((3, 3), (1, 2), None), ((3, 2), (1, 1), Padding(1, 1, 2, 1))):
-        m = GraphMaker(name="left")
-        x = m.depthwise(m.conv2d(m.input(1, 12, 12, 2), 4, (1, 1)), 1, kernel, dilation=dilation, padding=padding)
+        m = GraphMaker(name=f"left {len(plans)}")
+        x = m.conv2d(m.input(1, 52, 52, 2), 4, (1, 1))
+        x = m.depthwise(x, 1, kernel, dilation=dilation, padding=padding)
         graph = m.build(m.conv2d(x, 2, (1, 1)))
-        assert PORTABLE & set(patched(graph, (2, 2)).program.functions())
-        assert not PORTABLE & set(patched(graph, (2, 1)).program.functions())
+        plans += [patched(graph, (2, 2)), patched(replace(graph, name=f"{graph.name}, rows"), (2, 1))]
+    portable = [bool(PORTABLE & set(one.program.functions())) for one in plans]
+    assert portable == [True, False, True, False]
+    assert failures(Core.CORTEX_M4, plans) == []
+
+
+@pytest.mark.parametrize("core", TARGETS, ids=lambda core: core.value)
+def test_plane_of_a_patch_needs_no_more_bytes_than_a_portable_one(core: Core) -> None:
+    m = GraphMaker()
+    graph = m.build(m.depthwise(m.conv2d(m.input(1, 52, 52, 2), 4, (1, 1)), 1, (5, 5)))
+    op = graph.ops[-1]
+    for extent in ((26, 26), (13, 26), (52, 4)):
+        assert isinstance(op, DepthwiseConv2D)
+        least = turn_scratch_bytes(graph, op, TARGETS[core][1], extent)
+        assert 0 < least <= plane_bytes(graph, op, extent)
 
 
 @pytest.mark.parametrize("core", [Core.CORTEX_M0PLUS, Core.CORTEX_M4], ids=lambda core: core.value)

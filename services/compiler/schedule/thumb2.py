@@ -69,7 +69,7 @@ def scratch_sizes(graph: Graph, op: Op, extent: Extent | None = None) -> tuple[i
             return (2 * padded_depth(depth),)
         case Conv2D() | FullyConnected() if (depth := wide_depth(graph, op)) is not None:
             return (2 * padded_depth(depth),)
-        case DepthwiseConv2D() if (plan := depthwise_plan(graph, op)) is not None:
+        case DepthwiseConv2D() if (plan := depthwise_plan(graph, op, extent)) is not None:
             return plan.plane(rows).sizes()
         case _:
             return ()
