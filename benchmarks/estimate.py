@@ -28,8 +28,9 @@ from services.search.space.image import SpaceChoices, image_spaces
 from services.search.space.network import network_of
 from services.search.space.plan import Plan, plan_of
 from services.search.space.sample import sample
+from services.search.space.stages import SEPARABLE
 
-BLOCKS_A_STAGE = 4
+BLOCKS_A_STAGE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,9 @@ class Result:
 
 
 def candidates(count: int, seed: int = 0) -> list[Plan]:
-    """Return random networks of 20 blocks."""
-    space = image_spaces((96, 96, 3), 10, SpaceChoices(depths=(BLOCKS_A_STAGE,)))[-1]
+    """Return random networks of 20 inverted bottlenecks."""
+    spaces = image_spaces((96, 96, 3), 10, SpaceChoices(depths=(BLOCKS_A_STAGE,)))
+    space = [space for space in spaces if SEPARABLE not in space.stages[0].expansions][-1]
     random = Random(seed)
     return [plan_of(space, sample(space, random)) for _ in range(count)]
 

@@ -49,7 +49,19 @@ def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choi
 
     Raises UnsupportedError where the input shall be pulled and nothing is found that holds only a part of it.
     """
-    whole, pulled = plan_network(graph, kernel_set(options), exact=exact), options.pull_input
+    return _chosen(plan_network(graph, kernel_set(options), exact=exact), options, exact=exact)
+
+
+def choose_every(graph: Graph, options: CompileOptions, *, exact: bool = True) -> tuple[Choice, tuple[Choice, ...]]:
+    """Return what `choose` does, and beside it per-layer, where the input need not be pulled, and what is found of
+    patches and of streaming that is not the same: each at its least memory, or within the budget of SRAM.
+    """
+    whole = plan_network(graph, kernel_set(options), exact=exact)
+    return _chosen(whole, options, exact=exact), _each(whole, options, exact=exact)
+
+
+def _chosen(whole: Planned, options: CompileOptions, *, exact: bool) -> Choice:
+    graph, pulled = whole.graph, options.pull_input
     if options.schedule == "per-layer":
         if pulled:
             raise _held_whole(graph, options.schedule)
@@ -74,13 +86,9 @@ def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choi
     return choice
 
 
-def choose_each(graph: Graph, options: CompileOptions, *, exact: bool = True) -> tuple[Choice, ...]:
-    """Return per-layer, where the input need not be pulled, and what is found of patches and of streaming that is not
-    the same: each at its least memory, or within the budget of SRAM.
-    """
-    whole = plan_network(graph, kernel_set(options), exact=exact)
+def _each(whole: Planned, options: CompileOptions, *, exact: bool) -> tuple[Choice, ...]:
     found = [] if options.pull_input else [Choice(whole, "per-layer: as asked")]
-    if not graph.ops:
+    if not whole.graph.ops:
         return tuple(found)
     room = None if options.sram_budget_bytes is None else max(0, options.sram_budget_bytes - RESERVED_BYTES)
     pieces = Pieces(whole, options.core)
@@ -149,7 +157,7 @@ def best_patches(pieces: Pieces, grids: Sequence[Grid], room_bytes: int | None =
     """Return the patches of fewest MACs within the room, of least memory where there is none or nothing keeps to it;
     None if no operator can be cut.
     """
-    found = sorted(pieces.patched(grids), key=lambda cut: (cut.need_bytes, cut.macs))
+    found = sorted(pieces.patched(grids, _MOST_BLAMED, room_bytes or 0), key=lambda cut: (cut.need_bytes, cut.macs))
     if room_bytes is not None:
         fitting = sorted((cut for cut in found if cut.need_bytes <= room_bytes), key=lambda cut: cut.macs)
         for cut in fitting[:_MOST_BLAMED]:

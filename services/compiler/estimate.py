@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from services.compiler.choose import Choice, choose, choose_each
+from services.compiler.choose import Choice, choose, choose_every
 from services.compiler.cost_model import load_cost_table
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.supported import check_supported
@@ -82,10 +82,12 @@ def estimate(network: Graph, options: CompileOptions, *, exact: bool = False) ->
     return _of_choice(choose(_prepared(network, options), options, exact=exact), options)
 
 
-def estimate_each(network: Graph, options: CompileOptions, *, exact: bool = False) -> tuple[Estimate, ...]:
-    """Return the costs per layer, in patches and streamed, where these are found (choose.py); raises as `estimate`."""
-    choices = choose_each(_prepared(network, options), options, exact=exact)
-    return tuple(_of_choice(choice, options) for choice in choices)
+def estimate_every(
+    network: Graph, options: CompileOptions, *, exact: bool = False
+) -> tuple[Estimate, tuple[Estimate, ...]]:
+    """Return what `estimate` does, and what is found per layer, in patches and streamed (choose.py)."""
+    choice, others = choose_every(_prepared(network, options), options, exact=exact)
+    return _of_choice(choice, options), tuple(_of_choice(other, options) for other in others)
 
 
 def _prepared(network: Graph, options: CompileOptions) -> Graph:

@@ -139,12 +139,13 @@ class Pieces:
         """Yield every streamed piece of two operators and more from one on, a row at a time."""
         yield from (self._piece(start, stop, 1) for stop in self.stops(start))
 
-    def patched(self, grids: Iterable[Grid]) -> Iterator[PatchCut]:
-        """Yield what patches at the beginning can be.
+    def patched(self, grids: Iterable[Grid], count: int, room_bytes: int = 0) -> Iterator[PatchCut]:
+        """Yield what patches at the beginning can be, among them all within the room and the `count` of least need.
 
         Ends where so many operators more in patches did not help: the halo only grows.
         """
         best, since = inf, 0
+        least: list[int] = [BEYOND_BYTES] * count
         after = list(accumulate(reversed(self._single_needs), max, initial=0))[::-1]
         macs = list(accumulate((op_macs(self.graph, op) for op in reversed(self.graph.ops)), initial=0))[::-1]
         for stop in range(1, len(self.graph.ops) + 1):
@@ -155,6 +156,8 @@ class Pieces:
             if since == _PATIENCE:
                 break
             since += 1
+            if self.bound_bytes(0, stop) > max(after[stop], room_bytes, least[-1] - 1):
+                continue
             whole = self._stages.whole_bytes(0, self._slots[stop - 1])
             for grid in grids:
                 if (found := self._patches.facts(stop, grid)) is not None:
@@ -162,6 +165,7 @@ class Pieces:
                     need = max(after[stop], own)
                     if need < best or need == after[stop]:  # while the rest is the neediest, patches have yet to help
                         best, since = min(best, need), 0
+                    least = sorted((*least, need))[:count]
                     yield PatchCut(stop, grid, own, need, found.macs + macs[stop])
 
     def _piece(self, start: int, stop: int, rows: int) -> Piece:

@@ -17,7 +17,7 @@ from services.compiler.convert.network import network_from_proto
 from services.compiler.convert.options import options_from_proto
 from services.compiler.convert.quantize import fidelity_to_proto, quantize_options_from_proto
 from services.compiler.convert.results import estimate_to_proto, result_to_proto
-from services.compiler.estimate import estimate, estimate_each
+from services.compiler.estimate import Estimate, estimate, estimate_every
 from services.compiler.options import CompileOptions
 from services.compiler.pipeline import compile_model
 from services.compiler.quantize import WeightType, fidelity, quantize_onnx
@@ -77,8 +77,11 @@ def _estimate(
 ) -> compile_pb2.NetworkEstimate:
     try:
         graph = network_from_proto(network)
-        found = estimate(graph, options, exact=wanted.exact_plan)
-        schedules = estimate_each(graph, options, exact=wanted.exact_plan) if wanted.every_schedule else ()
+        schedules: tuple[Estimate, ...] = ()
+        if wanted.every_schedule:
+            found, schedules = estimate_every(graph, options, exact=wanted.exact_plan)
+        else:
+            found = estimate(graph, options, exact=wanted.exact_plan)
         return estimate_to_proto(found, load_target(options.target), schedules)
     except FarmError as error:
         return compile_pb2.NetworkEstimate(error=error_to_proto(error))

@@ -12,7 +12,7 @@ from services.common.targets import load_target
 from services.compiler import cost_model
 from services.compiler.convert.network import network_to_proto
 from services.compiler.cost_model import load_cost_table
-from services.compiler.estimate import Estimate, estimate, estimate_each
+from services.compiler.estimate import Estimate, estimate, estimate_every
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation
 from services.compiler.ir.tensor import DType
@@ -227,7 +227,7 @@ def test_schedules_are_the_compilers_to_the_byte(name: str, schedule: str) -> No
 def test_every_schedule_costs_what_it_costs_when_it_is_asked_for(budget: int | None) -> None:
     graph = without_weights(network("inverted bottlenecks"))
     asked = replace(options(Core.CORTEX_M4), sram_budget_bytes=budget)
-    found = {one.planned.kind.value: one for one in estimate_each(graph, asked)}
+    found = {one.planned.kind.value: one for one in estimate_every(graph, asked)[1]}
     assert list(found) == ["per-layer", "patch", "streaming"]
     for kind, one in found.items():
         alone = estimate(graph, replace(asked, schedule=kind))
