@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
+from typing import assert_never
 
 from services.compiler.schedule.row_run import FED, RowOp
 
@@ -56,23 +58,36 @@ class PartSpans:
     wanted: Spans | None
 
 
+class Lines(Enum):
+    """Which columns an operator can compute: any of them, all or for no patch all, all for every patch."""
+
+    ANY = "any"
+    EVEN = "even"
+    WHOLE = "whole"
+
+    __hash__ = object.__hash__  # members are single objects; that of Enum is slow
+
+
 def part_spans(
-    ops: tuple[RowOp, ...], ends: Mapping[int, Spans], whole: Iterable[int], *, whole_lines: bool
+    ops: tuple[RowOp, ...], lines: tuple[Lines, ...], ends: Mapping[int, Spans], whole: Iterable[int]
 ) -> PartSpans:
     """Return what the operators, each with one output, compute where such spans are needed of some tensors.
 
-    Where `whole_lines`, the first one computes all of its output for every patch: pulled rows come whole.
+    `lines` are those of the operators, along the axis of rows any. patches.py says why.
     """
-    needed = dict(ends)
+    needed, held = dict(ends), frozenset(whole)
+    read = {t for op in ops for t, _ in op.reads}
     computed: list[Spans] = []
     for number in range(len(ops) - 1, -1, -1):
-        op = ops[number]
+        op, line = ops[number], (0, ops[number].height)
         own = needed[op.makes[0]]
-        if whole_lines and not number:
-            own = spans(((0, op.height),) * len(own.of_patches))
+        if _is_whole(lines[number], own, line, is_shared=number in held & read):
+            own = spans((line,) * len(own.of_patches))
         computed.append(own)
         for t, slid in op.reads:
             reached = [_not_empty(slid.needed(*span)) for span in own.of_patches]
+            if lines[number] is Lines.EVEN:
+                reached = [(0, slid.size) if s == line else r for r, s in zip(reached, own.of_patches, strict=True)]
             if t in needed:
                 joined = zip(reached, needed[t].of_patches, strict=True)
                 reached = [(min(a[0], b[0]), max(a[1], b[1])) for a, b in joined]
@@ -80,12 +95,25 @@ def part_spans(
     computed.reverse()
     return PartSpans(
         tuple(tuple(t for t, _ in op.reads) for op in ops),
-        frozenset(whole),
+        held,
         tuple(computed),
         tuple(s.longest for s in computed),
         tuple(s.total for s in computed),
         needed.get(FED),
     )
+
+
+def _is_whole(lines: Lines, own: Spans, line: Span, *, is_shared: bool) -> bool:
+    """Whether all of an output is computed for every patch; `is_shared` where it is held whole and read as well."""
+    match lines:
+        case Lines.ANY:
+            return False
+        case Lines.EVEN:
+            return is_shared or line in own.of_patches
+        case Lines.WHOLE:
+            return True
+        case _:
+            assert_never(lines)
 
 
 def _not_empty(span: Span) -> Span:

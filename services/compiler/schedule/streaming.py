@@ -11,9 +11,9 @@ from functools import cached_property, lru_cache
 
 from services.compiler.ir.alone import remembered, tensor_order
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Op, PullRows
+from services.compiler.ir.ops import DepthwiseConv2D, Op, PullRows
 from services.compiler.ir.tensor import TensorId
-from services.compiler.schedule.patch_spans import PartSpans, Spans, even_spans, part_spans
+from services.compiler.schedule.patch_spans import Lines, PartSpans, Spans, even_spans, part_spans
 from services.compiler.schedule.row_parts import Demand, PartRows, inner_part, last_part
 from services.compiler.schedule.row_run import RowOp
 from services.compiler.schedule.row_turns import Progress, RowTurns, Turn, row_turns
@@ -58,7 +58,7 @@ class _Link:
     height: int
     reads: tuple[tuple[int, Window], ...]
     lasting: tuple[int | None, ...]
-    whole_lines: bool = False
+    lines: Lines = Lines.ANY
 
 
 class Streams:
@@ -88,8 +88,8 @@ class Streams:
         reads = tuple((own - self._place[order[number]], slid) for number, slid in _windows(self._graph, op, axis))
         lasts = (self._lasts.get(t, index) for t in op.outputs)
         lasting = tuple(None if last == len(self._graph.ops) else last - index for last in lasts)
-        whole_lines = isinstance(op, PullRows) and axis == 2
-        return _link(self._graph.tensors[op.output].shape[axis], reads, lasting, whole_lines)
+        lines = Lines.ANY if axis == 1 else _lines(op)
+        return _link(self._graph.tensors[op.output].shape[axis], reads, lasting, lines)
 
     @cached_property
     def _column_links(self) -> tuple[_Link | None, ...]:
@@ -168,6 +168,17 @@ def _windows(graph: Graph, op: Op, axis: int) -> tuple[tuple[int, Window], ...]:
 _link = lru_cache(maxsize=1 << 16)(_Link)
 
 
+def _lines(op: Op) -> Lines:
+    """Return which columns of a patch it computes: pulled rows come whole, depthwise kernels are made for a width."""
+    match op:
+        case PullRows():
+            return Lines.WHOLE
+        case DepthwiseConv2D():
+            return Lines.EVEN
+        case _:
+            return Lines.ANY
+
+
 def _joints(graph: Graph, lasts: Mapping[TensorId, int]) -> list[TensorId | None]:
     """Return for every operator the tensor that alone connects what is before it with what follows; None if more do."""
     joints: list[TensorId | None] = [None]
@@ -188,11 +199,10 @@ def _linked_part(links: tuple[_Link, ...], rows: int, wanted: Demand | None, fed
 @lru_cache(maxsize=1 << 16)
 def _linked_spans(links: tuple[_Link, ...], parts: int, wanted: Spans | None) -> PartSpans:
     ops, whole = _row_ops(links)
-    whole_lines = links[0].whole_lines
+    lines = tuple(link.lines for link in links)
     if wanted is not None:
-        return part_spans(ops, {len(ops) - 1: wanted}, (), whole_lines=whole_lines)
-    ends = {t: even_spans(ops[t].height, parts) for t in whole}
-    return part_spans(ops, ends, whole, whole_lines=whole_lines)
+        return part_spans(ops, lines, {len(ops) - 1: wanted}, ())
+    return part_spans(ops, lines, {t: even_spans(ops[t].height, parts) for t in whole}, whole)
 
 
 @lru_cache(maxsize=1 << 16)
