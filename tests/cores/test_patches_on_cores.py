@@ -83,8 +83,8 @@ def read_inside_and_outside(m: GraphMaker) -> tuple[TensorId, ...]:
 
 
 def small_image(m: GraphMaker) -> TensorId:
-    """Middle patches see all columns, those at the sides do not."""
-    x = m.depthwise(m.conv2d(m.input(1, 7, 7, 2), 3, (1, 1)), 1, (3, 3))
+    """The middle patch sees all columns, those at the sides do not."""
+    x = m.depthwise(m.conv2d(m.input(1, 7, 6, 2), 3, (1, 1)), 1, (3, 3))
     return m.conv2d(m.conv2d(x, 3, (3, 3)), 2, (3, 3))
 
 
