@@ -29,14 +29,13 @@ BEYOND_BYTES = 1 << 40
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Operators [start, stop), streamed by so many rows or not; bytes of arena beside them, of rings alone, cost."""
+    """Operators [start, stop), streamed by so many rows or not; bytes of arena beside them, cost."""
 
     start: int
     stop: int
     need_bytes: int
     instructions: float
     rows: int | None = None
-    rings_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +171,7 @@ class Pieces:
         key = start, stop, rows
         if key not in self._streamed:
             found = self._stages.facts(start, stop, rows)
-            self._streamed[key] = Piece(start, stop, found.need_bytes, found.instructions, rows, found.rings_bytes)
+            self._streamed[key] = Piece(start, stop, found.need_bytes, found.instructions, rows)
         return self._streamed[key]
 
 

@@ -77,5 +77,6 @@ def test_needs_of_parts_are_those_of_the_stage_as_one(seed: int) -> None:
                 want = need_of(graph, found, ranges)
                 small = min(graph.tensors[op.output].shape[1] for op in graph.ops[start:stop]) <= 7 + rows
                 assert facts.need_bytes == want or (small and facts.need_bytes > want), (start, stop, rows)
+                assert needs.least_bytes[start][stop] <= facts.need_bytes
                 compared += not small
     assert compared > 20
