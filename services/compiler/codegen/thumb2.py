@@ -40,6 +40,7 @@ from services.compiler.ir.ops import (
 )
 from services.compiler.kernels.thumb2 import files
 from services.compiler.kernels.thumb2.dot import dot_entry, dot_name
+from services.compiler.kernels.thumb2.gather import GatherShape
 from services.compiler.kernels.thumb2.gemm import SMALL_STEPS, STEPS, gemm_entry, gemm_name
 from services.compiler.kernels.thumb2.pack import (
     channel_bytes,
@@ -188,13 +189,16 @@ def _depthwise_call(graph: Graph, op: DepthwiseConv2D, operands: Operands, small
     array = ConstArray(operands.label, Section.WEIGHTS, CType.INT8, channels * record, values)
     in_row_stride, out_row_stride = operands.row_stride(op.input), operands.row_stride(op.output)
     shape = replace(plan.shape(graph, op, is_relu(graph, op), out_row_stride), small=small)
-    channel, gather, source = files.depthwise_file(shape, plan.image(in_c, in_row_stride))
+    image = plan.image(in_c, in_row_stride)
+    channel, gather, source = files.depthwise_file(shape, image)
+    gathers = ("gather", "gather_columns") if isinstance(image, GatherShape) else ("gather_columns", "gather")
 
     def fields() -> Fields:
         return (
             ("channels", ArrayRef(array)),
             ("channel", Symbol(channel)),
-            ("gather", Symbol(gather)),
+            (gathers[0], Symbol(gather)),
+            (gathers[1], 0),
             ("in_row_stride", in_row_stride),
             ("out_row_stride", out_row_stride),
             ("in_c", in_c),

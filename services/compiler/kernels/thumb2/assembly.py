@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 # all that an AAPCS routine must give back as it found it
 SAVED_BYTES = 36
+# of an STM32L4's instruction cache, which has 32 such lines
+CACHE_LINE_BYTES = 32
 _ENTER = ("push {r4-r11, lr}",)
 _LEAVE = ("pop {r4-r11, pc}",)
 
@@ -17,7 +19,8 @@ class Routine:
 
     `frame_bytes` of stack lie at `sp` while the body runs. `enter` and `leave` save and restore `SAVED_BYTES`. Every
     instruction of a `narrow` routine has two bytes. `disjoint` tells that no run of instructions between labels and
-    jumps loads what it stores through a pointer. `loops` are how often those run whose number is known, by label.
+    jumps loads what it stores through a pointer. `loops` are how often those run whose number is known, by label. What
+    has to share the instruction cache starts with one of its lines: `align_bytes`.
     """
 
     name: str
@@ -29,13 +32,14 @@ class Routine:
     narrow: bool = False
     disjoint: bool = False
     loops: tuple[tuple[str, int], ...] = ()
+    align_bytes: int = 4
 
     def lines(self) -> tuple[str, ...]:
         """Return the routine as assembler lines."""
         frame = self.frame_bytes
         return (
             f'.section .text.{self.name},"ax",%progbits',
-            ".balign 4",
+            f".balign {self.align_bytes}",
             f".global {self.name}",
             f".type {self.name}, %function",
             ".thumb_func",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count, repeat
 
-from services.compiler.kernels.thumb2.assembly import Routine
+from services.compiler.kernels.thumb2.assembly import CACHE_LINE_BYTES, Routine
 from services.compiler.kernels.thumb2.depthwise_shape import (
     RESIDENT,
     SLOT_ADDEND,
@@ -110,7 +110,7 @@ def depthwise(name: str, shape: DepthwiseShape) -> Routine:
         *_count_down(SLOT_ROWS, OUTPUT_ROWS),
     )
     prototype = f"void {name}(const int16_t *plane, int8_t *out, const int8_t *channel, int32_t rows)"
-    return Routine(name, prototype, body, frame, loops=_loops(shape))
+    return Routine(name, prototype, body, frame, loops=_loops(shape), align_bytes=CACHE_LINE_BYTES)
 
 
 def _loops(shape: DepthwiseShape) -> tuple[tuple[str, int], ...]:

@@ -116,7 +116,8 @@ def depthwise_file(shape: DepthwiseShape, image: GatherShape | ColumnsShape) -> 
         made = gather(loader, image) if isinstance(image, GatherShape) else gather_columns(loader, image)
         return depthwise(channel, shape), made
 
-    declarations = f"tf_depthwise_channel {channel};", f"tf_depthwise_gather {loader};"
+    type_ = "tf_depthwise_gather" if isinstance(image, GatherShape) else "tf_depthwise_gather_columns"
+    declarations = f"tf_depthwise_channel {channel};", f"{type_} {loader};"
     comment = f"Depthwise {kernel_h}x{kernel_w} of one channel, {shape.out_w} columns."
     return channel, loader, KernelSource(f"{channel}.c", declarations, comment, routines)
 

@@ -11,6 +11,7 @@ IMAGE_ROWS, _COLUMNS = "1", "2"
 _LOOP_END, _FOUR_END, _TWO_END, _ONE_END = "3", "4", "5", "6"
 _REGISTERS = ("r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11")
 _MAX_POST_INDEX = 255
+_ARGUMENTS = "int16_t *plane, const int8_t *in, int32_t rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class GatherShape:
 
 
 def gather(name: str, shape: GatherShape) -> Routine:
-    """Return `name(plane, in, rows, columns)`: one channel of `rows` rows of the image, int8 to int16, to rows of the
+    """Return `name(plane, in, rows)`: one channel of `rows` rows of the image, int8 to int16, to rows of the
     plane; the image's columns are known.
     """
     loop, left = divmod(shape.width, shape.together)
@@ -51,7 +52,7 @@ def gather(name: str, shape: GatherShape) -> Routine:
     gap = 2 * (shape.plane_w - stored)
     body += [f"add r0, r0, #{gap}"] if gap else []
     body += ["subs r2, r2, #1", f"bne {IMAGE_ROWS}b"]
-    return Routine(name, _prototype(name), tuple(body), loops=((_COLUMNS, loop),))
+    return Routine(name, f"void {name}({_ARGUMENTS})", tuple(body), loops=((_COLUMNS, loop),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +101,13 @@ def gather_columns(name: str, shape: ColumnsShape) -> Routine:
         "subs r2, r2, #1",
         f"bne {IMAGE_ROWS}b",
     ]
-    return Routine(name, _prototype(name), tuple(body))
+    return Routine(name, f"void {name}({_ARGUMENTS}, const tf_columns *columns)", tuple(body))
 
 
 def column_turns(count: int) -> dict[str, int]:
     """Return how often what stands at, or is skipped to, a label of such a routine runs for so many columns."""
     skipped = {_FOUR_END: count >> 2 & 1, _TWO_END: count >> 1 & 1, _ONE_END: count & 1}
     return {_COLUMNS: count // 8, _LOOP_END: 1 if count >= 8 else 0, **skipped}
-
-
-def _prototype(name: str) -> str:
-    return f"void {name}(int16_t *plane, const int8_t *in, int32_t rows, const tf_columns *columns)"
 
 
 def _words_of(registers: tuple[str, ...], channels: int) -> list[str]:

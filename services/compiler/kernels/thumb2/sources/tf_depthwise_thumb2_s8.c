@@ -26,15 +26,25 @@ static tf_columns columns_of(const tf_window *k, const tf_region *region, int32_
     return columns;
 }
 
+static void load(const tf_depthwise_thumb2_params *p, int16_t *to, const int8_t *input, int32_t rows,
+                 const tf_columns *columns)
+{
+    if (p->gather) {
+        p->gather(to, input, rows);
+    } else {
+        p->gather_columns(to, input, rows, columns);
+    }
+}
+
 /* Input rows [y, y + rows) of the image, some of them perhaps behind the end of a ring. */
 static void gather(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input, int32_t y,
                    int32_t rows, const tf_columns *columns, int16_t *to)
 {
     const int32_t together = tf_rows_together(region, y, rows);
-    p->gather(to, tf_row(input, p->in_row_stride, region, y), together, columns);
+    load(p, to, tf_row(input, p->in_row_stride, region, y), together, columns);
     if (together < rows) {
-        p->gather(to + together * p->plane_w, tf_row(input, p->in_row_stride, region, y + together), rows - together,
-                  columns);
+        load(p, to + together * p->plane_w, tf_row(input, p->in_row_stride, region, y + together), rows - together,
+             columns);
     }
 }
 
@@ -68,6 +78,58 @@ static void run_channel(const tf_depthwise_thumb2_params *p, const int16_t *plan
     } while (--left > 0);
 }
 
+/* What the loop over channels needs: these three every time, the others to begin with. */
+typedef struct {
+    int32_t together;
+    tf_depthwise_gather *gather;
+    int32_t rows;
+    int16_t *to;
+    const int8_t *head;
+    const int16_t *plane;
+    int8_t *output;
+    const int8_t *record;
+    int32_t record_bytes;
+    tf_depthwise_channel *channel;
+    int32_t channels;
+} channels_run;
+
+/* Gathers and computes one channel after the other. In assembly because the loop shares an instruction cache of 32
+ * lines with two routines that may need 30 of them: it lies in two, whatever the compiler. */
+void tf_depthwise_channels(const channels_run *run);
+__asm__(
+    ".syntax unified\n"
+    ".thumb\n"
+    ".section .text.tf_depthwise_channels,\"ax\",%progbits\n"
+    ".balign 32\n"
+    "1:\n"
+    "ldr r3, [sp]\n"
+    "ldrd r2, r12, [r3]\n"
+    "mov r0, r4\n"
+    "mov r1, r5\n"
+    "adds r5, r5, #1\n"
+    "blx r12\n"
+    "ldr r3, [sp]\n"
+    "ldr r3, [r3, #8]\n"
+    "mov r0, r6\n"
+    "mov r1, r7\n"
+    "mov r2, r8\n"
+    "adds r7, r7, #1\n"
+    "add r8, r8, r9\n"
+    "blx r10\n"
+    "subs r11, r11, #1\n"
+    "bne 1b\n"
+    "pop {r0, r4-r11, pc}\n"
+    ".global tf_depthwise_channels\n"
+    ".type tf_depthwise_channels, %function\n"
+    ".thumb_func\n"
+    "tf_depthwise_channels:\n"
+    "push {r0, r4-r11, lr}\n"
+    "add r0, r0, #12\n"
+    "ldm r0, {r4-r11}\n"
+    "b 1b\n"
+    ".size tf_depthwise_channels, . - 1b\n"
+    ".text\n");
+
 /* All rows fit the plane: its padding is filled once and stays. What a channel needs is read once, for all of them:
  * parameters lie in flash, and a short loop leaves the instruction cache to the routines. */
 static void run_whole(const tf_depthwise_thumb2_params *p, const tf_region *region, const int8_t *input,
@@ -83,21 +145,19 @@ static void run_whole(const tf_depthwise_thumb2_params *p, const tf_region *regi
     int16_t *const to = plane + (first - y) * p->plane_w, *const behind = to + together * p->plane_w;
     const int32_t multiplier = p->channel_multiplier, record_bytes = p->record_bytes;
     tf_depthwise_channel *const channel = p->channel;
-    tf_depthwise_gather *const load = p->gather;
     const int8_t *record = p->channels, *const end = record + p->in_c * multiplier * record_bytes;
     output += region->row_start * p->out_row_stride;
-    if (multiplier == 1 && apart <= 0) { /* the usual case, in the fewest lines of the instruction cache */
-        for (; record != end; record += record_bytes) {
-            load(to, head++, together, columns);
-            channel(plane, output++, record, rows);
-        }
+    if (p->gather && multiplier == 1 && apart <= 0) {
+        const channels_run run = {together, p->gather, rows,         to,      head,   plane,
+                                  output,   record,    record_bytes, channel, p->in_c};
+        tf_depthwise_channels(&run);
         return;
     }
     while (record != end) {
         int32_t left = multiplier;
-        load(to, head++, together, columns);
+        load(p, to, head++, together, columns);
         if (apart > 0) {
-            load(behind, tail, apart, columns);
+            load(p, behind, tail, apart, columns);
         }
         ++tail;
         do {

@@ -55,14 +55,16 @@ typedef void tf_depthwise_channel(const int16_t *plane, int8_t *out, const int8_
 typedef struct {
     int32_t left, count;
 } tf_columns;
-/* One channel's bytes of `rows` input rows into rows of the plane. Where a call computes all columns, the routine was
- * made for them; else it reads `columns`, the first of which is at `in`. */
-typedef void tf_depthwise_gather(int16_t *plane, const int8_t *in, int32_t rows, const tf_columns *columns);
+/* One channel's bytes of `rows` input rows into rows of the plane: of all columns of the image, */
+typedef void tf_depthwise_gather(int16_t *plane, const int8_t *in, int32_t rows);
+/* or of some, the first of which is at `in`. */
+typedef void tf_depthwise_gather_columns(int16_t *plane, const int8_t *in, int32_t rows, const tf_columns *columns);
 
 typedef struct {
     const int8_t *channels; /* a record an output channel */
     tf_depthwise_channel *channel;
-    tf_depthwise_gather *gather;
+    tf_depthwise_gather *gather; /* null where calls compute parts of rows */
+    tf_depthwise_gather_columns *gather_columns;
     int32_t in_row_stride, out_row_stride;
     uint16_t in_c, channel_multiplier, record_bytes;
     uint16_t plane_w;    /* columns of a plane row */
