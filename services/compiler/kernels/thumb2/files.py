@@ -43,7 +43,7 @@ NEEDS = {
 PARAMS_BYTES = {
     "tf_conv2d_thumb2_params": 68,
     "tf_fully_connected_thumb2_params": 40,
-    "tf_depthwise_thumb2_params": 52,
+    "tf_depthwise_thumb2_params": 56,
     "tf_add_thumb2_params": 48,
     "tf_add_constant_thumb2_params": 48,
     "tf_softmax_thumb2_params": 8,
