@@ -30,7 +30,7 @@ class TrainSettings:
 
     warmup_epochs: int = 4
     supernet_epochs: int = 8
-    finetune_epochs: int = 32
+    finetune_epochs: int = 24
     batch_size: int = 64
     learning_rate: float = 0.006
     finetune_learning_rate: float = 0.012
