@@ -106,7 +106,7 @@ def _arithmetic(name: str, operands: tuple[str, ...]) -> Operation:
     if name in _COMPARES:
         return Operation(Pipe.ALU, frozenset(named), frozenset({FLAGS}))
     if name in _SETTING_FLAGS:
-        return Operation(Pipe.ALU, sources, target | {FLAGS})
+        return Operation(Pipe.SHIFT if name[:3] in _SHIFTS else Pipe.ALU, sources, target | {FLAGS})
     if name not in _PLAIN:
         raise AssertionError(f"the generators here use no instruction {name!r}")
     if amount:
