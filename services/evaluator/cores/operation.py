@@ -45,9 +45,9 @@ def operation(instruction: Any, unit: Unit, transfers: int) -> Operation:
         case Unit.LOAD | Unit.STORE:
             return _access(instruction, unit, reads, writes)
         case Unit.MULTIPLY | Unit.LONG_MULTIPLY:
-            return Operation(
-                Pipe.MULTIPLY, reads, writes, late=_accumulators(instruction, mnemonic), latency=PRODUCT_LATENCY
-            )
+            sums = _accumulators(instruction, mnemonic)
+            # capstone tells of SMLALD's sums only as written
+            return Operation(Pipe.MULTIPLY, reads | sums, writes, late=sums, latency=PRODUCT_LATENCY)
         case Unit.BRANCH | Unit.CALL | Unit.IT:
             # predicted: it waits for no flags
             return Operation(Pipe.BRANCH, reads - {FLAGS}, writes)
@@ -105,10 +105,11 @@ def _accumulators(instruction: Any, mnemonic: str) -> frozenset[int]:
 
 def _arithmetic(instruction: Any, mnemonic: str, reads: frozenset[int], writes: frozenset[int]) -> Operation:
     operands = instruction.operands
-    # capstone leaves out the second source of PKHBT and the flags of SUBS
+    # capstone leaves out the second source of PKHBT and the flags of SUBS, and tells of flags that ADC and SBC leave
     named = [number(instruction.reg_name(o.reg)) for o in operands if o.type == arm_const.ARM_OP_REG]
     reads |= frozenset(named[1:])
-    writes |= frozenset({FLAGS} if instruction.update_flags else ())
+    sets_flags = instruction.update_flags and mnemonic.partition(".")[0] not in ("adc", "sbc")
+    writes = (writes - {FLAGS}) | (frozenset({FLAGS}) if sets_flags else frozenset())
     shifted = [o for o in operands if o.shift.type != arm_const.ARM_SFT_INVALID and o.type == arm_const.ARM_OP_REG]
     constants = [o.imm for o in operands if o.type == arm_const.ARM_OP_IMM]
     early = frozenset(number(instruction.reg_name(o.reg)) for o in shifted)
