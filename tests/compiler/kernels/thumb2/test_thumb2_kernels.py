@@ -19,13 +19,15 @@ from tests.compiler.kernels.thumb2.core_cases import CORE_CASES
 from tests.cores.packed import PackedBoard
 
 EXAMPLES = int(os.environ.get("TINYFARM_FUZZ_EXAMPLES", "1"))
-EVERY = 10
+EVERY = 20
 PACK = 64
+# every other case; `make fuzz` runs all
+ON_M4 = list(GRAPHS)[:: 2 if EXAMPLES == 1 else 1]
 
 
-@pytest.mark.parametrize("first", range(0, len(GRAPHS), PACK))
+@pytest.mark.parametrize("first", range(0, len(ON_M4), PACK))
 def test_core_kernels_equal_reference(first: int) -> None:
-    assert failures(Core.CORTEX_M4, list(GRAPHS)[first : first + PACK]) == []
+    assert failures(Core.CORTEX_M4, ON_M4[first : first + PACK]) == []
 
 
 @pytest.mark.parametrize("core", [Core.CORTEX_M7, Core.CORTEX_M33], ids=lambda core: core.value)
