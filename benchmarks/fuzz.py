@@ -1,6 +1,6 @@
 """Random graphs through the whole compiler onto simulated cores, against the numpy reference, byte for byte.
 
-    python -m benchmarks.fuzz [--graphs N] [--output FILE.md]
+    python -m benchmarks.fuzz [--first N] [--graphs N] [--output FILE.md]
 
 Every graph is compiled for one of four cores with one of two kernel sets by one of three planners, in turn, so that
 each combination gets every 24th. Graphs are those of tests/cores/core_graphs.py: all operators, several inputs and
@@ -75,11 +75,12 @@ class Tally:
 def main() -> None:
     """Run as many graphs as asked for, combination by combination, and report after every round."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--first", type=int, default=0, help="number of the first graph: several runs share the work")
     parser.add_argument("--graphs", type=int, default=2000)
     parser.add_argument("--output", type=Path, metavar="FILE.md")
     options = parser.parse_args()
-    samples, tally = draw_samples(options.graphs), Tally()
-    command = f"python -m benchmarks.fuzz --graphs {options.graphs}"
+    samples, tally = draw_samples(options.first + options.graphs)[options.first :], Tally()
+    command = f"python -m benchmarks.fuzz --first {options.first} --graphs {options.graphs}"
     for first in range(0, len(samples), A_ROUND):
         chosen = samples[first : first + A_ROUND]
         for combination in range(len(COMBINATIONS)):
