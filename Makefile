@@ -26,9 +26,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/tinyfarm demo --output $(OUT)
 
-# One process a core; the tests of a file stay in one process, which starts what they share (a stack, a server) once.
+# A process a core and one more, since some tests wait (for a lease to end, a server to start); the tests of a file stay
+# in one process, which starts what they share (a stack, a server) once.
+TESTERS ?= $(shell $(BIN)/python -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))')
 test: setup
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
