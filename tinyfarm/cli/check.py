@@ -30,10 +30,9 @@ from tinyfarm.cli.output import print_json, print_table
 from tinyfarm.cli.progress import follow
 from tinyfarm.cli.results import print_measured
 from tinyfarm.client import Budgets, CheckReport, InvalidInputError
-from tinyfarm.client.budgets import schedule_request
 from tinyfarm.client.check import report_of
+from tinyfarm.client.options import compile_options
 from tinyfarm.up import COMPILE_AND_RUN
-from tinyfarm.v1 import compile_pb2
 
 
 def command(
@@ -61,12 +60,12 @@ def command(
     Exit 0 where all are met, 1 where one is broken or the model does not fit, 2 where it cannot be measured.
     """
     limits = Budgets(max_sram, max_flash, max_latency, max_energy, min_accuracy)
-    options = compile_pb2.CompileOptions(
-        schedule=schedule_request(schedule),
+    options = compile_options(
+        schedule=schedule,
+        budgets=limits,
         pull_input=pull_input,
         interface=interface_of(io),
         kernels=kernels_of(kernels),
-        budgets=limits.message(),
     )
     existing_file(model)
     if data is not None:

@@ -27,10 +27,9 @@ from tinyfarm.cli.progress import follow
 from tinyfarm.cli.results import print_compiled
 from tinyfarm.cli.unpack import unpack_library
 from tinyfarm.client import Budgets
-from tinyfarm.client.budgets import schedule_request
+from tinyfarm.client.options import compile_options
 from tinyfarm.client.plain import brief
 from tinyfarm.up import COMPILE_AND_RUN
-from tinyfarm.v1 import compile_pb2
 
 
 def command(
@@ -47,12 +46,12 @@ def command(
     server: Server = None,
 ) -> None:
     """Compile a model to C99; exit 1 where it does not fit the target."""
-    options = compile_pb2.CompileOptions(
-        schedule=schedule_request(schedule),
+    options = compile_options(
+        schedule=schedule,
+        budgets=Budgets(max_sram),
         pull_input=pull_input,
         interface=interface_of(io),
         kernels=kernels_of(kernels),
-        budgets=Budgets(max_sram).message(),
     )
     existing_file(model)
     output_folder(output)

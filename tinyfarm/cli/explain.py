@@ -26,6 +26,7 @@ from tinyfarm.cli.output import print_json, print_line, print_table
 from tinyfarm.cli.progress import follow
 from tinyfarm.client import Client, ServerFaultError
 from tinyfarm.client.budgets import schedule_request
+from tinyfarm.client.options import compile_options
 from tinyfarm.pictures.facts import Facts, facts_of
 from tinyfarm.pictures.page import explain_page, table_row
 from tinyfarm.pictures.sight import example
@@ -59,11 +60,8 @@ def command(
         existing_file(model)
     output_file(output)
     wanted = [
-        compile_pb2.CompileOptions(
-            schedule=schedule_request(schedule),
-            pull_input=pull_input,
-            interface=interface_of(io),
-            kernels=kernels_of(kernels),
+        compile_options(
+            schedule=schedule, pull_input=pull_input, interface=interface_of(io), kernels=kernels_of(kernels)
         )
         for schedule in schedules or ["auto"]
     ]

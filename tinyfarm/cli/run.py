@@ -28,10 +28,10 @@ from tinyfarm.cli.options import (
 from tinyfarm.cli.output import print_json, print_line
 from tinyfarm.cli.progress import follow
 from tinyfarm.client import Budgets
-from tinyfarm.client.budgets import schedule_request
 from tinyfarm.client.check import report_of
+from tinyfarm.client.options import compile_options
 from tinyfarm.up import COMPILE_AND_RUN
-from tinyfarm.v1 import compile_pb2, evaluation_pb2, job_pb2
+from tinyfarm.v1 import evaluation_pb2, job_pb2
 
 
 def command(
@@ -53,12 +53,12 @@ def command(
     Arrays of the input file are matched to the model's inputs by tensor name, else the key `input`, else `x`,
     else the only array; outputs are in the model's own types.
     """
-    options = compile_pb2.CompileOptions(
-        schedule=schedule_request(schedule),
+    options = compile_options(
+        schedule=schedule,
+        budgets=Budgets(max_sram),
         pull_input=pull_input,
         interface=interface_of(io),
         kernels=kernels_of(kernels),
-        budgets=Budgets(max_sram).message(),
     )
     existing_file(model)
     existing_file(input)

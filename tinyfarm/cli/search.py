@@ -60,13 +60,8 @@ def command(
             f"task {task!r} is not one of image", reason="UNKNOWN_TASK", subject="--task", value=task, allowed="image"
         )
     output_folder(output)
-    if not wait and known_server(server) is None:
-        raise InvalidInputError(
-            "without waiting nothing would be left to run the search: no server is given and none is running",
-            reason="NO_SERVER",
-            subject="--no-wait",
-            hint="tinyfarm up, in another terminal",
-        )
+    if not wait:
+        _require_server(server)
     builtin, content = _data(data, image_size)
     spec = image_search(
         board,
@@ -94,6 +89,16 @@ def command(
         print_line(str(path))
     if output is None:
         print_line(f"report, model and C library: tinyfarm get {short_id(job)} -o DIR")
+
+
+def _require_server(server: str | None) -> None:
+    if known_server(server) is None:
+        raise InvalidInputError(
+            "without waiting nothing would be left to run the search: no server is given and none is running",
+            reason="NO_SERVER",
+            subject="--no-wait",
+            hint="tinyfarm up, in another terminal",
+        )
 
 
 def _data(text: str, image_size: int) -> tuple[str, bytes | Path | None]:

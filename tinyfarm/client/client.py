@@ -16,11 +16,12 @@ from tinyfarm.client import submit
 from tinyfarm.client.address import check_server, resolve_server
 from tinyfarm.client.arrays import read_npz, write_npz
 from tinyfarm.client.artifacts import Artifacts
-from tinyfarm.client.budgets import Budgets, schedule_request
+from tinyfarm.client.budgets import Budgets
 from tinyfarm.client.channel import Connection
 from tinyfarm.client.check import CheckReport, report_of
 from tinyfarm.client.errors import InvalidInputError
 from tinyfarm.client.jobs import Jobs, OnEvent
+from tinyfarm.client.options import compile_options
 from tinyfarm.v1 import (
     artifact_pb2,
     compile_pb2,
@@ -266,12 +267,12 @@ class Client:
             model,
             board=board,
             name=name,
-            options=compile_pb2.CompileOptions(
-                schedule=schedule_request(schedule),
+            options=compile_options(
+                schedule=schedule,
+                budgets=Budgets(max_sram_bytes),
                 pull_input=pull_input,
                 interface=interface,
                 kernels=kernels,
-                budgets=Budgets(max_sram_bytes).message(),
             ),
             inputs=inputs if isinstance(inputs, bytes | Path | str) else write_npz(inputs),
         )
@@ -308,12 +309,8 @@ class Client:
             model,
             board=board,
             name=name,
-            options=compile_pb2.CompileOptions(
-                schedule=schedule_request(schedule),
-                pull_input=pull_input,
-                interface=interface,
-                kernels=kernels,
-                budgets=limits.message(),
+            options=compile_options(
+                schedule=schedule, budgets=limits, pull_input=pull_input, interface=interface, kernels=kernels
             ),
             data=data,
             board_samples=board_samples,

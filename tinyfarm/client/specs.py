@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tinyfarm.client.budgets import Budgets, schedule_request
-from tinyfarm.v1 import compile_pb2, exploration_pb2, task_pb2
+from tinyfarm.client.budgets import Budgets
+from tinyfarm.client.options import compile_options
+from tinyfarm.v1 import exploration_pb2, task_pb2
 
 
 def image_search(
@@ -31,8 +32,7 @@ def image_search(
         seed=seed,
         finalists=finalists,
         baselines=baselines,
-        options=compile_pb2.CompileOptions(
-            schedule=schedule_request(schedule),
-            budgets=Budgets(budgets.sram_bytes).message() if budgets is not None else None,
+        options=compile_options(
+            schedule=schedule, budgets=Budgets(budgets.sram_bytes) if budgets is not None else None
         ),
     )
