@@ -34,6 +34,7 @@ from benchmarks.cost_networks import (
     random_int16_layers,
     random_layers,
 )
+from benchmarks.shared import SHARED_MODELS
 from services.compiler import cost_model
 from services.compiler.ir.graph import Graph
 from services.compiler.kernel_counts import layer_counts
@@ -53,7 +54,6 @@ from services.evaluator.measure.latency import Counter, Timing
 from services.evaluator.measure.memory import fits
 from services.evaluator.toolchain import Toolchain
 
-SHARED_MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
 TABLES = Path(cost_model.__file__).parent / "cost_tables"
 BOARDS = {
     Core.CORTEX_M0PLUS: "rp2040",

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.shared import SHARED_MODELS
 from services.compiler.options import CompileOptions, Core, Kernels
 from services.compiler.pipeline import compile_model
 from services.evaluator.boards.board import Region, Write
@@ -34,7 +35,6 @@ from services.evaluator.twin import Twin
 
 Array = npt.NDArray[Any]
 
-SHARED_MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
 MODELS = ("ad01_int8", "kws_ref_model", "vww_96_int8", "pretrainedResnet_quant", "mcunet_vww1")
 CHUNK = 50
 BUDGET_INSTRUCTIONS = 2_000_000_000

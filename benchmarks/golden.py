@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.shared import GOLDEN, SHARED_MODELS
 from tinyfarm.cli.connect import connected
 from tinyfarm.client import Client
 from tinyfarm.up import COMPILE_AND_RUN
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 BOARDS = ("nucleo-l4r5zi", "stm32f746", "nucleo-u575zi", "rp2040")
 
 
@@ -39,7 +39,7 @@ class Result:
 
 def compare(client: Client, model: Path, board: str) -> Result:
     """Run every recorded input and compare bytes."""
-    with np.load(SHARED / "golden" / f"{model.stem}.npz") as golden:
+    with np.load(GOLDEN / f"{model.stem}.npz") as golden:
         inputs, wanted = golden["input"], golden["output"]
     ran = client.run(model, inputs, board=board)
     found = ran.evaluation
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--board", action="append", dest="boards", metavar="NAME")
     parser.add_argument("--output", type=Path, metavar="FILE.md")
     options = parser.parse_args()
-    models = options.models or sorted((SHARED / "models").glob("*.tflite"))
+    models = options.models or sorted(SHARED_MODELS.glob("*.tflite"))
     results: list[Result] = []
     with connected(None, COMPILE_AND_RUN) as client:
         for board in options.boards or BOARDS:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.shared import GOLDEN, SHARED_MODELS
 from services.compiler.ir.graph import Graph
 from services.compiler.options import CompileOptions, Core, Kernels
 from services.compiler.passes.optimize import optimize
@@ -31,7 +32,6 @@ from services.compiler.quantize.requantize_int4 import requantize_to_int4
 from services.evaluator.evaluate import Request, Workplace, evaluate
 from services.evaluator.farm import BoardConfig, load_farm
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 DEFAULT_MODELS = ("pretrainedResnet_quant", "kws_ref_model")
 CALIBRATION, TOLD = 64, 100
 Array = npt.NDArray[Any]
@@ -70,7 +70,7 @@ def data_of(model: Path, shape: Sequence[int], given: Path | None) -> Data:
         labels = arrays["y"][told] if "y" in arrays else None
         return Data(arrays["x"][~told][:CALIBRATION], arrays["x"][told], labels)
     noise = np.random.default_rng(0).integers(-128, 128, (CALIBRATION + TOLD, *shape[1:])).astype(np.int8)
-    golden = SHARED / "golden" / f"{model.stem}.npz"
+    golden = GOLDEN / f"{model.stem}.npz"
     held = [np.load(golden)["input"].reshape(-1, *shape[1:])] if golden.is_file() else []
     return Data(noise[:CALIBRATION], np.concatenate([*held, noise[CALIBRATION:]]))
 
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, metavar="X.npz")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    models = asked.models or [SHARED / "models" / f"{name}.tflite" for name in DEFAULT_MODELS]
+    models = asked.models or [SHARED_MODELS / f"{name}.tflite" for name in DEFAULT_MODELS]
     board, rows = load_farm().board(asked.board), list[Row]()
     with tempfile.TemporaryDirectory() as cache:
         for model in models:

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.peers import PEERS, Peer, Unit
+from benchmarks.shared import SHARED_MODELS
 from services.common.errors import FarmError
 from services.compiler.options import CompileOptions, Core, Kernels
 from services.compiler.pipeline import compile_model
@@ -27,7 +28,6 @@ from services.evaluator.evaluate import Evaluation, Performance, Request, Workpl
 from services.evaluator.farm import BoardConfig, load_farm
 from services.evaluator.toolchain import ToolchainKind
 
-SHARED_MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
 DEFAULT_BOARDS = ("nucleo-l4r5zi", "stm32f746", "nucleo-u575zi", "rp2040")
 
 

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.shared import SHARED_MODELS
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.passes.optimize import optimize
 from services.compiler.pipeline import import_model
 from services.compiler.planned import plan_network
 
-SHARED_MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
 KERNELS = (KernelSet.PORTABLE, KernelSet.THUMB2)
 
 

@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.networks import mobilenet_v2, plan_graph
+from benchmarks.shared import SHARED_MODELS
 from services.common.errors import UnsupportedError
 from services.compiler.choose import best_patches, least_streams
 from services.compiler.cost_model import work
@@ -43,7 +44,6 @@ from services.evaluator.evaluate import Request, Workplace, evaluate
 from services.evaluator.farm import load_farm
 from services.search.space.redistribute import redistribute
 
-SHARED_MODELS = Path(__file__).resolve().parents[1].parent / "shared" / "models"
 CORE, KERNELS, BOARD = Core.CORTEX_M4, KernelSet.THUMB2, "nucleo-l4r5zi"
 PULLED = " --pull-input"
 SCHEDULES = ("per-layer", "patch", "patch:2x2", "streaming", f"patch{PULLED}", f"streaming{PULLED}")

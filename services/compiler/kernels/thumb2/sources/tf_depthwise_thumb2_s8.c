@@ -94,13 +94,20 @@ typedef struct {
 } channels_run;
 
 /* Gathers and computes one channel after the other. In assembly because the loop shares an instruction cache of 32
- * lines with two routines that may need 30 of them: it lies in two, whatever the compiler. */
+ * lines with two routines that may need 30 of them: all of this lies in two, whatever the compiler. */
 void tf_depthwise_channels(const channels_run *run);
 __asm__(
     ".syntax unified\n"
     ".thumb\n"
     ".section .text.tf_depthwise_channels,\"ax\",%progbits\n"
     ".balign 32\n"
+    ".global tf_depthwise_channels\n"
+    ".type tf_depthwise_channels, %function\n"
+    ".thumb_func\n"
+    "tf_depthwise_channels:\n"
+    "push {r0, r4-r11, lr}\n"
+    "add r0, r0, #12\n"
+    "ldm r0, {r4-r11}\n"
     "1:\n"
     "ldr r3, [sp]\n"
     "ldrd r2, r12, [r3]\n"
@@ -119,15 +126,7 @@ __asm__(
     "subs r11, r11, #1\n"
     "bne 1b\n"
     "pop {r0, r4-r11, pc}\n"
-    ".global tf_depthwise_channels\n"
-    ".type tf_depthwise_channels, %function\n"
-    ".thumb_func\n"
-    "tf_depthwise_channels:\n"
-    "push {r0, r4-r11, lr}\n"
-    "add r0, r0, #12\n"
-    "ldm r0, {r4-r11}\n"
-    "b 1b\n"
-    ".size tf_depthwise_channels, . - 1b\n"
+    ".size tf_depthwise_channels, . - tf_depthwise_channels\n"
     ".text\n");
 
 /* All rows fit the plane: its padding is filled once and stays. What a channel needs is read once, for all of them:
