@@ -43,6 +43,7 @@ from services.compiler.importers.onnx.proto import read_model
 from services.compiler.importers.onnx.qlinear import expand_qlinear
 from services.compiler.importers.onnx.quantization import Constant
 from services.compiler.importers.onnx.refusals import unsupported
+from services.compiler.importers.onnx.write_each_type import write_each_type
 from services.compiler.importers.supported import check_supported
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.verify import verify
@@ -125,6 +126,7 @@ def build_graph(model_bytes: bytes, name: str) -> Graph:
     model = expand_qlinear(model)
     model = fold_constants(model)
     model = rewrite_patterns(model)
+    model = write_each_type(model)
     return _lower(model, name)
 
 

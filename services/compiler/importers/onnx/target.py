@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -12,7 +12,11 @@ from services.compiler.ir.ops import Activation
 
 # Operators that change neither a value nor its type.
 SHAPE_OPS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout"})
-_TYPE_KEEPING = SHAPE_OPS | {"Relu", "Clip"}
+_CLAMPS = frozenset({"Relu", "Clip"})
+# Operators that pick among values: quantizing before them is quantizing behind them.
+_PICKING = frozenset({"MaxPool", "GlobalMaxPool", "Slice", "Gather", "DepthToSpace", "SpaceToDepth", "Concat"})
+TYPE_KEEPING = SHAPE_OPS | _CLAMPS | _PICKING
+_READ_OTHERWISE = _CLAMPS | {"QuantizeLinear", "Shape", "Size"}
 _NAMED = {
     (-inf, inf): Activation.NONE,
     (0.0, inf): Activation.RELU,
@@ -30,6 +34,29 @@ class Target:
     activation: Activation = Activation.NONE
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A QuantizeLinear behind a value: the type that it writes, and the real values from `low` to `high` that reach it.
+
+    `clamped` tells that a clamp stands in between.
+    """
+
+    type: QuantType
+    low: float
+    high: float
+    clamped: bool = False
+
+    def served_by(self, type_: QuantType) -> bool:
+        """Whether a value already in `type_` still makes this type: all that reaches it is held, finely enough."""
+        step = self.type.quant.scale[0]
+        low, high = type_.real_range
+        return low <= self.low + step / 2 and high >= self.high - step / 2 and type_.quant.scale[0] <= _COARSEST * step
+
+
+# How much coarser a value's type may be than that of another QuantizeLinear behind it.
+_COARSEST = 2.01
+
+
 class Lookahead:
     """Answers what becomes of a value."""
 
@@ -37,6 +64,7 @@ class Lookahead:
         self._consumers = model.consumers()
         self._constants: Mapping[str, Array] = model.constants
         self._outputs = frozenset(port.name for port in model.outputs)
+        self._wishes: dict[str, tuple[Wish, ...]] = {}
 
     def target(self, value: str) -> Target:
         """Return what the writer of `value` should write: a clamp behind it is fused where the IR can say it."""
@@ -51,14 +79,42 @@ class Lookahead:
     def type_of(self, value: str) -> QuantType | None:
         """Return the type in which a float value is quantized, None if it is not.
 
-        A clamp in between does no harm: what the type cannot hold, the clamped value cannot be either.
+        A clamp in between does no harm where nothing reads the value beside it: what the type cannot hold, the clamped
+        value cannot be either. Of several types it is one that serves the others, where there is one.
         """
-        consumers = self._consumers.get(value, ())
-        for node in consumers:
-            if node.op_type == "QuantizeLinear":
-                return read_type(node, self._constants, None, None)
-        through = (self.type_of(n.output) for n in consumers if n.op_type in _TYPE_KEEPING and n.inputs[0] == value)
-        return next((t for t in through if t is not None), None)
+        wishes = self.wishes(value)
+        free = [wish for wish in wishes if not wish.clamped]
+        if not free and self.is_read_as_float(value):
+            return None
+        return best_type([*free, *(wish for wish in wishes if wish.clamped)])
+
+    def wishes(self, value: str) -> tuple[Wish, ...]:
+        """Return what the QuantizeLinear operators behind a value ask for, each once, direct ones first."""
+        if value not in self._wishes:
+            readers = sorted(self._consumers.get(value, ()), key=lambda node: node.op_type != "QuantizeLinear")
+            found = (wish for node in readers for wish in self.wishes_of(node, value))
+            self._wishes[value] = tuple(dict.fromkeys(found))
+        return self._wishes[value]
+
+    def wishes_of(self, node: Node, value: str) -> tuple[Wish, ...]:
+        """Return what a reader of a value asks for: a QuantizeLinear, or those behind an operator that keeps types."""
+        if node.op_type == "QuantizeLinear":
+            type_ = read_type(node, self._constants, None, None)
+            return (Wish(type_, *type_.real_range),)
+        if not keeps_type(node, value):
+            return ()
+        behind = self.wishes(node.output)
+        bounds = self.bounds(node) if node.op_type in _CLAMPS else None
+        if bounds is None:
+            return behind
+        return tuple(Wish(w.type, max(w.low, bounds[0]), min(w.high, bounds[1]), clamped=True) for w in behind)
+
+    def is_read_as_float(self, value: str) -> bool:
+        """Whether something reads the numbers of a value that is neither a QuantizeLinear nor a clamp."""
+        others = [n for n in self._consumers.get(value, ()) if n.op_type not in _READ_OTHERWISE]
+        return value in self._outputs or any(
+            self.is_read_as_float(n.output) if keeps_type(n, value) else True for n in others
+        )
 
     def dequantized_type(self, value: str, element: str) -> QuantType | None:
         """Return the type that the DequantizeLinear behind an integer value gives it."""
@@ -95,6 +151,25 @@ class Lookahead:
     def is_output(self, value: str) -> bool:
         """Whether a value is an output of the model."""
         return value in self._outputs
+
+
+def keeps_type(node: Node, value: str) -> bool:
+    """Whether what a node makes of a value has that value's type."""
+    return node.op_type in TYPE_KEEPING and (node.op_type == "Concat" or node.inputs[0] == value)
+
+
+def best_type(wishes: Sequence[Wish]) -> QuantType | None:
+    """Return the first type that serves all wishes, else the first; None where nothing is wished for."""
+    return next(_serving(wishes), wishes[0].type if wishes else None)
+
+
+def all_served(wishes: Sequence[Wish]) -> bool:
+    """Whether one of the types serves all wishes."""
+    return next(_serving(wishes), None) is not None
+
+
+def _serving(wishes: Sequence[Wish]) -> Iterator[QuantType]:
+    return (wish.type for wish in wishes if all(other.served_by(wish.type) for other in wishes))
 
 
 def activation_for(bounds: tuple[float, float], type_: QuantType) -> Activation | None:

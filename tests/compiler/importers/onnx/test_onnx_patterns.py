@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from services.compiler.errors import UnsupportedModelError
 from services.compiler.importers.onnx.importer import build_graph
 from services.compiler.importers.onnx.weights import Weights
 from services.compiler.ir.graph import Graph
@@ -158,6 +159,37 @@ def _residual(b: QdqBuilder) -> str:
     return b.qdq(b.node("Relu", [b.node("Add", [x, y])]), 0.04, -128)
 
 
+def _raw_and_behind_relu(b: QdqBuilder) -> str:
+    """As residual networks with the activation first have it: sums as they are, and in a finer type behind a Relu."""
+    sums = _conv(b, b.input((1, 3, 4, 5)), 4, 3)
+    behind = b.qdq(b.node("Relu", [sums]), 0.004, -128)
+    return b.qdq(b.node("Add", [b.qdq(sums, 0.04, 0), behind]), 0.05, 5)
+
+
+def _twice_quantized(b: QdqBuilder) -> str:
+    """The first type holds the smallest sums only."""
+    sums = _conv(b, b.input((1, 3, 4, 5)), 4, 3)
+    return b.qdq(b.node("Add", [b.qdq(sums, 0.003, -128), b.qdq(sums, 0.04, 0)]), 0.05, 0)
+
+
+def _nearly_one_type(b: QdqBuilder) -> str:
+    sums = _conv(b, b.input((1, 3, 4, 5)), 4, 3)
+    return b.qdq(b.node("Add", [b.qdq(sums, 0.03, 1), b.qdq(sums, 0.04, 0)]), 0.08, 0)
+
+
+def _pooled_before_q(b: QdqBuilder) -> str:
+    """As quantizers write it that stand before convolutions only."""
+    sums = b.node("Relu", [_conv(b, b.input((1, 3, 8, 9)), 4, 3)])
+    pooled = b.node("MaxPool", [sums], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    return b.qdq(_conv(b, b.qdq(pooled, 0.03, -128), 5, 4), 0.05, 0)
+
+
+def _joined_before_q(b: QdqBuilder) -> str:
+    x = b.input((1, 3, 4, 5))
+    joined = b.node("Concat", [b.node("Relu", [_conv(b, x, 4, 3)]), _conv(b, x, 2, 3)], axis=1)
+    return b.qdq(_conv(b, b.qdq(joined, 0.04, -20), 5, 6), 0.05, 0)
+
+
 QUANTIZED_INPUT = "inputs %0 : float32[1,3,4,5]\n%1 = Quantize(%0) : int8[1,3,4,5] s=0.05 z=3\n" + (
     "%2 = Transpose(%1) permutation=(0, 2, 3, 1) : int8[1,4,5,3] s=0.05 z=3\n"
 )
@@ -198,6 +230,11 @@ PATTERNS: dict[str, tuple[Build, float, str]] = {
     "NHWC edges": (_nhwc_model, 1, "Conv2D"),
     "squeeze and excitation": (_excited, 2, "Conv2D Mean Conv2D Table Mul"),
     "residual with relu": (_residual, 2, "Conv2D Conv2D Add:relu"),
+    "one value, two types: as it is, and behind relu": (_raw_and_behind_relu, 1, "Conv2D Conv2D:relu Add"),
+    "one value, two types: the first holds little": (_twice_quantized, 1, "Conv2D Conv2D Add"),
+    "one value, two types: one serves the other": (_nearly_one_type, 2, "Conv2D Quantize Add"),
+    "relu, max pool, Q": (_pooled_before_q, 2, "Conv2D:relu MaxPool2D Conv2D"),
+    "concat, Q": (_joined_before_q, 2, "Conv2D:relu Conv2D Concatenation Conv2D"),
 }
 
 
@@ -220,6 +257,15 @@ def _inner_operators(graph: Graph) -> str:
     return " ".join(
         op.kind + (f":{a.value}" if (a := getattr(op, "activation", None)) and a.value != "none" else "") for op in ops
     )
+
+
+def test_value_that_is_read_before_a_quantized_relu_is_not_taken_from_behind_it() -> None:
+    """The sigmoid of what is below zero is lost where the relu's type is written; nothing else tells a type."""
+    b = QdqBuilder()
+    sums = _conv(b, b.input((1, 3, 4, 5)), 4, 3)
+    outputs = b.qdq(b.node("Relu", [sums]), 0.03, -128), b.qdq(b.node("Sigmoid", [sums]), 1 / 256, -128)
+    with pytest.raises(UnsupportedModelError, match=f"Conv '{sums}' cannot be compiled: its output .* not quantized"):
+        build_graph(b.build(*outputs), "net")
 
 
 def test_nchw_input_is_quantized_then_transposed_once() -> None:
