@@ -24,7 +24,7 @@ from services.compiler.ir.ops import (
     Quantize,
     Softmax,
 )
-from services.compiler.kernels.source import KernelSource
+from services.compiler.kernels.source import KernelSource, made_routines
 from services.compiler.kernels.thumb2.add import Scaling
 from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.depthwise import OUTPUT_ROWS
@@ -119,7 +119,7 @@ def _pool_counts(graph: Graph, op: AveragePool2D | MaxPool2D) -> Iterator[tuple[
 @lru_cache(maxsize=_REMEMBERED)
 def source_bytes(source: KernelSource, issue: Issue) -> int:
     """Return the bytes of a generated file's routines, each from a multiple of four."""
-    made = source.make(issue)
+    made = made_routines(source, issue)
     sized = made if issue is Issue.SINGLE else map(separated, made)
     return sum(-(-code_bytes(routine) // 4) * 4 for routine in sized)
 

@@ -163,6 +163,7 @@ def _addend(shape: DepthwiseShape) -> tuple[str, ...]:
     return load, "lsl r0, r0, r3", *halved, f"str r0, [sp, #{SLOT_ADDEND}]"
 
 
+@lru_cache(maxsize=16)  # a routine asks for its loops and for its code
 def _tiles(shape: DepthwiseShape, width: int) -> tuple[Tile, int, Tile | None]:
     """Return for so many outputs the tile to repeat, how often, and the tile for what is left: the fewest
     instructions of those whose code leaves room in an instruction cache of 1 KiB; in a small routine, the least code.
@@ -178,9 +179,10 @@ def _tiles(shape: DepthwiseShape, width: int) -> tuple[Tile, int, Tile | None]:
         repeats = width // outputs
         loop = 3 * repeats if repeats > 1 else 0
         once = len(last.lines()) if last else 0
-        size = len(tile.lines()) + once
+        each = len(tile.lines())
+        size = each + once
         bad = size if shape.small else size > _MOST_TILE_LINES
-        choices.append((bad, repeats * len(tile.lines()) + loop + once, outputs, tile, last))
+        choices.append((bad, repeats * each + loop + once, outputs, tile, last))
     _, _, outputs, tile, last = min(choices, key=lambda choice: choice[:3])
     return tile, width // outputs, last
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 # registers of a filter that stays in them, and for the values of one filter row while they are paired beside it
 RESIDENT = ("r4", "r5", "r6", "r7", "r8", "r9")
@@ -88,9 +89,14 @@ class DepthwiseShape:
     @property
     def pairs(self) -> tuple[Pair, ...]:
         """Taps of a filter row that share a register; a filter one column wide has its tap in both halves."""
-        width = self.kernel_hw[1]
-        if width == 1:
-            return ((0, 0),)
-        if self.stride_hw[1] % 2:
-            return tuple((tap, tap + 1) for tap in range(width - 1))
-        return tuple(dict.fromkeys([*((tap, tap + 1) for tap in range(0, width - 1, 2)), (width - 2, width - 1)]))
+        return _pairs(self.kernel_hw[1], every=self.stride_hw[1] % 2 != 0)
+
+
+@cache
+def _pairs(width: int, *, every: bool) -> tuple[Pair, ...]:
+    """Return every two neighbors of so many taps, or those apart and the last two."""
+    if width == 1:
+        return ((0, 0),)
+    if every:
+        return tuple((tap, tap + 1) for tap in range(width - 1))
+    return tuple(dict.fromkeys([*((tap, tap + 1) for tap in range(0, width - 1, 2)), (width - 2, width - 1)]))
