@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,8 @@ from services.common.errors import UnavailableError
 
 Work = Callable[[bytes], bytes]
 _PARENT_CHECK_S = 1.0
+# New objects until garbage is looked for: what work remembers is large and holds no cycles.
+_COLLECT_AFTER = 100_000
 
 
 class ProcessPool:
@@ -53,6 +56,7 @@ class ProcessPool:
 
 def _prepare(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(_COLLECT_AFTER, 50, 1000)
     threading.Thread(target=_die_with_parent, args=(parent,), daemon=True).start()
 
 

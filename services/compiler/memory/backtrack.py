@@ -7,8 +7,10 @@ greedy orders find by chance only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 
+from services.compiler.memory.places import Neighbor, highest, lowest
 from services.compiler.memory.problem import Problem
 from services.compiler.schedule.schedule import BufferId
 
@@ -16,37 +18,60 @@ from services.compiler.schedule.schedule import BufferId
 _MOST_PLACED = 300
 
 
-def place_within(
-    problem: Problem, group: Sequence[BufferId], extent: int, *, backward: bool = False
-) -> Mapping[BufferId, int] | None:
-    """Return offsets of some buffers by themselves that reach no farther; None if none are found.
+class InTime:
+    """Some buffers by themselves from the first step on, or backward from the last one; by their places in that order.
 
-    From the first step on, or backward from the last one.
+    `_beside` are the neighbors of each that come before it: where they lie decides what follows.
     """
-    order = _in_time(problem, group, backward=backward)
-    offsets: dict[BufferId, int] = {}
-    held = _held(problem, order, backward=backward)
-    open_places = [_places(problem, order[0], offsets, extent)]
-    states: list[tuple[int, ...]] = [()]
-    failed: set[tuple[int, tuple[int, ...]]] = set()
-    for _ in range(_MOST_PLACED):
-        while (offset := next(open_places[-1], None)) is None:
-            open_places.pop()
-            failed.add((len(open_places), states.pop()))
-            if not open_places:
-                return None
-            del offsets[order[len(open_places) - 1]]
-        offsets[order[len(open_places) - 1]] = offset
-        number = len(open_places)
-        if number == len(order):
-            return offsets
-        state = tuple(offsets[b] for b in held[number])
-        if (number, state) in failed:
-            del offsets[order[number - 1]]
-        else:
-            states.append(state)
-            open_places.append(_places(problem, order[number], offsets, extent))
-    return None
+
+    def __init__(self, problem: Problem, group: Sequence[BufferId], *, backward: bool = False) -> None:
+        self._order = _in_time(problem, group, backward=backward)
+        self._sizes = [problem.sizes[b] for b in self._order]
+        place = {b: n for n, b in enumerate(self._order)}
+        self._beside: list[tuple[Neighbor, ...]] = [
+            tuple(
+                (place[o], size, behind, ahead)
+                for o, size, behind, ahead in problem.neighbors(b)
+                if place.get(o, n) < n
+            )
+            for n, b in enumerate(self._order)
+        ]
+        self._state = [_places_of([other for other, *_ in beside]) for beside in self._beside]
+
+    def within(self, extent: int) -> Mapping[BufferId, int] | None:
+        """Return offsets that reach no farther; None if none are found."""
+        count = len(self._order)
+        offsets, choices, states = [0] * count, [self._choices(0, [], extent)], [self._state[0]([])]
+        failed: set[tuple[int, object]] = set()
+        for _ in range(_MOST_PLACED):
+            while not choices[-1]:
+                choices.pop()
+                failed.add((len(choices), states.pop()))
+                if not choices:
+                    return None
+            at = len(choices)
+            offsets[at - 1] = choices[-1].pop()
+            if at == count:
+                return dict(zip(self._order, offsets, strict=True))
+            state = self._state[at](offsets)
+            if (at, state) not in failed:
+                states.append(state)
+                choices.append(self._choices(at, offsets, extent))
+        return None
+
+    def _choices(self, number: int, offsets: Sequence[int], extent: int) -> list[int]:
+        """Return the highest place that is free beside what is placed, and last the lowest; none if it is too high."""
+        size, beside = self._sizes[number], self._beside[number]
+        low = lowest(size, beside, offsets)
+        if low + size > extent:
+            return []
+        high = highest(size, beside, offsets, extent)
+        return [high, low] if high > low else [low]
+
+
+def _places_of(numbers: Sequence[int]) -> Callable[[Sequence[int]], object]:
+    """Return what takes the offsets of these buffers from those of all."""
+    return itemgetter(*numbers) if numbers else lambda _: None
 
 
 def _in_time(problem: Problem, group: Sequence[BufferId], *, backward: bool) -> list[BufferId]:
@@ -54,27 +79,3 @@ def _in_time(problem: Problem, group: Sequence[BufferId], *, backward: bool) -> 
     if backward:
         return sorted(group, key=lambda b: (-ranges[b].last, -sizes[b], b))
     return sorted(group, key=lambda b: (ranges[b].first, -sizes[b], b))
-
-
-def _held(problem: Problem, order: Sequence[BufferId], *, backward: bool) -> list[list[BufferId]]:
-    """Return for every place in the order the buffers before it that live with it or with what follows."""
-    ranges = problem.ranges
-    found: list[list[BufferId]] = []
-    live: list[BufferId] = []
-    for buffer in order:
-        own = ranges[buffer]
-        live = [b for b in live if (ranges[b].first <= own.last if backward else ranges[b].last >= own.first)]
-        found.append(live)
-        live = [*live, buffer]
-    return found
-
-
-def _places(problem: Problem, buffer: BufferId, offsets: Mapping[BufferId, int], extent: int) -> Iterator[int]:
-    """Yield the lowest place that is free beside what is placed, and the highest."""
-    low = problem.lowest(buffer, offsets)
-    if low + problem.sizes[buffer] > extent:
-        return
-    yield low
-    high = problem.highest(buffer, offsets, extent)
-    if high is not None and high != low:
-        yield high

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from services.compiler.memory.backtrack import place_within
+from services.compiler.memory.backtrack import InTime
 from services.compiler.memory.holes import components, peeled
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.problem import Problem
@@ -74,11 +75,12 @@ def _best_greedy(problem: Problem, group: Sequence[BufferId], bound: int) -> Pla
 
 def _improve(problem: Problem, group: Sequence[BufferId], bound: int, best: Placement) -> Placement:
     """Return a placement that reaches the bound, or else comes closer to it by halves; the best if none is found."""
+    ways = _Ways(problem, group)
     low, limit = bound, bound
     for _ in range(_HALVINGS):
         if limit >= best.extent:
             break
-        if (found := _backtracked(problem, group, limit)) is None:
+        if (found := ways.within(limit)) is None:
             low = limit
         else:
             best = found
@@ -90,8 +92,24 @@ def _improve(problem: Problem, group: Sequence[BufferId], bound: int, best: Plac
     return best
 
 
-def _backtracked(problem: Problem, group: Sequence[BufferId], extent: int) -> Placement | None:
-    for backward, name in ((False, "in time"), (True, "backward in time")):
-        if (offsets := place_within(problem, group, extent, backward=backward)) is not None:
-            return Placement(name, offsets, problem.extent(offsets))
-    return None
+class _Ways:
+    """The orders in which a group of buffers is placed with backtracking."""
+
+    def __init__(self, problem: Problem, group: Sequence[BufferId]) -> None:
+        self._problem, self._group = problem, group
+
+    @cached_property
+    def _forward(self) -> InTime:
+        return InTime(self._problem, self._group)
+
+    @cached_property
+    def _backward(self) -> InTime:
+        return InTime(self._problem, self._group, backward=True)
+
+    def within(self, extent: int) -> Placement | None:
+        """Return the first placement found that reaches no farther."""
+        if (offsets := self._forward.within(extent)) is not None:
+            return Placement("in time", offsets, self._problem.extent(offsets))
+        if (offsets := self._backward.within(extent)) is not None:
+            return Placement("backward in time", offsets, self._problem.extent(offsets))
+        return None

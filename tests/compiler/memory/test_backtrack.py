@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.compiler.memory.backtrack import place_within
+from services.compiler.memory.backtrack import InTime
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.overlap import OverlapRule
 from services.compiler.memory.problem import BUFFER_ALIGN, Problem
@@ -32,7 +32,7 @@ def problems(draw: st.DrawFn) -> Problem:
 @given(problem=problems(), share=st.floats(0.5, 1.0), backward=st.booleans())
 def test_buffers_lie_within_the_extent_and_keep_apart(problem: Problem, share: float, backward: bool) -> None:
     extent = int(sum(problem.sizes.values()) * share)
-    found = place_within(problem, tuple(problem.sizes), extent, backward=backward)
+    found = InTime(problem, tuple(problem.sizes), backward=backward).within(extent)
     if found is None:
         assert share < 1.0  # one on the other they always have room
         return
@@ -50,12 +50,12 @@ def test_two_ends_of_the_arena_take_turns(backward: bool) -> None:
     ranges = [LiveRange(n, size, n, n + 1) for n, size in enumerate(sizes)]
     problem = Problem.of(ranges, [])
     bound = max(a + b for a, b in pairwise(sizes)) // BUFFER_ALIGN
-    assert place_within(problem, range(len(sizes)), bound, backward=backward) is not None
-    assert place_within(problem, range(len(sizes)), bound - 1, backward=backward) is None
+    assert InTime(problem, range(len(sizes)), backward=backward).within(bound) is not None
+    assert InTime(problem, range(len(sizes)), backward=backward).within(bound - 1) is None
 
 
 def test_outputs_below_their_inputs_find_room_from_above() -> None:
     """No greedy order places these in less than 308 bytes; the exact solver proves 272."""
     ranges = [LiveRange(n, size, n, n + 1) for n, size in enumerate((212, 132, 140, 184, 116))]
     problem = Problem.of(ranges, [OverlapRule(n, n + 1, distance) for n, distance in enumerate((24, 12, 60, 0))])
-    assert place_within(problem, range(5), 272 // BUFFER_ALIGN) is not None
+    assert InTime(problem, range(5)).within(272 // BUFFER_ALIGN) is not None
