@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,11 @@ from services.common.errors import InvalidArgumentError
 MAX_ARRAYS = 4096
 MAX_TOTAL_BYTES = 1 << 30
 _MAX_HEADER_BYTES = 16384
-_UNREADABLE = (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
+# numpy writes no others, and not every Python has them.
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
+# What numpy's reader of headers lets through besides, from Python's own parsers.
+_BAD_HEADER = (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
 
 Array = npt.NDArray[Any]
 
@@ -59,6 +65,13 @@ class ArrayFile:
     def read(self, name: str) -> Array:
         """Return one array; ArraysError where it is broken or pickled."""
         entry = self._entries[name]
+        if entry.compress_type not in _COMPRESSIONS:
+            raise ArraysError(
+                f"array {name!r} is compressed by method {entry.compress_type}",
+                subject=name,
+                value=entry.compress_type,
+                allowed="stored or deflated, as numpy writes them",
+            )
         try:
             with self._zip.open(entry) as stream:
                 # The zip's own size may lie: never take more than it said.
@@ -80,7 +93,7 @@ def _parse_npy(name: str, data: bytes) -> Array:
         version = np.lib.format.read_magic(stream)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = reader(stream, max_header_size=_MAX_HEADER_BYTES)
-    except ValueError as error:
+    except _BAD_HEADER as error:
         raise ArraysError(f"array {name!r} is no .npy data: {error}", subject=name) from error
     if dtype.hasobject:
         raise ArraysError(
@@ -89,10 +102,20 @@ def _parse_npy(name: str, data: bytes) -> Array:
             value=str(dtype),
             allowed="numbers",
         )
+    if dtype.itemsize == 0 or not all(type(size) is int and size >= 0 for size in shape):
+        raise ArraysError(
+            f"array {name!r} says that it is {dtype} of shape {shape}",
+            subject=name,
+            value=f"{dtype} {shape}",
+            allowed="elements of a byte or more, sizes of 0 or more",
+        )
     expected, found = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
     if expected != found:
         raise ArraysError(
             f"array {name!r} has {found} bytes, its header says {expected}", subject=name, value=found, allowed=expected
         )
     flat = np.frombuffer(data, dtype=dtype, offset=stream.tell())
-    return flat.reshape(shape, order="F" if fortran else "C")
+    try:
+        return flat.reshape(shape, order="F" if fortran else "C")
+    except (ValueError, OverflowError) as error:  # more axes than numpy has, or sizes beside a 0 that it cannot count
+        raise ArraysError(f"array {name!r} has a shape that cannot be read: {error}", subject=name) from error

@@ -58,11 +58,12 @@ def _key_for(spec: TensorSpec, inputs: tuple[TensorSpec, ...], names: tuple[str,
 def _checked(spec: TensorSpec, array: Array) -> Array:
     wanted = spec.sample
     if array.ndim == 0 or array.shape[1:] not in (wanted, spec.declared):
+        allowed = f"[{', '.join(map(str, ('N', *wanted)))}]"
         raise ArraysError(
-            f"input {spec.name!r} has shape {list(array.shape)}, wanted {['N', *wanted]} (first axis = samples)",
+            f"input {spec.name!r} has shape {list(array.shape)}, wanted {allowed} (first axis = samples)",
             subject=spec.name,
             value=list(array.shape),
-            allowed=["N", *wanted],
+            allowed=allowed,
         )
     if len(array) == 0:
         raise ArraysError(

@@ -30,6 +30,10 @@ def test_other_schedule_words_are_refused_with_what_is_allowed(text):
     "limits",
     [
         {"sram_bytes": -1},
+        {"sram_bytes": 1.5},
+        {"sram_bytes": 10**30},
+        {"flash_bytes": "64KiB"},
+        {"latency_us": "100ms"},
         {"latency_us": -0.5},
         {"latency_us": float("nan")},
         {"energy_uj": float("inf")},

@@ -20,11 +20,22 @@ def npy(header: bytes) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
 
 
-def zipped(name: str, content: bytes) -> bytes:
+def zipped(name: str, content: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         archive.writestr(name, content)
     return buffer.getvalue()
+
+
+def shaped(shape: str, content: bytes = b"", descr: str = "|i1") -> bytes:
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n"
+    return zipped("x.npy", npy(header.encode()) + content)
+
+
+def damaged(archive: bytes) -> bytes:
+    """The compressed bytes of the first member begin with a block of the type that does not exist."""
+    start = 30 + int.from_bytes(archive[26:28], "little") + int.from_bytes(archive[28:30], "little")
+    return archive[:start] + b"\xff" + archive[start + 1 :]
 
 
 def test_arrays_come_back() -> None:
@@ -48,6 +59,15 @@ def test_arrays_come_back() -> None:
         ),
         "huge": zipped("x.npy", bytes((1 << 30) + 1)),
         "garbage": zipped("x.npy", b"\x00" * 100),
+        "compressed by another method": zipped("x.npy", npy(b"{}\n"), zipfile.ZIP_LZMA),
+        "damaged stream": damaged(npz(x=np.arange(1000) % 7)),
+        "open bracket in the header": zipped("x.npy", npy(b"{'descr': (\n")),
+        "ten thousand brackets": zipped("x.npy", npy(b"(" * 10_000 + b"\n")),
+        "size below 0": shaped("(0, -1)"),
+        "size that is a truth value": shaped("(True,)", bytes(1)),
+        "sizes beyond counting": shaped("(0, 4611686018427387904, 4611686018427387904)"),
+        "more axes than numpy has": shaped(f"({'1, ' * 70})", bytes(1)),
+        "elements of no bytes": shaped("(5,)", descr="<U0"),
         "header that computes": zipped("x.npy", npy(b"__import__('os').system('true')\n")),
     }.items(),
     ids=lambda item: item[0],

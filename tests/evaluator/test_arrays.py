@@ -92,7 +92,7 @@ BAD: dict[str, tuple[bytes, tuple[TensorSpec, ...], str]] = {
     "no array fits": (npz(p=A, q=B), (spec(),), "has 'p', 'q', wanted"),
     "two inputs need names": (npz(a=A, x=B), TWO, "no array for input 'b'"),
     "different counts": (npz(a=A, b=A[:3]), TWO, "{'a': 4, 'b': 3}"),
-    "wrong shape": (npz(x=A.reshape(4, 3, 2)), (spec(),), "shape [4, 3, 2], wanted ['N', 2, 3]"),
+    "wrong shape": (npz(x=A.reshape(4, 3, 2)), (spec(),), "shape [4, 3, 2], wanted [N, 2, 3]"),
     "a scalar": (npz(x=np.int8(1)), (spec(),), "has shape []"),
     "no samples": (npz(x=A[:0]), (spec(),), "has no samples"),
     "wrong type": (npz(x=A.astype(np.float32)), (spec(),), "is float32, the model wants int8"),

@@ -50,7 +50,7 @@ def _read(path: Path, size: int) -> npt.NDArray[np.uint8]:
         with Image.open(path) as image:
             square = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
             return np.asarray(square, dtype=np.uint8)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: pillow's, of a PNG
         raise InvalidInputError(
             f"cannot read picture {str(path)!r}: {error}", reason="BAD_PICTURE", subject=str(path)
         ) from None

@@ -9,6 +9,7 @@ from tinyfarm.client import InvalidInputError
 _SIZES = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
 _TIMES_US = {"us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6}
 _ENERGIES_UJ = {"nj": 1e-3, "uj": 1.0, "µj": 1.0, "mj": 1e3, "j": 1e6}
+_HIGHEST = 2.0**63
 _QUANTITY = re.compile(r"\s*(?P<number>-?\d+(?:\.\d+)?)\s*(?P<unit>[a-zA-Zµ]*)\s*")
 
 
@@ -52,8 +53,8 @@ def _parse(kind: str, text: str, units: dict[str, float] | dict[str, int], allow
     if match is None or match["unit"].lower() not in units:
         raise _refused(kind, text, allowed)
     value = float(match["number"]) * units[match["unit"].lower()]
-    if value <= 0:
-        raise _refused(kind, text, "more than 0")
+    if not 0 < value < _HIGHEST:
+        raise _refused(kind, text, "more than 0, and less than 2^63 bytes, microseconds or microjoules")
     return value
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from tinyfarm.client.errors import InvalidInputError
+
+# AttributeError: np.load of a lone .npy array, which has no members.
+_UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, tokenize.TokenError, OSError, EOFError, NotImplementedError, ValueError, TypeError,
+    OverflowError, AttributeError,
+)  # fmt: skip
 
 
 def write_npz(arrays: Mapping[str, npt.NDArray[np.generic]] | npt.NDArray[np.generic]) -> bytes:
@@ -38,5 +46,5 @@ def read_npz(content: bytes) -> dict[str, npt.NDArray[np.generic]]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise InvalidInputError(f"not a readable .npz file: {error}", reason="BAD_NPZ", subject="npz") from None

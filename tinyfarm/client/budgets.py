@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 
 from tinyfarm.client.errors import InvalidInputError
 from tinyfarm.v1 import metric_pb2, schedule_pb2
 
+# What 64 bits with a sign hold: more than any address space.
+_MOST_BYTES = 2**63 - 1
 SCHEDULES = "auto, per-layer, patch, patch:ROWSxCOLS, streaming"
 
 
@@ -25,7 +28,12 @@ class Budgets:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
+            if value is None:
+                continue
+            if field.name.endswith("_bytes"):
+                if not (isinstance(value, Integral) and 0 <= value <= _MOST_BYTES):
+                    raise _refused(field.name, value, f"a whole number from 0 to {_MOST_BYTES}")
+            elif not (isinstance(value, Real) and math.isfinite(value) and value >= 0):
                 raise _refused(field.name, value, "a finite number of 0 or more")
         if self.accuracy is not None and self.accuracy > 1:
             raise _refused("accuracy", self.accuracy, "0 to 1")
@@ -69,9 +77,9 @@ def schedule_request(text: str) -> schedule_pb2.ScheduleRequest:
     )
 
 
-def _refused(name: str, value: float, allowed: str) -> InvalidInputError:
+def _refused(name: str, value: object, allowed: str) -> InvalidInputError:
     return InvalidInputError(
-        f"budget {name} is {value}, allowed is {allowed}",
+        f"budget {name} is {value!r}, allowed is {allowed}",
         reason="BAD_BUDGET",
         subject=name,
         value=str(value),
