@@ -1,4 +1,4 @@
-"""Arrays from an .npz file that somebody sent: bounded, and never unpickled."""
+"""Arrays from an .npz file that somebody sent, bounded and never unpickled; and to one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,16 @@ def read_npz(data: bytes, max_bytes: int = MAX_TOTAL_BYTES) -> dict[str, Array]:
     """Return all arrays by name; raises ArraysError as ArrayFile does."""
     file = ArrayFile(data, max_bytes)
     return {name: file.read(name) for name in file.names}
+
+
+def write_npz(arrays: Mapping[str, Array]) -> bytes:
+    """Return an .npz of the arrays under any names: numpy.savez keeps some of them, as `file`, for itself."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _parse_npy(name: str, data: bytes) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc.aio
 
-from services.common.convert import artifact_name_from_proto, artifact_to_proto, job_to_proto
+from services.common.convert import artifact_name_from_proto, artifact_to_proto, check_enums, job_to_proto
 from services.common.errors import InvalidArgumentError
 from services.common.identity import tool_version
 from services.common.jobs.record import JobKind, parse_project
@@ -37,6 +37,7 @@ class CompilerServicer(compiler_pb2_grpc.CompilerServiceServicer):
         self, request: compiler_pb2.SubmitCompileRequest, context: Context
     ) -> compiler_pb2.SubmitCompileResponse:
         """Queue a compilation."""
+        check_enums(request)
         project, spec = parse_project(request.project), request.spec
         options_from_proto(spec.target, spec.options)
         spec.model.CopyFrom(await self._artifact(spec.model, project, "spec.model"))
@@ -47,6 +48,7 @@ class CompilerServicer(compiler_pb2_grpc.CompilerServiceServicer):
         self, request: compiler_pb2.SubmitQuantizeRequest, context: Context
     ) -> compiler_pb2.SubmitQuantizeResponse:
         """Queue a quantization."""
+        check_enums(request)
         project, spec = parse_project(request.project), request.spec
         spec.model.CopyFrom(await self._artifact(spec.model, project, "spec.model"))
         spec.calibration.CopyFrom(await self._artifact(spec.calibration, project, "spec.calibration"))
@@ -59,6 +61,7 @@ class CompilerServicer(compiler_pb2_grpc.CompilerServiceServicer):
         self, request: compiler_pb2.EstimateRequest, context: Context
     ) -> compiler_pb2.EstimateResponse:
         """Estimate a batch of networks beside the event loop."""
+        check_enums(request.options, "options.")
         options_from_proto(request.target, request.options)
         count = len(request.networks)
         if count > _MOST_NETWORKS:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
+import itertools
+from collections.abc import Sequence
 
-import numpy as np
-
+from services.common.npz import write_npz
 from services.common.targets import Target
 from services.evaluator.evaluate import Evaluation, Performance
 from services.evaluator.farm import BoardConfig
@@ -15,6 +15,8 @@ SCHEMA_VERSION = 1
 _PROVENANCE = {"modelled": metric_pb2.PROVENANCE_MODELLED, "measured": metric_pb2.PROVENANCE_MEASURED}
 # Simulators and hardware have queues of their own.
 QUEUE_KINDS = {"unicorn": "sim", "qemu": "sim"}
+# Characters of an array's key; a zip file has room for 65,535 bytes.
+_LONGEST_KEY = 1000
 
 
 def queue_of(board: BoardConfig) -> str:
@@ -168,16 +170,21 @@ def _timed(performance: Performance, name: str, value: float, unit: str, source:
     if performance.cycles_low is not None and performance.cycles_high is not None:
         low, high = performance.cycles_low / performance.cycles, performance.cycles_high / performance.cycles
         metric.band_low, metric.band_high = low, high
-        metric.band = max(abs(low - 1), abs(high - 1))
+        metric.band = round(max(abs(low - 1), abs(high - 1)), 6)  # 0.12, not 0.12000000000000011
     return metric
 
 
 def outputs_to_npz(evaluation: Evaluation) -> bytes:
-    """Return the outputs as .npz, one array a tensor by its name; a second array of one name gets its number."""
-    arrays = {}
-    for number, (name, array) in enumerate(evaluation.outputs):
-        key = name.replace("/", "_") or "output"
-        arrays[key if key not in arrays else f"{key}_{number}"] = array
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
+    """Return the outputs as .npz, one array a tensor by its name."""
+    keys = output_keys([name for name, _ in evaluation.outputs])
+    return write_npz({key: array for key, (_, array) in zip(keys, evaluation.outputs, strict=True)})
+
+
+def output_keys(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the outputs' keys in the .npz: names as a file may be called, with a number behind what is taken."""
+    keys: list[str] = []
+    for number, name in enumerate(names):
+        plain = name.replace("/", "_").replace("\0", "_")[:_LONGEST_KEY] or "output"
+        numbered = (f"{plain}_{i}" for i in itertools.count(number))
+        keys.append(next(key for key in itertools.chain([plain], numbered) if key not in keys))
+    return tuple(keys)

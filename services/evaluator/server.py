@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc.aio
 
-from services.common.convert import artifact_name_from_proto, artifact_to_proto, job_to_proto
+from services.common.convert import artifact_name_from_proto, artifact_to_proto, check_enums, job_to_proto
 from services.common.errors import InvalidArgumentError
 from services.common.identity import tool_version
 from services.common.jobs.record import JobKind, parse_project
@@ -32,6 +32,7 @@ class EvaluatorServicer(evaluator_pb2_grpc.EvaluatorServiceServicer):
         self, request: evaluator_pb2.SubmitEvaluationRequest, context: Context
     ) -> evaluator_pb2.SubmitEvaluationResponse:
         """Queue an evaluation."""
+        check_enums(request)
         project, spec = parse_project(request.project), request.spec
         board = find_board(self._farm, spec.board)
         await self._complete(spec, project)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-
-import numpy as np
-import numpy.typing as npt
 
 from services.common.clients import Peer
 from services.common.convert import artifact_to_proto
 from services.common.errors import FarmError
 from services.common.jobs.task import TaskContext
+from services.common.npz import write_npz
 from services.search.convert import (
     costs_from_estimate,
     measurement_from_proto,
@@ -130,7 +127,7 @@ class QueueFarm:
             request_id=self._request_id("quantize", candidate.onnx),
             spec=compile_pb2.QuantizeSpec(
                 model=self._put(candidate.onnx),
-                calibration=self._put(_npz(input=candidate.calibration)),
+                calibration=self._put(write_npz({"input": candidate.calibration})),
                 model_name=candidate.name,
             ),
         )
@@ -161,7 +158,7 @@ class QueueFarm:
                 model_name=candidate.name,
                 board=self._board,
                 options=self._estimator.options,
-                data=self._put(_npz(x=candidate.eval_x, y=candidate.eval_y)),
+                data=self._put(write_npz({"x": candidate.eval_x, "y": candidate.eval_y})),
                 board_samples=_BOARD_SAMPLES,
                 return_firmware=True,
             ),
@@ -192,9 +189,3 @@ def board_target(peer: Peer, name: str) -> str:
     stub = evaluator_pb2_grpc.EvaluatorServiceStub(peer.channel)
     boards = peer.call(stub.ListBoards, evaluator_pb2.ListBoardsRequest()).boards
     return next((b.target for b in boards if b.name == name), name)
-
-
-def _npz(**arrays: npt.NDArray[np.generic]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc.aio
 
-from services.common.convert import artifact_name_from_proto, artifact_to_proto, job_to_proto
+from services.common.convert import artifact_name_from_proto, artifact_to_proto, check_enums, job_to_proto
 from services.common.errors import FailedPreconditionError
 from services.common.jobs.record import JobKind, JobState, parse_job_name, parse_project
 from services.common.server.serve import Plumbing, ServicePlan
@@ -29,6 +29,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         self, request: search_pb2.SubmitSearchRequest, context: Context
     ) -> search_pb2.SubmitSearchResponse:
         """Queue a search."""
+        check_enums(request)
         project, spec = parse_project(request.project), request.spec
         settings_from_proto(spec)
         require_dataset(spec.task.dataset)

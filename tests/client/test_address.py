@@ -7,6 +7,7 @@ import pytest
 
 from tinyfarm.client import InvalidInputError, UnavailableError, read_address_file, resolve_server, write_address_file
 from tinyfarm.client.address import ADDRESS_FILE
+from tinyfarm.up.layout import Layout
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +18,8 @@ def no_stack(monkeypatch, tmp_path):
 
 def test_given_address_wins_over_variable_and_file(monkeypatch, tmp_path):
     write_address_file(tmp_path, "127.0.0.1:1", os.getpid())
+    lock = Layout(tmp_path).lock()
+    assert lock is not None
     assert resolve_server() == "127.0.0.1:1"
     monkeypatch.setenv("TINYFARM_SERVER", "farm:2")
     assert resolve_server() == "farm:2"
@@ -33,6 +36,15 @@ def test_file_of_a_dead_stack_is_ignored(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     write_address_file(tmp_path, "127.0.0.1:1", dead.pid)
+    assert read_address_file(tmp_path) is None
+
+
+def test_file_of_a_dead_stack_is_ignored_where_its_pid_is_somebody_elses_by_now(tmp_path):
+    write_address_file(tmp_path, "127.0.0.1:1", os.getpid())
+    assert read_address_file(tmp_path) is None  # nobody ever held the lock
+    with Layout(tmp_path).lock():
+        assert read_address_file(tmp_path) == "127.0.0.1:1"
+        assert Layout(tmp_path).lock() is None
     assert read_address_file(tmp_path) is None
 
 

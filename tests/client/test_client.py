@@ -1,5 +1,6 @@
 """The client against the shared stack."""
 
+import concurrent.futures
 import doctest
 import hashlib
 
@@ -11,7 +12,15 @@ import pytest
 import tinyfarm.client.client
 from tests.e2e import e2e_models
 from tinyfarm import Client
-from tinyfarm.client import Budgets, ConflictError, InvalidInputError, JobFailedError, NotFoundError, UnavailableError
+from tinyfarm.client import (
+    Budgets,
+    ConflictError,
+    InvalidInputError,
+    JobFailedError,
+    NotFoundError,
+    TinyfarmError,
+    UnavailableError,
+)
 from tinyfarm.client.check import json_schema
 from tinyfarm.v1 import compile_pb2, job_options_pb2, job_pb2, job_pb2_grpc
 
@@ -109,6 +118,18 @@ def test_errors_name_the_thing_its_value_and_what_is_allowed(client):
 def test_unreachable_server_is_unavailable():
     with Client("127.0.0.1:1") as nobody, pytest.raises(UnavailableError, match="cannot be reached"):
         nobody.boards()
+
+
+def test_server_of_something_else_is_named_with_what_it_said():
+    other = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+    port = other.add_insecure_port("127.0.0.1:0")
+    other.start()
+    said = f"server 127.0.0.1:{port} answered UNIMPLEMENTED: Method not found"
+    try:
+        with Client(f"127.0.0.1:{port}") as client, pytest.raises(TinyfarmError, match=said):
+            client.boards()
+    finally:
+        other.stop(None)
 
 
 def test_lists_hold_the_boards_targets_and_operators(client):

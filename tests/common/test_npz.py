@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from services.common.errors import InvalidArgumentError
-from services.common.npz import read_npz
+from services.common.npz import read_npz, write_npz
 
 
 def npz(**arrays: np.ndarray) -> bytes:
@@ -76,3 +76,11 @@ def test_bad_file_is_one_clear_error(data: tuple[str, bytes]) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         read_npz(data[1])
     assert caught.value.reason == "BAD_ARRAYS"
+
+
+def test_arrays_may_have_the_names_that_numpy_keeps_for_itself() -> None:
+    arrays = {"file": np.arange(3, dtype=np.int8), "allow_pickle": np.asfortranarray(np.eye(2)), "a;\n": np.float32(1)}
+    with np.load(io.BytesIO(write_npz(arrays)), allow_pickle=False) as file:
+        assert file.files == list(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(file[name], array)

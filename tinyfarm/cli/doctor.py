@@ -11,14 +11,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.progress import track
 
+from tinyfarm.cli.connect import known_server
 from tinyfarm.cli.options import Json, Server
 from tinyfarm.cli.output import print_json, print_line, print_table, stderr
-from tinyfarm.client import Client, TinyfarmError, read_address_file, state_dir
-from tinyfarm.client.address import SERVER_VARIABLE
+from tinyfarm.client import Client, TinyfarmError, state_dir
 from tinyfarm.up import valkey
 from tinyfarm.up.layout import free_ports
 
@@ -70,7 +71,7 @@ def command(json: Json = False, server: Server = None) -> None:
     ]
     broken = [finding for finding in findings if not finding.ok]
     if json:
-        print_json({"ok": not broken, "checks": [asdict(finding) for finding in findings]})
+        print_json({"ok": not broken, "checks": [_document(finding) for finding in findings]})
     else:
         rows = [("ok" if f.ok else "FAILED", f.name, f.found) for f in findings]
         print_table("", ("", "check", "found"), rows)
@@ -78,6 +79,10 @@ def command(json: Json = False, server: Server = None) -> None:
             print_line(f"{finding.name}: {finding.next_step}")
     if broken:
         raise typer.Exit(2)
+
+
+def _document(finding: Finding) -> dict[str, Any]:
+    return {**asdict(finding), "next_step": None if finding.ok else finding.next_step}
 
 
 def _python() -> Finding:
@@ -93,7 +98,8 @@ def _packages(extra: str) -> Finding:
         except importlib.metadata.PackageNotFoundError:
             missing.append(package)
     found = f"missing: {', '.join(missing)}" if missing else ", ".join(versions)
-    return Finding(f"packages {extra}", not missing, found, f'pip install "tinyfarm[{extra}]"')
+    wanted = "." if extra == "client" else f'".[{extra}]"'
+    return Finding(f"packages {extra}", not missing, found, f"in a clone of tinyfarm: pip install {wanted}")
 
 
 def _valkey() -> Finding:
@@ -142,7 +148,7 @@ def _disk() -> Finding:
 
 
 def _server(given: str | None) -> Finding:
-    address = given or os.environ.get(SERVER_VARIABLE) or read_address_file(state_dir())
+    address = known_server(given)
     if address is None:
         return Finding("server", True, "no stack is running: commands start one for their duration")
     try:

@@ -11,6 +11,11 @@ def describe(metric: metric_pb2.Metric) -> str:
     return f"{amount(metric)} ({kind_of(metric)})"
 
 
+def counted(count: int, thing: str) -> str:
+    """A number of things as words: 1 sample, 20 samples."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 def board_of(result: evaluation_pb2.EvaluationResult) -> str:
     """The board, and its target where that has another name."""
     return result.board if result.board == result.target else f"{result.board} ({result.target})"

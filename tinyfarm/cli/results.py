@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tinyfarm.cli.figures import amount, board_of, describe, label, schedule_of
+from tinyfarm.cli.figures import amount, board_of, counted, describe, label, schedule_of
 from tinyfarm.cli.front import print_front
 from tinyfarm.cli.memory import print_memory
 from tinyfarm.cli.output import print_line
@@ -51,5 +51,5 @@ def print_measured(result: evaluation_pb2.EvaluationResult) -> None:
             metric = getattr(result, name)
             print_line(f"{label(metric)}: {describe(metric)}")
     if result.HasField("twin_equal"):
-        samples = f"{result.samples_on_board} samples on the board"
+        samples = f"{counted(result.samples_on_board, 'sample')} on the board"
         print_line(f"{samples}: {'equal to' if result.twin_equal else 'DIFFERENT from'} the host twin")

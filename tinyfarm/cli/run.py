@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tinyfarm.cli.connect import connected
-from tinyfarm.cli.figures import board_of, describe, label, schedule_of
+from tinyfarm.cli.figures import board_of, counted, describe, label, schedule_of
 from tinyfarm.cli.memory import print_memory
 from tinyfarm.cli.options import (
     Board,
@@ -96,7 +96,8 @@ def _print(result: evaluation_pb2.EvaluationResult, output: Path) -> None:
         print_memory(f"{result.model_name} on {result.board}", result.sram, result.flash, result.misfits)
         return
     equal = "equal to" if result.twin_equal else "DIFFERENT from"
-    print_line(f"{result.samples_on_board} samples on {board_of(result)}, {schedule_of(result)}, {equal} the host twin")
+    samples = counted(result.samples_on_board, "sample")
+    print_line(f"{samples} on {board_of(result)}, {schedule_of(result)}, {equal} the host twin")
     print_line(f"schedule: {result.schedule_reason}")
     for figure in (result.instructions, result.core_cycles, result.cycles, result.latency):
         print_line(f"{label(figure)}: {describe(figure)}")

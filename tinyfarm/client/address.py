@@ -11,6 +11,7 @@ from tinyfarm.client.errors import InvalidInputError, UnavailableError
 SERVER_VARIABLE = "TINYFARM_SERVER"
 STATE_VARIABLE = "TINYFARM_STATE_DIR"
 ADDRESS_FILE = "address.json"
+LOCK_FILE = "lock"
 
 
 def state_dir() -> Path:
@@ -50,9 +51,21 @@ def read_address_file(folder: Path) -> str | None:
         content = json.loads((folder / ADDRESS_FILE).read_text(encoding="utf-8"))
         server, pid = str(content["server"]), int(content["pid"])
         os.kill(pid, 0)
+        return server if _is_held(folder / LOCK_FILE) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return server
+
+
+def _is_held(lock: Path) -> bool:
+    """A stack holds its folder's lock while it lives; after a restart of the machine its pid may be somebody else's."""
+    import fcntl  # here, since a client may run where there is none
+
+    with lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def resolve_server(address: str | None = None) -> str:

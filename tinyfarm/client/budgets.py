@@ -31,9 +31,9 @@ class Budgets:
             if value is None:
                 continue
             if field.name.endswith("_bytes"):
-                if not (isinstance(value, Integral) and 0 <= value <= _MOST_BYTES):
+                if not (isinstance(value, Integral) and 0 <= int(value) <= _MOST_BYTES):
                     raise _refused(field.name, value, f"a whole number from 0 to {_MOST_BYTES}")
-            elif not (isinstance(value, Real) and math.isfinite(value) and value >= 0):
+            elif not (isinstance(value, Real) and math.isfinite(value) and float(value) >= 0):
                 raise _refused(field.name, value, "a finite number of 0 or more")
         if self.accuracy is not None and self.accuracy > 1:
             raise _refused("accuracy", self.accuracy, "0 to 1")

@@ -149,7 +149,8 @@ def from_rpc(error: grpc.RpcError, server: str) -> TinyfarmError:
             subject=server,
             hint="try again, or look at the server's logs",
         )
-    return kind(error.details() or f"server {server} answered {code.name}", code=code.name, reason=code.name)
+    said = f": {error.details()}" if error.details() else ""
+    return kind(f"server {server} answered {code.name}{said}", code=code.name, reason=code.name, subject=server)
 
 
 def raise_unless_succeeded(job: job_pb2.Job) -> job_pb2.Job:

@@ -7,11 +7,16 @@ import hashlib
 import os
 import socket
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from tinyfarm.client.address import LOCK_FILE
+
 _MAX_SOCKET_PATH_BYTES = 100
+_LOCK_ATTEMPTS = 10
+_LOCK_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +64,16 @@ class Layout:
 
     def lock(self) -> TextIO | None:
         """The lock of this state folder, held until closed or the process dies; None where another stack has it."""
-        file = (self.folder / "lock").open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            return None
-        return file
+        file = (self.folder / LOCK_FILE).open("a+", encoding="utf-8")
+        # More than once: a command that asks whether a stack runs shares the lock for a moment.
+        for _ in range(_LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            except OSError:
+                time.sleep(_LOCK_PAUSE_S)
+        file.close()
+        return None
 
 
 def free_ports(count: int) -> tuple[int, ...]:

@@ -279,5 +279,5 @@ def _require_services(parts: tuple[Part, ...]) -> None:
             reason="NO_SERVICES",
             subject=sys.prefix,
             allowed="an installation with the extra `all`, or --server HOST:PORT",
-            hint='pip install "tinyfarm[all]", or give --server HOST:PORT',
+            hint='in a clone of tinyfarm: pip install ".[all]"; or give --server HOST:PORT',
         )

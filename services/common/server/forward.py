@@ -52,7 +52,7 @@ class Forwarder(grpc.GenericRpcHandler):
                 requests,
                 timeout=context.time_remaining(),
                 metadata=(
-                    *((k, v) for k, v in metadata if not k.startswith(("grpc-", ":", "user-agent"))),
+                    *((key, value) for key, value in metadata if not key.startswith(_OF_THE_HOP)),
                     (_HOPS, "1"),
                 ),
             )

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc.aio
 
-from services.common.convert import event_to_proto, job_to_proto, kind_from_proto, state_from_proto
+from services.common.convert import check_enums, event_to_proto, job_to_proto, kind_from_proto, state_from_proto
 from services.common.errors import InvalidArgumentError
 from services.common.jobs.dispatch import Dispatcher
 from services.common.jobs.events import Event, Watcher
@@ -39,6 +39,7 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
         self, request: job_pb2.ListJobsRequest, context: Context
     ) -> job_pb2.ListJobsResponse:
         """Return a page of a project's jobs."""
+        check_enums(request)
         records, following = await asyncio.to_thread(
             self._store.list,
             parse_project(request.project),
