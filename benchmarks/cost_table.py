@@ -1,4 +1,4 @@
-"""Measure what kernels cost on each core and fit services/compiler/cost_tables/<core>[-<kernel set>].json.
+"""Measure what kernels cost on each core and fit services/compiler/cost/cost_tables/<core>[-<kernel set>].json.
 
     python -m benchmarks.cost_table [--code] [TABLE...]
 
@@ -6,7 +6,7 @@ The table of a core's own kernels takes what it says of portable kernels from th
 
 Seeded layers of every kind are compiled, linked and run on simulated boards. Sizes of functions are read from the
 ELF files; the time of a layer is fitted, non-negative and by relative error, to the counts of
-services/compiler/cost_model.py. The error is that of other seeded layers, and of ../shared/models where it is there.
+services/compiler/cost/cost_model.py. The error is that of other seeded layers, and of ../shared/models if it is there.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from benchmarks.cost_networks import (
     random_layers,
 )
 from benchmarks.shared import SHARED_MODELS
-from services.compiler import cost_model
+from services.compiler.cost import cost_model
+from services.compiler.cost.kernel_counts import layer_counts
+from services.compiler.cost.thumb2_counts import source_bytes
 from services.compiler.ir.graph import Graph
-from services.compiler.kernel_counts import layer_counts
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import CompileOptions, Core, Interface, Kernels, issue_of, kernel_set
 from services.compiler.pipeline import compile_graph, compile_model
 from services.compiler.planned import Planned, plan_network
-from services.compiler.thumb2_counts import source_bytes
 from services.evaluator.arrays import seeded_samples
 from services.evaluator.boards.board import Write
 from services.evaluator.boards.unicorn import UnicornBoard

@@ -21,12 +21,12 @@ from benchmarks.cost_table import Measured, Subject, on_board
 from benchmarks.estimate import candidates
 from benchmarks.networks import plan_graph
 from services.common.targets import load_target
-from services.compiler.choose import choose
 from services.compiler.convert.network import network_from_proto
 from services.compiler.estimate import Estimate, estimate
 from services.compiler.options import CompileOptions, Core, Kernels
 from services.compiler.pipeline import compile_choice
 from services.compiler.planned import Planned
+from services.compiler.planner.choose import choose
 from services.search.convert import network_to_proto
 from services.search.space.network import network_of
 from services.search.space.plan import Plan

@@ -28,11 +28,11 @@ from benchmarks.cost_table import (
     run,
     worst_and_rms,
 )
-from services.compiler import cost_model
+from services.compiler.cost import cost_model
+from services.compiler.cost.kernel_counts import Counts
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation
 from services.compiler.ir.tensor import DType, QuantParams
-from services.compiler.kernel_counts import Counts
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import Core, Kernels
 from tests.compiler.graph_maker import GraphMaker

@@ -29,8 +29,7 @@ from rich.table import Table
 from benchmarks.networks import mobilenet_v2, plan_graph
 from benchmarks.shared import SHARED_MODELS
 from services.common.errors import UnsupportedError
-from services.compiler.choose import best_patches, least_streams
-from services.compiler.cost_model import work
+from services.compiler.cost.cost_model import work
 from services.compiler.ir.graph import Graph
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import CompileOptions, Core, Interface
@@ -38,8 +37,9 @@ from services.compiler.passes.optimize import optimize
 from services.compiler.passes.pull_input import pull_input
 from services.compiler.pipeline import compile_model
 from services.compiler.planned import Planned, plan_network
+from services.compiler.planner.choose import best_patches, least_streams
+from services.compiler.planner.stages import Pieces
 from services.compiler.schedule.patches import Grid
-from services.compiler.stages import Pieces
 from services.evaluator.evaluate import Request, Workplace, evaluate
 from services.evaluator.farm import load_farm
 from services.search.space.redistribute import redistribute

@@ -22,7 +22,7 @@ from services.compiler.macs import op_macs
 from services.compiler.options import CompileOptions
 from services.compiler.passes.strip_edge_transpose import EdgeAxes, Permutation
 from services.compiler.planned import Planned
-from services.compiler.receptive_field import Sight, receptive_fields
+from services.compiler.schedule.receptive_field import Sight, receptive_fields
 from tinyfarm import __version__
 
 

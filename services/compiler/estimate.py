@@ -10,19 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from services.compiler.choose import Choice, choose, choose_every
-from services.compiler.cost_model import load_cost_table
+from services.compiler.cost.cost_model import load_cost_table
+from services.compiler.cost.layer_cost import network_cost
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.supported import check_supported
 from services.compiler.ir import ops
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
 from services.compiler.ir.verify import InvalidGraphError, verify
-from services.compiler.layer_cost import network_cost
 from services.compiler.macs import op_macs
 from services.compiler.options import CompileOptions
 from services.compiler.passes.pull_input import pull_input
 from services.compiler.planned import Planned, scheduled_macs
+from services.compiler.planner.choose import Choice, choose, choose_every
 
 # Stands in for scales that are not known before training: no cost depends on them.
 _SCALE = 1 / 64

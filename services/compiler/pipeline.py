@@ -5,12 +5,11 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
-from services.compiler.choose import Choice, choose
 from services.compiler.codegen.kernel_files import kernel_headers, kernel_texts
 from services.compiler.codegen.network import NetworkText, header_text, source_text, weights_text
 from services.compiler.codegen.pulled import PulledInput
 from services.compiler.codegen.share_weights import share_weights
-from services.compiler.cost_model import known_code_bytes
+from services.compiler.cost.cost_model import known_code_bytes
 from services.compiler.describe import describe, io_slot, pulled_input
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.onnx import import_onnx
@@ -26,6 +25,7 @@ from services.compiler.passes.optimize import optimize
 from services.compiler.passes.pull_input import pull_input
 from services.compiler.passes.strip_edge_transpose import EdgeAxes, edge_axes, strip_edge_transpose
 from services.compiler.planned import Planned, plan_network
+from services.compiler.planner.choose import Choice, choose
 from services.compiler.schedule.schedule import StageKind
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from services.common.targets import load_target
-from services.compiler import cost_model
 from services.compiler.convert.network import network_to_proto
-from services.compiler.cost_model import load_cost_table
+from services.compiler.cost import cost_model
+from services.compiler.cost.cost_model import load_cost_table
 from services.compiler.estimate import Estimate, estimate, estimate_every
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation

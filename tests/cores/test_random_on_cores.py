@@ -12,11 +12,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from services.compiler.choose import choose
 from services.compiler.ir.verify import verify
 from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.passes.optimize import optimize
 from services.compiler.pipeline import Compiled, compile_choice
+from services.compiler.planner.choose import choose
 from services.evaluator.errors import ProgramFault
 from tests.cores.core_graphs import EXAMPLES, Sample, draw_samples
 from tests.cores.packed import Array, PackedBoard, packs

@@ -17,7 +17,7 @@ from services.compiler.codegen.program import (
     Section,
     Values,
 )
-from services.compiler.codegen.shapes import Shape4, dense_strides, nhwc, output_fields, row_stride
+from services.compiler.codegen.shapes import output_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
     Activation,
@@ -32,6 +32,7 @@ from services.compiler.ir.ops import (
     Softmax,
     Sub,
 )
+from services.compiler.ir.shapes import Shape4, dense_strides, nhwc, row_stride
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.quant.elementwise import add_params, mul_multiplier, prelu_params
 from services.compiler.quant.lut import TableOp, lookup_table

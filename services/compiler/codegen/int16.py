@@ -19,7 +19,7 @@ from services.compiler.codegen.program import (
     Section,
     Values,
 )
-from services.compiler.codegen.shapes import row_stride, whole
+from services.compiler.codegen.shapes import whole
 from services.compiler.codegen.weighted import weighted_output, window_fields
 from services.compiler.codegen.weights import filter_array, per_channel
 from services.compiler.ir.graph import Graph
@@ -34,6 +34,7 @@ from services.compiler.ir.ops import (
     Softmax,
     Tanh,
 )
+from services.compiler.ir.shapes import row_stride
 from services.compiler.ir.tensor import DType
 from services.compiler.quant.convolution import op_multipliers, sums_are_wide
 from services.compiler.quant.folding import Weighted, constant_data, output_channels

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import Fields, KernelCall
-from services.compiler.codegen.shapes import nhwc, row_stride, whole
+from services.compiler.codegen.shapes import whole
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Add, Mul, Sub
+from services.compiler.ir.shapes import nhwc, row_stride
 from services.compiler.quant.folding import Weighted
 from services.compiler.quant.requantize import activation_range
 from services.compiler.quant.values import quant_of

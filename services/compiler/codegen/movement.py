@@ -21,7 +21,7 @@ from services.compiler.codegen.program import (
     Section,
     Values,
 )
-from services.compiler.codegen.shapes import Shape4, dense_strides, nhwc, output_fields, row_stride, whole
+from services.compiler.codegen.shapes import output_fields, whole
 from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
@@ -39,6 +39,7 @@ from services.compiler.ir.ops import (
     Sum,
     Transpose,
 )
+from services.compiler.ir.shapes import Shape4, dense_strides, nhwc, row_stride
 from services.compiler.quant.movement import bilinear_blend, nearest_indices
 from services.compiler.quant.pooling import mean_params
 from services.compiler.quant.requantize import activation_range

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.compiler.codegen.program import ArenaRef, ArrayRef, ConstArray, CType, Patch, Ring, Section
-from services.compiler.codegen.shapes import row_stride
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.shapes import row_stride
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.memory.arena import ArenaPlan
 from services.compiler.quant.folding import constant_data

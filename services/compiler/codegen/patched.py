@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import Fields, FieldValue, KernelCall
-from services.compiler.codegen.shapes import nhwc
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Add, Maximum, Minimum, Mul, Op, PRelu, Sub
+from services.compiler.ir.shapes import nhwc
 from services.compiler.ir.tensor import TensorId
 
 

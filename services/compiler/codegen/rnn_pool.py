@@ -6,10 +6,11 @@ import numpy as np
 
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import ArrayRef, ConstArray, CType, Fields, KernelCall, Section, Values
-from services.compiler.codegen.shapes import row_stride, whole
+from services.compiler.codegen.shapes import whole
 from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import RnnPool
+from services.compiler.ir.shapes import row_stride
 from services.compiler.ir.tensor import TensorId
 from services.compiler.quant.folding import constant_data
 from services.compiler.quant.rnn_pool import CellParams, sigmoid_table, summary_params, sweep_params

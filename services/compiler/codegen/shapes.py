@@ -1,31 +1,10 @@
-"""Any tensor as [N, H, W, C]: how kernels, which know four dimensions, see shapes of lower rank."""
+"""Initializers that say what of a tensor a kernel computes, and within which limits."""
 
 from __future__ import annotations
 
 from services.compiler.codegen.program import Fields, RegionArg
-from services.compiler.ir.graph import Graph
-from services.compiler.ir.tensor import Tensor, TensorId
-
-Shape4 = tuple[int, int, int, int]
-
-
-def nhwc(shape: tuple[int, ...]) -> Shape4:
-    """Return the shape with leading ones; a rank over 4 (the importers refuse it) is a ValueError."""
-    if len(shape) > 4:
-        raise ValueError(f"shape {shape} has {len(shape)} dimensions: at most 4 are possible")
-    n, h, w, c = (1,) * (4 - len(shape)) + shape
-    return n, h, w, c
-
-
-def dense_strides(shape: Shape4) -> Shape4:
-    """Return the elements from one index to the next in every dimension, without gaps."""
-    _, h, w, c = shape
-    return h * w * c, w * c, c, 1
-
-
-def row_stride(graph: Graph, tensor: TensorId) -> int:
-    """Return the elements from one row of a tensor to the next."""
-    return dense_strides(nhwc(graph.tensors[tensor].shape))[1]
+from services.compiler.ir.shapes import nhwc
+from services.compiler.ir.tensor import Tensor
 
 
 def whole(tensor: Tensor) -> RegionArg:

@@ -17,10 +17,11 @@ from services.compiler.codegen.program import (
     Symbol,
     Values,
 )
-from services.compiler.codegen.shapes import nhwc, row_stride, whole
+from services.compiler.codegen.shapes import whole
 from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
+from services.compiler.ir.shapes import nhwc, row_stride
 from services.compiler.kernels.thumb1 import files
 from services.compiler.kernels.thumb1.add import add_name
 from services.compiler.kernels.thumb1.dot import dot_name

@@ -19,7 +19,7 @@ from services.compiler.codegen.program import (
     Symbol,
     Values,
 )
-from services.compiler.codegen.shapes import row_stride, whole
+from services.compiler.codegen.shapes import whole
 from services.compiler.codegen.thumb2_elementwise import add_call, add_constant_call, softmax_call
 from services.compiler.codegen.thumb2_wide import wide_call, wide_depthwise_call
 from services.compiler.codegen.weighted import window_fields
@@ -38,6 +38,7 @@ from services.compiler.ir.ops import (
     Softmax,
     Sub,
 )
+from services.compiler.ir.shapes import row_stride
 from services.compiler.kernels.thumb2 import files
 from services.compiler.kernels.thumb2.dot import dot_entry, dot_name
 from services.compiler.kernels.thumb2.gather import GatherShape

@@ -18,9 +18,10 @@ from services.compiler.codegen.program import (
     Symbol,
     Values,
 )
-from services.compiler.codegen.shapes import nhwc, whole
+from services.compiler.codegen.shapes import whole
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Add, Softmax, Sub
+from services.compiler.ir.shapes import nhwc
 from services.compiler.ir.tensor import TensorId
 from services.compiler.kernels.thumb2 import files
 from services.compiler.kernels.thumb2.add import Scaling, Sum, add_constant_name, add_name

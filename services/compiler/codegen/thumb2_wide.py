@@ -13,10 +13,11 @@ from services.compiler.codegen.program import (
     Section,
     Symbol,
 )
-from services.compiler.codegen.shapes import row_stride, whole
+from services.compiler.codegen.shapes import whole
 from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected
+from services.compiler.ir.shapes import row_stride
 from services.compiler.kernels.thumb2 import files
 from services.compiler.kernels.thumb2.dot_wide import (
     dot_wide_name,

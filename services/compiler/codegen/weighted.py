@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import ArrayRef, ConstArray, Fields, KernelCall, RegionArg
-from services.compiler.codegen.shapes import output_fields, row_stride, whole
+from services.compiler.codegen.shapes import output_fields, whole
 from services.compiler.codegen.weights import (
     bias_array,
     filter_array,
@@ -13,6 +13,7 @@ from services.compiler.codegen.weights import (
 )
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool2D, RnnPool
+from services.compiler.ir.shapes import row_stride
 from services.compiler.ir.tensor import DType
 from services.compiler.quant.folding import Weighted, output_channels
 from services.compiler.quant.requantize import activation_range

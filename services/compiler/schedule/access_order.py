@@ -13,7 +13,6 @@ from typing import assert_never
 import numpy as np
 import numpy.typing as npt
 
-from services.compiler.codegen.shapes import Shape4, dense_strides, nhwc
 from services.compiler.ir.alone import remembered, tensor_order
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
@@ -51,6 +50,7 @@ from services.compiler.ir.ops import (
     Tanh,
     Transpose,
 )
+from services.compiler.ir.shapes import Shape4, dense_strides, nhwc
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.quant.movement import bilinear_blend, nearest_indices

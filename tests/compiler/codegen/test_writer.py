@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from services.compiler.codegen.program import ConstArray, CType, Section
-from services.compiler.codegen.shapes import dense_strides, nhwc
 from services.compiler.codegen.writer import Writer
+from services.compiler.ir.shapes import dense_strides, nhwc
 
 
 def test_blocks_indent_and_close() -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.compiler import choose, pipeline, planned
+from services.compiler import pipeline, planned
 from services.compiler.codegen.program import KernelCall, Program, RegionArg
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation, Quantize
 from services.compiler.ir.tensor import DType, QuantParams
 from services.compiler.options import CompileOptions, Core, Interface, Kernels
+from services.compiler.planner import choose
 from services.compiler.quant.reference import run_graph
 from tests.compiler.graph_maker import GraphMaker, random_inputs
 from tests.compiler.host_twin import build_twins

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.compiler import choose, pipeline, planned
+from services.compiler import pipeline, planned
 from services.compiler.codegen.program import KernelCall, Program, RegionArg
+from services.compiler.planner import choose
 from services.compiler.quant.reference import run_graph
 from tests.compiler.graph_maker import GraphMaker, random_inputs
 from tests.compiler.host_twin import build_twins

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from services.compiler.choose import RESERVED_BYTES, Choice, choose
 from services.compiler.ir.graph import Graph
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Planned, StreamPlanner, plan_network
+from services.compiler.planner.choose import RESERVED_BYTES, Choice, choose
 from services.compiler.schedule.patches import Patches, can_patch, patches
 from services.compiler.schedule.rows import is_row_wise
 from services.compiler.schedule.schedule import StageKind

@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from services.common.errors import UnsupportedError
-from services.compiler.choose import Choice, choose
 from services.compiler.errors import UnsupportedModelError
 from services.compiler.estimate import estimate
 from services.compiler.ir.graph import Graph
@@ -29,6 +28,7 @@ from services.compiler.passes.optimize import optimize
 from services.compiler.passes.pull_input import pull_input
 from services.compiler.pipeline import compile_choice, compile_graph
 from services.compiler.planned import StreamPlanner
+from services.compiler.planner.choose import Choice, choose
 from services.compiler.quant.reference import run_graph
 from services.compiler.schedule.rows import is_row_wise, window
 from services.compiler.schedule.schedule import BufferKind

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.compiler.choose import Choice, choose
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Padding
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.pipeline import Compiled, compile_choice, compile_graph
 from services.compiler.planned import Planned, StreamPlanner, plan_network
+from services.compiler.planner.choose import Choice, choose
 from services.compiler.quant.reference import run_graph
 from services.compiler.schedule.schedule import BufferKind, StageKind
 from services.compiler.schedule.streaming import stream

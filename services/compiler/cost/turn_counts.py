@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from services.compiler.codegen.program import ArenaRef, KernelCall, Layer
+from services.compiler.cost.kernel_counts import Counts, layer_counts
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, Op
 from services.compiler.ir.tensor import Tensor
-from services.compiler.kernel_counts import Counts, layer_counts
 from services.compiler.schedule.rows import Window, window
 from services.compiler.schedule.schedule import StageKind
 

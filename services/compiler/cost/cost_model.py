@@ -14,14 +14,14 @@ from functools import cache
 from pathlib import Path
 
 from services.compiler.codegen.program import ArenaRef, Layer, Program
+from services.compiler.cost.kernel_counts import Counts, layer_counts
+from services.compiler.cost.thumb2_counts import source_bytes
+from services.compiler.cost.turn_counts import Box, Widths, part_counts, patch_widths, turn_parts
 from services.compiler.ir.graph import Graph
-from services.compiler.kernel_counts import Counts, layer_counts
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.source import KernelSource
 from services.compiler.options import Core, issue_of
 from services.compiler.planned import Planned
-from services.compiler.thumb2_counts import source_bytes
-from services.compiler.turn_counts import Box, Widths, part_counts, patch_widths, turn_parts
 
 _FOLDER = Path(__file__).parent / "cost_tables"
 

@@ -12,10 +12,10 @@ from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.problem import aligned
 from services.compiler.options import Core
 from services.compiler.planned import plan_network
+from services.compiler.planner.stage_needs import StageNeeds
 from services.compiler.schedule.rows import is_row_wise
 from services.compiler.schedule.staged import turn_scratch_bytes
 from services.compiler.schedule.streaming import Stream, stream
-from services.compiler.stage_needs import StageNeeds
 from tests.compiler.graph_maker import GraphMaker
 
 KERNELS = KernelSet.PORTABLE

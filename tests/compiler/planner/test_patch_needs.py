@@ -11,12 +11,12 @@ from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.macs import op_macs
 from services.compiler.memory.problem import aligned
 from services.compiler.passes.pull_input import pull_input
-from services.compiler.patch_needs import PatchFacts, PatchNeeds
+from services.compiler.planner.patch_needs import PatchFacts, PatchNeeds
 from services.compiler.schedule.patches import Patches, can_patch, patches
 from services.compiler.schedule.staged import turn_scratch_bytes
 from services.compiler.schedule.streaming import Streams
+from tests.compiler.planner.test_stage_needs import network
 from tests.compiler.schedule.image_networks import image_network
-from tests.compiler.schedule.test_stage_needs import network
 
 
 def facts_of(graph: Graph, found: Patches, kernels: KernelSet) -> PatchFacts:

@@ -12,9 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.networks import mobilenet_v2, plan_graph
-from services.compiler.choose import choose
-from services.compiler.cost_model import work
-from services.compiler.cuts import fastest, least_memory
+from services.compiler.cost.cost_model import work
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.tensor import TensorId
 from services.compiler.kernels.kernel_set import KernelSet
@@ -22,9 +20,11 @@ from services.compiler.options import CompileOptions, Core, Interface, Kernels, 
 from services.compiler.passes.optimize import optimize
 from services.compiler.passes.pull_input import pull_input
 from services.compiler.planned import StreamPlanner, plan_network
+from services.compiler.planner.choose import choose
+from services.compiler.planner.cuts import fastest, least_memory
+from services.compiler.planner.stages import Pieces
 from services.compiler.schedule.rows import is_row_wise
 from services.compiler.schedule.streaming import Stream, stream
-from services.compiler.stages import Pieces
 from services.search.space.redistribute import redistribute
 from tests.compiler.graph_maker import GraphMaker
 

@@ -12,7 +12,8 @@ from functools import lru_cache
 
 from services.compiler.codegen.calls import lower
 from services.compiler.codegen.program import ArenaRef, Program, RegionArg, Section
-from services.compiler.cost_model import code_bytes, layer_work, linked_bytes, load_cost_table, work
+from services.compiler.cost.cost_model import code_bytes, layer_work, linked_bytes, load_cost_table, work
+from services.compiler.cost.turn_counts import Box, Widths
 from services.compiler.ir.alone import Alone, alone, isolated, tensor_order
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Op, Reshape
@@ -23,7 +24,6 @@ from services.compiler.memory.arena import ArenaPlan
 from services.compiler.options import Core
 from services.compiler.planned import TURN_BYTES, Planned, params_bytes
 from services.compiler.schedule.schedule import Buffer, BufferId, BufferKind, Schedule, Stage, StageKind, Step
-from services.compiler.turn_counts import Box, Widths
 
 _REMEMBERED = 1 << 15
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from services.compiler.codegen.program import KernelCall
-from services.compiler.codegen.shapes import nhwc
+from services.compiler.cost.thumb1_counts import thumb1_counts
+from services.compiler.cost.thumb2_counts import thumb2_counts
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
     Add,
@@ -27,10 +28,9 @@ from services.compiler.ir.ops import (
     Sub,
     Sum,
 )
+from services.compiler.ir.shapes import nhwc
 from services.compiler.kernels.thumb1.files import NEEDS as THUMB1_KERNELS
 from services.compiler.kernels.thumb2.files import NEEDS as THUMB2_KERNELS
-from services.compiler.thumb1_counts import thumb1_counts
-from services.compiler.thumb2_counts import thumb2_counts
 
 Counts = dict[str, float]
 

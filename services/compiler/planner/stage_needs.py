@@ -9,12 +9,12 @@ from itertools import accumulate
 
 import numpy as np
 
+from services.compiler.cost.layer_cost import InTurns, Setting, layer_cost
 from services.compiler.ir.alone import remembered
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Op
 from services.compiler.ir.tensor import TensorId
 from services.compiler.kernels.kernel_set import KernelSet
-from services.compiler.layer_cost import InTurns, Setting, layer_cost
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.problem import BUFFER_ALIGN, aligned
 from services.compiler.options import Core

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from services.compiler.choose import choose
-from services.compiler.cost_model import code_bytes, work
+from services.compiler.cost.cost_model import code_bytes, work
+from services.compiler.cost.layer_cost import network_cost
 from services.compiler.estimate import with_quantization
 from services.compiler.ir.alone import alone
-from services.compiler.layer_cost import network_cost
 from services.compiler.options import Core, Kernels, kernel_set
 from services.compiler.planned import plan_network
+from services.compiler.planner.choose import choose
 from tests.compiler.test_estimate_against_compiler import NETWORKS, network, options, without_weights
 
 

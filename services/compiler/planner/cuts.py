@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from heapq import heappop, heappush
 
-from services.compiler.stages import Piece, Pieces
+from services.compiler.planner.stages import Piece, Pieces
 
 # in place of the start of a piece that has yet to be asked for its need: none has; of its rows: it is not streamed
 _KNOWN, _SINGLE = -1, -1

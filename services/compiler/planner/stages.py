@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import inf
 
+from services.compiler.cost.layer_cost import Setting, layer_cost
 from services.compiler.ir.ops import PullRows, Reshape
-from services.compiler.layer_cost import Setting, layer_cost
 from services.compiler.macs import op_macs
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.options import Core
-from services.compiler.patch_needs import PatchNeeds
 from services.compiler.planned import Planned, StreamPlanner
+from services.compiler.planner.patch_needs import PatchNeeds
+from services.compiler.planner.stage_needs import StageNeeds
 from services.compiler.schedule.patches import Grid, can_patch
 from services.compiler.schedule.rows import is_row_wise
 from services.compiler.schedule.schedule import BufferId, BufferKind
 from services.compiler.schedule.streaming import Stream
-from services.compiler.stage_needs import StageNeeds
 
 # Rows that an operator computes at a turn: more cost memory, fewer cost time.
 _ROWS = (1, 2, 3, 4, 6, 8)

@@ -10,16 +10,16 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from services.common.errors import UnsupportedError
-from services.compiler.cuts import cuts_by_need, fastest, least_memory
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import PullRows
 from services.compiler.ir.tensor import quoted
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Placed, Planned, plan_network
+from services.compiler.planner.cuts import cuts_by_need, fastest, least_memory
+from services.compiler.planner.stages import PatchCut, Piece, Pieces
 from services.compiler.schedule.patches import Grid, Patches, patches
 from services.compiler.schedule.schedule import StageKind
 from services.compiler.schedule.streaming import Stream
-from services.compiler.stages import PatchCut, Piece, Pieces
 
 # What a library needs beside its arena, mostly stack: the arena's part of a budget is less by so much.
 RESERVED_BYTES = 1024

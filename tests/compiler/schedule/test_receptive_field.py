@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.networks import mcunet_like, mobilenet_v2, plan_graph
-from services.compiler.receptive_field import receptive_fields
+from services.compiler.schedule.receptive_field import receptive_fields
 from services.search.space.receptive_field import sight
 from tests.compiler.graph_maker import GraphMaker
 

@@ -1,0 +1,1 @@
+"""What a planned network costs beside memory: code bytes, instructions and cycles, modelled."""
