@@ -1,10 +1,11 @@
 """Random graphs through the whole compiler onto simulated cores, against the numpy reference, byte for byte.
 
-    python -m benchmarks.fuzz [--first N] [--graphs N] [--output FILE.md]
+    python -m benchmarks.fuzz [--first N] [--graphs N] [--of N] [--output FILE.md]
 
 Every graph is compiled for one of four cores with one of two kernel sets by one of three planners, in turn, so that
 each combination gets every 24th. Graphs are those of tests/cores/core_graphs.py: all operators, several inputs and
-outputs, extreme scales, zero points, weights and biases. A graph is drawn again by its number. Exit 1 on a mismatch.
+outputs, extreme scales, zero points, weights and biases. A graph is drawn again by its number and by how many are drawn
+in all. Exit 1 on a mismatch.
 """
 
 from __future__ import annotations
@@ -77,10 +78,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--first", type=int, default=0, help="number of the first graph: several runs share the work")
     parser.add_argument("--graphs", type=int, default=2000)
+    parser.add_argument("--of", type=int, help="how many are drawn in all: they depend on it")
     parser.add_argument("--output", type=Path, metavar="FILE.md")
     options = parser.parse_args()
-    samples, tally = draw_samples(options.first + options.graphs)[options.first :], Tally()
-    command = f"python -m benchmarks.fuzz --first {options.first} --graphs {options.graphs}"
+    stop = options.first + options.graphs
+    of = max(stop, options.of or 0)
+    samples, tally = draw_samples(of)[options.first : stop], Tally()
+    command = f"python -m benchmarks.fuzz --first {options.first} --graphs {options.graphs} --of {of}"
     for first in range(0, len(samples), A_ROUND):
         chosen = samples[first : first + A_ROUND]
         for combination in range(len(COMBINATIONS)):

@@ -63,15 +63,20 @@ def mistake(run: Callable[[], tuple[Array, ...]], wanted: tuple[Array, ...]) -> 
 def mistakes(
     samples: Sequence[Sample], target: str, core: Core, kernels: Kernels, planner: Planner = Planner.EXACT
 ) -> Iterator[str]:
-    compiled = [compiled_for(sample, target, core, kernels, planner) for sample in samples]
-    for pack in packs(compiled):
-        with PackedBoard([compiled[number] for number in pack]) as board:
+    where = f"{core.value}, {kernels.value} kernels, {planner.value} planner"
+    known: list[tuple[Sample, Compiled]] = []
+    for sample in samples:
+        try:
+            known.append((sample, compiled_for(sample, target, core, kernels, planner)))
+        except Exception as error:  # every graph can be compiled: whatever is raised is a mistake, others go on
+            yield f"graph {sample.graph.name}, {where}: not compiled: {error!r}"
+    for pack in packs([compiled for _, compiled in known]):
+        with PackedBoard([known[number][1] for number in pack]) as board:
             by_layer = kernels is Kernels.CORE and planner is not Planner.STREAMING
             run = board.run_by_layer if by_layer else board.run
             for place, number in enumerate(pack):
-                sample = samples[number]
+                sample, _ = known[number]
                 if found := mistake(partial(run, place, sample.inputs), sample.outputs):
-                    where = f"{core.value}, {kernels.value} kernels, {planner.value} planner"
                     yield f"graph {sample.graph.name}, {where}: {found}"
 
 

@@ -147,7 +147,8 @@ class _Streamed:
         )
 
     def _step(self, step: Step, rows: int) -> Step:
-        extent = rows, self._columns(self.graph.ops[step.op_index])
+        # an operator of which no row is needed takes no turn, but its kernel is called like any other's
+        extent = max(1, rows), self._columns(self.graph.ops[step.op_index])
         return _with_scratch(self.graph, self.kernels, step, extent, self.buffers)
 
     def _columns(self, op: Op) -> int:

@@ -167,6 +167,21 @@ def test_tensor_of_which_only_padding_is_seen_streams(tmp_path: Path) -> None:
     assert all(map(np.array_equal, twin.run(*inputs), run_graph(graph, inputs)))
 
 
+@pytest.mark.parametrize(
+    ("target", "core", "kernels"),
+    [("nucleo-u575zi", Core.CORTEX_M33, KernelSet.THUMB2), ("rp2040", Core.CORTEX_M0PLUS, KernelSet.THUMB1)],
+)
+def test_operator_of_which_no_row_is_needed_streams(target: str, core: Core, kernels: KernelSet) -> None:
+    """Found by the random graphs: a convolution whose kernel needs scratch, though it never takes a turn."""
+    m = GraphMaker(seed=4, name="never asked")
+    x = m.conv2d(m.input(1, 1, 9, 8), 4, (3, 3))
+    graph = m.build(m.depthwise(x, 1, (1, 1), (3, 3), padding=Padding(2, 0, 0, 0)))
+    planned = streamed(graph, kernels, (0, 2, 1))
+    with PackedBoard([compiled(planned, CompileOptions(target, core, interface=Interface.FLOAT))]) as board:
+        inputs = random_inputs(graph, 5)
+        assert all(map(np.array_equal, board.run(0, inputs), run_graph(graph, inputs)))
+
+
 def test_streaming_means_least_memory_without_a_budget() -> None:
     graph = bottlenecks(size=32)
     least, whole = asked(graph, "streaming").manifest, asked(graph, "per-layer").manifest
