@@ -19,7 +19,7 @@ from services.compiler.ir.ops import Activation, Relu, Softmax
 
 def lower_clamp(lowering: Lowering, node: Node) -> None:
     """Emit a Relu or Clip that no producer took; one that the type's range already makes is only another name."""
-    view = _quantized_early(lowering, node)
+    view = lowering.view(node)
     source_type = lowering.type_of(view)
     bounds = lowering.lookahead.bounds(node)
     if bounds is None:
@@ -41,15 +41,6 @@ def lower_clamp(lowering: Lowering, node: Node) -> None:
         type_,
         lambda out: Relu(name=node.name, inputs=(view.tensor,), outputs=(out,), activation=activation),
     )
-
-
-def _quantized_early(lowering: Lowering, node: Node) -> View:
-    """Return the input; a float model input is quantized before the clamp in the type that it has after it."""
-    value = lowering.value(node, 0)
-    type_ = lowering.lookahead.type_of(node.output)
-    if isinstance(value, View) and type_ is not None and lowering.builder.type_of(value.tensor) is None:
-        return lowering.quantized_input(value, type_, f"{node.inputs[0]}/quantized")
-    return lowering.view(node)
 
 
 def _absorbed(bounds: tuple[float, float], type_: QuantType) -> bool:

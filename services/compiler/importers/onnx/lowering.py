@@ -9,7 +9,7 @@ from services.compiler.importers.onnx.layout import Layout, image_layout
 from services.compiler.importers.onnx.model import Model, Node
 from services.compiler.importers.onnx.quantization import Constant, QuantType, quantize_constant
 from services.compiler.importers.onnx.refusals import invalid, unsupported
-from services.compiler.importers.onnx.target import Lookahead, Target
+from services.compiler.importers.onnx.target import Lookahead, Target, keeps_type
 from services.compiler.importers.onnx.view import View, plain, reshaped, transposed
 from services.compiler.ir.ops import Op, Quantize
 from services.compiler.ir.tensor import DType, TensorId
@@ -29,6 +29,7 @@ class Lowering:
         # Integer values whose type no zero point tells, and float inputs that are images in NCHW.
         self.integer_names: dict[str, str] = {}
         self.image_inputs: set[TensorId] = set()
+        self._quantized: dict[tuple[View, QuantType], View] = {}
 
     # Reading
 
@@ -40,10 +41,17 @@ class Lowering:
         return self.values[name]
 
     def view(self, node: Node, index: int = 0) -> View:
-        """Return a quantized activation. Raises the refusal of the node if the input is float or constant."""
+        """Return a quantized activation; a float model input is quantized before a node that keeps its type.
+
+        Raises the refusal of the node if the input is float or constant.
+        """
         value = self.value(node, index)
         if isinstance(value, Constant):
             raise unsupported(node, f"its input {node.inputs[index]!r} is a constant", "fold it before export")
+        if self.builder.type_of(value.tensor) is None and keeps_type(node, node.inputs[index]):
+            type_ = self.lookahead.type_of(node.output)
+            if type_ is not None:
+                return self.quantized_input(value, type_, f"{node.inputs[index]}/quantized")
         self._check_quantized(node, index, value)
         return value
 
@@ -129,9 +137,14 @@ class Lowering:
         return View(output, view.factors, view.order, view.shape)
 
     def quantized_input(self, view: View, type_: QuantType, name: str) -> View:
-        """As `requantized`; a float model input that is an image is stored channels-last behind its Quantize."""
-        result = self.requantized(view, type_, name)
-        return self.stored_as_image(result) if view.tensor in self.image_inputs else result
+        """As `requantized`; a float model input that is an image is stored channels-last behind its Quantize.
+
+        It is quantized once for all that read it in one type.
+        """
+        if (view, type_) not in self._quantized:
+            result = self.requantized(view, type_, name)
+            self._quantized[view, type_] = self.stored_as_image(result) if view.tensor in self.image_inputs else result
+        return self._quantized[view, type_]
 
     def stored_as_image(self, view: View) -> View:
         """Return the same value stored channels-last; only the Transpose moves bytes, a Reshape adds the unit axis."""

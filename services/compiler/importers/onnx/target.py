@@ -14,8 +14,9 @@ from services.compiler.ir.ops import Activation
 SHAPE_OPS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout"})
 _CLAMPS = frozenset({"Relu", "Clip"})
 # Operators that pick among values: quantizing before them is quantizing behind them.
-_PICKING = frozenset({"MaxPool", "GlobalMaxPool", "Slice", "Gather", "DepthToSpace", "SpaceToDepth", "Concat"})
-TYPE_KEEPING = SHAPE_OPS | _CLAMPS | _PICKING
+_PICKING = frozenset({"MaxPool", "GlobalMaxPool", "Slice", "Gather", "DepthToSpace", "SpaceToDepth", "Concat", "Pad"})
+_RESIZES = frozenset({"Resize", "Upsample"})
+_TYPE_KEEPING = SHAPE_OPS | _CLAMPS | _PICKING
 _READ_OTHERWISE = _CLAMPS | {"QuantizeLinear", "Shape", "Size"}
 _NAMED = {
     (-inf, inf): Activation.NONE,
@@ -155,7 +156,9 @@ class Lookahead:
 
 def keeps_type(node: Node, value: str) -> bool:
     """Whether what a node makes of a value has that value's type."""
-    return node.op_type in TYPE_KEEPING and (node.op_type == "Concat" or node.inputs[0] == value)
+    if node.op_type in _RESIZES:
+        return node.text("mode", "nearest") == "nearest" and node.inputs[0] == value
+    return node.op_type in _TYPE_KEEPING and (node.op_type == "Concat" or node.inputs[0] == value)
 
 
 def best_type(wishes: Sequence[Wish]) -> QuantType | None:

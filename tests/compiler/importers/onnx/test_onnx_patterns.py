@@ -190,6 +190,32 @@ def _joined_before_q(b: QdqBuilder) -> str:
     return b.qdq(_conv(b, b.qdq(joined, 0.04, -20), 5, 6), 0.05, 0)
 
 
+def _padded_float_input(b: QdqBuilder) -> str:
+    """As onnxruntime's operator format has it: what stands before the first convolution stays float."""
+    padded = b.node("Pad", [b.float_input((1, 3, 9, 7)), _ints(b, 0, 0, 0, 0, 0, 0, 1, 1)])
+    return b.qdq(_conv(b, b.qdq(padded, 0.04, 5), 4, 3), 0.05, 0)
+
+
+def _padded_before_q(b: QdqBuilder) -> str:
+    padded = b.node("Pad", [_conv(b, b.input((1, 3, 9, 7)), 4, 3), _ints(b, 0, 0, 0, 0, 0, 0, 1, 1)])
+    return b.qdq(_conv(b, b.qdq(padded, 0.04, 5), 4, 4), 0.05, 0)
+
+
+def _focused_float_input(b: QdqBuilder) -> str:
+    """Every other pixel of every other row, four times: space to depth as detectors write it."""
+    x, most = b.float_input((1, 3, 8, 6)), 1 << 62
+    starts = [(row, column) for column in (0, 1) for row in (0, 1)]
+    parts = [b.node("Slice", [x, _ints(b, *s), _ints(b, most, most), _ints(b, 2, 3), _ints(b, 2, 2)]) for s in starts]
+    return b.qdq(_conv(b, b.qdq(b.node("Concat", parts, axis=1), 0.04, 5), 4, 12), 0.1, 0)
+
+
+def _input_quantized_twice(b: QdqBuilder) -> str:
+    """With a pair of Q and DQ for each reader."""
+    x = b.float_input((1, 3, 8, 6))
+    sums = b.qdq(_conv(b, b.qdq(x, 0.04, 5), 3, 3), 0.05, 1)
+    return b.qdq(b.node("Add", [sums, b.qdq(x, 0.04, 5)]), 0.1, 0)
+
+
 QUANTIZED_INPUT = "inputs %0 : float32[1,3,4,5]\n%1 = Quantize(%0) : int8[1,3,4,5] s=0.05 z=3\n" + (
     "%2 = Transpose(%1) permutation=(0, 2, 3, 1) : int8[1,4,5,3] s=0.05 z=3\n"
 )
@@ -234,6 +260,14 @@ PATTERNS: dict[str, tuple[Build, float, str]] = {
     "one value, two types: the first holds little": (_twice_quantized, 1, "Conv2D Conv2D Add"),
     "one value, two types: one serves the other": (_nearly_one_type, 2, "Conv2D Quantize Add"),
     "relu, max pool, Q": (_pooled_before_q, 2, "Conv2D:relu MaxPool2D Conv2D"),
+    "float input, pad, Q": (_padded_float_input, 1, "Pad Conv2D"),
+    "conv, pad, Q": (_padded_before_q, 2, "Conv2D Pad Conv2D"),
+    "float input, slices, concat, Q": (
+        _focused_float_input,
+        1,
+        "StridedSlice StridedSlice StridedSlice StridedSlice Concatenation Conv2D",
+    ),
+    "float input, Q for each reader": (_input_quantized_twice, 1, "Conv2D Add"),
     "concat, Q": (_joined_before_q, 2, "Conv2D:relu Conv2D Concatenation Conv2D"),
 }
 
