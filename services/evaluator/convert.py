@@ -133,8 +133,8 @@ def _add_performance(result: evaluation_pb2.EvaluationResult, performance: Perfo
             source="the core alone, with memory that never waits",
         )
     )
-    result.cycles.CopyFrom(_timed(performance, "cycles", performance.cycles, "count", performance.band))
-    result.latency.CopyFrom(_timed(performance, "latency", performance.latency_us, "us", performance.band))
+    result.cycles.CopyFrom(_timed(performance, "cycles", performance.cycles, "count", performance.cycles_source))
+    result.latency.CopyFrom(_timed(performance, "latency", performance.latency_us, "us", performance.cycles_source))
     if performance.energy is not None:
         energy = performance.energy
         result.energy.CopyFrom(_timed(performance, "energy", energy.energy_uj, "uJ", energy.source))

@@ -84,7 +84,7 @@ class Performance:
     cycles_kind: Literal["modelled", "measured"]
     cycles_low: float | None
     cycles_high: float | None
-    band: str
+    cycles_source: str
     latency_us: float
     energy: Energy | None
     glue_instructions: int
@@ -291,7 +291,7 @@ def _performance(manifest: Manifest, image: Image, runs: tuple[Run, ...]) -> Per
         cycles_kind="modelled",
         cycles_low=cycles * band.low if band.low else None,
         cycles_high=cycles * band.high if band.high else None,
-        band=band.text,
+        cycles_source=band.text,
         latency_us=_latency_us(image.target, slowest.total),
         energy=energy(image.target, cycles),
         glue_instructions=slowest.glue.instructions,

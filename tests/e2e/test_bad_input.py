@@ -104,6 +104,8 @@ CASES = {
         "'per-layer' holds the input",
     ),
     "vector pulled by rows": (check("vector.tflite", "--pull-input"), "is [1, 4]"),
+    "size beyond 64 bits": (check("small.tflite", "--max-sram", "1" + 30 * "0"), "less than 2^63"),
+    "seed beyond 32 bits": (("search", *BOARD, "--data", "mnist5k", "--seed", str(2**64)), "4294967295"),
     "unknown schedule": (check("small.tflite", "--schedule", "lazy"), "lazy"),
     "empty data folder": (("search", *BOARD, "--data", "data"), "0 classes"),
     "unknown data set": (("search", *BOARD, "--data", "mnist6k"), "mnist6k"),

@@ -70,7 +70,7 @@ def test_unknown_energy_is_none_and_not_a_guess(workplace: Workplace) -> None:
     performance = evaluate(Request(library()), load_farm().board("rp2040"), workplace).performance
     assert performance is not None
     assert performance.energy is None
-    assert "not validated" in performance.band
+    assert "not validated" in performance.cycles_source
 
 
 def test_accuracy_is_over_all_samples_and_the_board_runs_some(workplace: Workplace) -> None:
@@ -149,7 +149,7 @@ def test_band_of_a_target_with_published_rows_surrounds_the_cycles(workplace: Wo
     assert performance is not None
     assert performance.cycles_low == pytest.approx(0.88 * performance.cycles)
     assert performance.cycles_high == pytest.approx(1.12 * performance.cycles)
-    assert "+-12 %" in performance.band
+    assert "+-12 %" in performance.cycles_source
 
 
 def test_endless_loop_is_found_before_the_twin_runs(workplace: Workplace) -> None:

@@ -11,7 +11,7 @@ import typer
 from tinyfarm.cli.connect import connected
 from tinyfarm.cli.front import print_front
 from tinyfarm.cli.get import save_results
-from tinyfarm.cli.options import Json, Server, output_folder
+from tinyfarm.cli.options import Json, Seed, Server, output_folder
 from tinyfarm.cli.output import print_json, print_line
 from tinyfarm.cli.progress import follow
 from tinyfarm.client import Budgets
@@ -26,7 +26,7 @@ SRAM_BYTES = 16 * 1024
 
 def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("out/demo"),
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")] = 0,
+    seed: Seed = 0,
     json: Json = False,
     server: Server = None,
 ) -> None:

@@ -107,7 +107,9 @@ for module in (
     targets,
     doctor,
 ):
-    app.command(module.__name__.rpartition(".")[2])(module.command)
+    # Without a text of its own the list of commands would cut each one's after 45 characters.
+    first_line = (module.command.__doc__ or "").partition("\n")[0]
+    app.command(module.__name__.rpartition(".")[2], short_help=first_line)(module.command)
 
 
 def _as_error(error: Exception) -> TinyfarmError:

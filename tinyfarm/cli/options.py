@@ -66,6 +66,7 @@ MaxEnergy = Annotated[
         "--max-energy", "--energy", parser=parse_energy_uj, metavar="ENERGY", help="Highest energy, e.g. 5mJ."
     ),
 ]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="The same seed gives the same result.")]
 MinAccuracy = Annotated[
     float | None, typer.Option(parser=parse_share, metavar="SHARE", help="Lowest accuracy, e.g. 0.9.")
 ]

@@ -21,7 +21,7 @@ def command(
     *,
     calibration: Annotated[Path, typer.Option("--calibration", help="An .npz with samples in x.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The .onnx file to write.")] = None,
-    max_samples: Annotated[int, typer.Option(min=0, help="Use at most this many samples; 0 is all.")] = 0,
+    max_samples: Annotated[int, typer.Option(min=0, max=10_000_000, help="Use at most this many; 0: all.")] = 0,
     weights: Weights = "int8",
     json: Json = False,
     server: Server = None,

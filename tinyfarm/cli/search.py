@@ -20,6 +20,7 @@ from tinyfarm.cli.options import (
     MaxSram,
     MinAccuracy,
     Schedule,
+    Seed,
     Server,
     output_folder,
 )
@@ -47,7 +48,7 @@ def command(
     finalists: Annotated[int, typer.Option(min=0, max=64, help="Networks to train and measure; 0: default.")] = 0,
     schedule: Schedule = "auto",
     baselines: Annotated[bool, typer.Option(help="Also measure hand-made networks under the same budgets.")] = True,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")] = 0,
+    seed: Seed = 0,
     image_size: Annotated[int, typer.Option(min=8, max=512, help="Side to which a folder's pictures are scaled.")] = 64,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for report, model and library.")] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the result, or, with a server that stays, go on.")] = True,
