@@ -44,7 +44,8 @@ def run_service(
             print(f"error: {name} is {problem.get('input')!r}: {problem['msg']}", file=sys.stderr)
         return 2
     except (FarmError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        # One line, which `tinyfarm up` repeats as the last of the log: what parsers say has several.
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 

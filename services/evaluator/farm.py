@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import Annotated, Literal, assert_never
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.common.errors import InvalidArgumentError
 from services.common.targets import Target, load_target
@@ -26,7 +26,7 @@ class BoardConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     target: str
     kind: BoardKind
 
@@ -44,7 +44,7 @@ class BoardConfig(BaseModel):
 class _BoardsFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    boards: tuple[BoardConfig, ...]
+    boards: Annotated[tuple[BoardConfig, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +65,27 @@ class Farm:
 
 
 def load_farm(path: Path = DEFAULT_BOARDS) -> Farm:
-    """Read a boards file; every target in it must exist."""
+    """Read a boards file; every target in it must exist, and no two boards may have one name."""
     try:
-        boards = _BoardsFile.model_validate(yaml.safe_load(path.read_text())).boards
-    except (ValidationError, yaml.YAMLError, OSError) as error:
-        raise InvalidArgumentError(f"boards file {path}: {error}", subject="boards", value=path) from error
+        boards = _BoardsFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).boards
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "the whole file"
+        raise _unusable(path, f"{where} is {problem['input']!r}: {problem['msg']}") from error
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _unusable(path, " ".join(str(error).split())) from error
+    names = [board.name for board in boards]
     for board in boards:
         load_target(board.target)
+        if names.count(board.name) > 1:
+            raise _unusable(path, f"{names.count(board.name)} boards are named {board.name!r}")
     return Farm(boards)
+
+
+def _unusable(path: Path, why: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"boards file {path}: {why}", reason="BAD_BOARDS", subject="boards", value=path)
 
 
 def open_board(config: BoardConfig, cache: Path, time_limit_seconds: float) -> Board:
