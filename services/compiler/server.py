@@ -13,12 +13,12 @@ from services.common.errors import InvalidArgumentError
 from services.common.identity import tool_version
 from services.common.jobs.record import JobKind, parse_project
 from services.common.server.serve import Plumbing, ServicePlan
-from services.common.server.submit import Submission, call_metadata
+from services.common.server.submit import submission
 from services.compiler.convert.options import options_from_proto
 from services.compiler.convert.results import supported_ops_to_proto
 from services.compiler.process_pool import ProcessPool
 from services.compiler.worker import QUEUE, estimate_batch
-from tinyfarm.v1 import artifact_pb2, compiler_pb2, compiler_pb2_grpc, job_options_pb2, job_pb2
+from tinyfarm.v1 import artifact_pb2, compiler_pb2, compiler_pb2_grpc, job_pb2
 
 # Networks that one process estimates before another call has its turn.
 _CHUNK = 8
@@ -41,7 +41,7 @@ class CompilerServicer(compiler_pb2_grpc.CompilerServiceServicer):
         project, spec = parse_project(request.project), request.spec
         options_from_proto(spec.target, spec.options)
         spec.model.CopyFrom(await self._artifact(spec.model, project, "spec.model"))
-        job = await self._submit(request, project, JobKind.COMPILE, spec.SerializeToString(deterministic=True), context)
+        job = await self._submit(request, project, JobKind.COMPILE, context)
         return compiler_pb2.SubmitCompileResponse(job=job)
 
     async def SubmitQuantize(  # noqa: N802
@@ -52,9 +52,7 @@ class CompilerServicer(compiler_pb2_grpc.CompilerServiceServicer):
         project, spec = parse_project(request.project), request.spec
         spec.model.CopyFrom(await self._artifact(spec.model, project, "spec.model"))
         spec.calibration.CopyFrom(await self._artifact(spec.calibration, project, "spec.calibration"))
-        job = await self._submit(
-            request, project, JobKind.QUANTIZE, spec.SerializeToString(deterministic=True), context
-        )
+        job = await self._submit(request, project, JobKind.QUANTIZE, context)
         return compiler_pb2.SubmitQuantizeResponse(job=job)
 
     async def Estimate(  # noqa: N802
@@ -99,22 +97,18 @@ class CompilerServicer(compiler_pb2_grpc.CompilerServiceServicer):
         request: compiler_pb2.SubmitCompileRequest | compiler_pb2.SubmitQuantizeRequest,
         project: str,
         kind: JobKind,
-        spec: bytes,
         context: Context,
     ) -> job_pb2.Job:
-        limit_ms = int(self._plumbing.settings.compile_time_limit_s * 1000)
         record = await self._plumbing.submitter.submit(
-            Submission(
+            submission(
+                request,
+                context,
                 project=project,
                 kind=kind,
                 queue=QUEUE,
-                spec=spec,
-                time_limit_ms=request.options.time_limit_ms or limit_ms,
-                request_id=request.request_id,
-                is_high=request.options.priority == job_options_pb2.JOB_PRIORITY_HIGH,
-                ignore_cache=request.options.ignore_cache,
+                spec=request.spec,
+                default_limit_s=self._plumbing.settings.compile_time_limit_s,
                 identity=tool_version(),
-                metadata=call_metadata(context),
             )
         )
         return job_to_proto(record)

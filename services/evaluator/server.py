@@ -12,11 +12,11 @@ from services.common.errors import InvalidArgumentError
 from services.common.identity import tool_version
 from services.common.jobs.record import JobKind, parse_project
 from services.common.server.serve import Plumbing, ServicePlan
-from services.common.server.submit import Submission, call_metadata
+from services.common.server.submit import submission
 from services.common.targets import all_targets
 from services.evaluator.convert import board_to_proto, queue_of, target_to_proto
 from services.evaluator.farm import DEFAULT_BOARDS, BoardConfig, Farm, load_farm
-from tinyfarm.v1 import evaluation_pb2, evaluator_pb2, evaluator_pb2_grpc, job_options_pb2
+from tinyfarm.v1 import evaluation_pb2, evaluator_pb2, evaluator_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -36,19 +36,16 @@ class EvaluatorServicer(evaluator_pb2_grpc.EvaluatorServiceServicer):
         project, spec = parse_project(request.project), request.spec
         board = find_board(self._farm, spec.board)
         await self._complete(spec, project)
-        limit_ms = int(self._plumbing.settings.evaluate_time_limit_s * 1000)
         record = await self._plumbing.submitter.submit(
-            Submission(
+            submission(
+                request,
+                context,
                 project=project,
                 kind=JobKind.EVALUATE,
                 queue=queue_of(board),
-                spec=spec.SerializeToString(deterministic=True),
-                time_limit_ms=request.options.time_limit_ms or limit_ms,
-                request_id=request.request_id,
-                is_high=request.options.priority == job_options_pb2.JOB_PRIORITY_HIGH,
-                ignore_cache=request.options.ignore_cache,
+                spec=spec,
+                default_limit_s=self._plumbing.settings.evaluate_time_limit_s,
                 identity=f"{tool_version()} {board.model_dump_json()}",
-                metadata=call_metadata(context),
             )
         )
         return evaluator_pb2.SubmitEvaluationResponse(job=job_to_proto(record))

@@ -11,9 +11,9 @@ from services.common.convert import artifact_name_from_proto, artifact_to_proto,
 from services.common.errors import FailedPreconditionError
 from services.common.jobs.record import JobKind, JobState, parse_job_name, parse_project
 from services.common.server.serve import Plumbing, ServicePlan
-from services.common.server.submit import Submission, call_metadata
+from services.common.server.submit import submission
 from services.search.convert import require_dataset, settings_from_proto
-from tinyfarm.v1 import exploration_pb2, job_options_pb2, search_pb2, search_pb2_grpc
+from tinyfarm.v1 import exploration_pb2, search_pb2, search_pb2_grpc
 
 QUEUE = "search"
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -37,17 +37,15 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
             name = artifact_name_from_proto(spec.task.dataset.npz, project, "spec.task.dataset.npz")
             found = await asyncio.to_thread(self._plumbing.artifacts.stat, name)
             spec.task.dataset.npz.CopyFrom(artifact_to_proto(found))
-        limit_ms = int(self._plumbing.settings.search_time_limit_s * 1000)
         record = await self._plumbing.submitter.submit(
-            Submission(
+            submission(
+                request,
+                context,
                 project=project,
                 kind=JobKind.SEARCH,
                 queue=QUEUE,
-                spec=spec.SerializeToString(deterministic=True),
-                time_limit_ms=request.options.time_limit_ms or limit_ms,
-                request_id=request.request_id,
-                is_high=request.options.priority == job_options_pb2.JOB_PRIORITY_HIGH,
-                metadata=call_metadata(context),
+                spec=spec,
+                default_limit_s=self._plumbing.settings.search_time_limit_s,
             )
         )
         return search_pb2.SubmitSearchResponse(job=job_to_proto(record))

@@ -12,8 +12,8 @@ from services.common.jobs.record import JobKind, parse_project
 from services.common.jobs.worker import WorkerPlan
 from services.common.process import run_service
 from services.common.server.serve import Plumbing, ServicePlan
-from services.common.server.submit import Submission, call_metadata
-from tinyfarm.v1 import compiler_pb2, compiler_pb2_grpc, job_options_pb2
+from services.common.server.submit import submission
+from tinyfarm.v1 import compiler_pb2, compiler_pb2_grpc
 
 
 class Servicer(compiler_pb2_grpc.CompilerServiceServicer):
@@ -24,17 +24,15 @@ class Servicer(compiler_pb2_grpc.CompilerServiceServicer):
         self, request: compiler_pb2.SubmitCompileRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> compiler_pb2.SubmitCompileResponse:
         record = await self._submitter.submit(
-            Submission(
+            submission(
+                request,
+                context,
                 project=parse_project(request.project),
                 kind=JobKind.COMPILE,
                 queue="compile",
-                spec=request.spec.SerializeToString(deterministic=True),
-                time_limit_ms=request.options.time_limit_ms or 60_000,
-                request_id=request.request_id,
-                is_high=request.options.priority == job_options_pb2.JOB_PRIORITY_HIGH,
-                ignore_cache=request.options.ignore_cache,
+                spec=request.spec,
+                default_limit_s=60,
                 identity="1" if request.spec.target else None,
-                metadata=call_metadata(context),
             )
         )
         return compiler_pb2.SubmitCompileResponse(job=job_to_proto(record))

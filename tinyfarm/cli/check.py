@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tinyfarm.cli.connect import connected
+from tinyfarm.cli.exit_codes import BUDGET_BROKEN
 from tinyfarm.cli.options import (
     Board,
     Interface,
@@ -84,7 +85,7 @@ def command(
     else:
         _print(report)
     if not report.passed:
-        raise typer.Exit(1)
+        raise typer.Exit(BUDGET_BROKEN)
 
 
 def _print(report: CheckReport) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tinyfarm.cli.connect import connected
+from tinyfarm.cli.exit_codes import BUDGET_BROKEN
 from tinyfarm.cli.options import (
     Interface,
     Json,
@@ -66,4 +67,4 @@ def command(
         print_compiled(result)
         print_line(f"C library in {output}" if output else f"C library: tinyfarm get {short_id(job)} -o DIR")
     if not result.fits:
-        raise typer.Exit(1)
+        raise typer.Exit(BUDGET_BROKEN)

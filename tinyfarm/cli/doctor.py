@@ -17,6 +17,7 @@ import typer
 from rich.progress import track
 
 from tinyfarm.cli.connect import known_server
+from tinyfarm.cli.exit_codes import NOT_DONE
 from tinyfarm.cli.options import Json, Server
 from tinyfarm.cli.output import print_json, print_line, print_table, stderr
 from tinyfarm.client import Client, TinyfarmError, state_dir
@@ -78,7 +79,7 @@ def command(json: Json = False, server: Server = None) -> None:
         for finding in broken:
             print_line(f"{finding.name}: {finding.next_step}")
     if broken:
-        raise typer.Exit(2)
+        raise typer.Exit(NOT_DONE)
 
 
 def _document(finding: Finding) -> dict[str, Any]:

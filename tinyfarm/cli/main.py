@@ -19,6 +19,7 @@ from tinyfarm.cli import (
     compile,
     demo,
     doctor,
+    exit_codes,
     explain,
     get,
     jobs,
@@ -32,9 +33,6 @@ from tinyfarm.cli import (
 from tinyfarm.cli.output import print_json, printable, stderr
 from tinyfarm.client import TinyfarmError
 
-EXIT_BUDGET_BROKEN = 1
-EXIT_NOT_MEASURED = 2
-EXIT_INTERRUPTED = 130
 TRACEBACK_VARIABLE = "TINYFARM_TRACEBACK"
 
 
@@ -57,17 +55,17 @@ class Commands(TyperGroup):
         try:
             code = super().main(given, prog_name, complete_var, False, windows_expand_args, **extra)
         except typer.Abort:
-            code = EXIT_INTERRUPTED
+            code = exit_codes.INTERRUPTED
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(EXIT_NOT_MEASURED)
+            sys.exit(exit_codes.NOT_DONE)
         except Exception as error:
             if os.environ.get(TRACEBACK_VARIABLE):
                 raise
             _tell(_as_error(error), "--json" in given)
-            sys.exit(EXIT_NOT_MEASURED)
+            sys.exit(exit_codes.NOT_DONE)
         # Typer makes this code of Ctrl-C, without a word.
-        if code == EXIT_INTERRUPTED:
+        if code == exit_codes.INTERRUPTED:
             stderr.print("interrupted")
         sys.exit(code if isinstance(code, int) else 0)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tinyfarm.cli.connect import connected
+from tinyfarm.cli.exit_codes import BUDGET_BROKEN
 from tinyfarm.cli.figures import board_of, counted, describe, label, schedule_of
 from tinyfarm.cli.memory import print_memory
 from tinyfarm.cli.options import (
@@ -74,7 +75,7 @@ def command(
     else:
         _print(result, output)
     if not result.fits:
-        raise typer.Exit(1)
+        raise typer.Exit(BUDGET_BROKEN)
 
 
 def _document(job: job_pb2.Job, output: Path) -> dict[str, Any]:

@@ -7,10 +7,11 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import grpc.aio
+from google.protobuf.message import Message
 
 from services.common.artifacts import ArtifactStore
 from services.common.clients import PARENT_KEY, TRACE_KEY
@@ -20,6 +21,7 @@ from services.common.jobs.queue import HIGH
 from services.common.jobs.record import JobKind, JobRecord, NewJob, parse_job_name
 from services.common.jobs.store import JobStore
 from services.common.metrics import ProcessMetrics
+from tinyfarm.v1 import job_options_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _LONGEST_REQUEST_ID = 200
@@ -42,6 +44,44 @@ class Submission:
     ignore_cache: bool = False
     identity: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class SubmitRequest(Protocol):
+    """What the submit requests of all services have in common."""
+
+    @property
+    def request_id(self) -> str:
+        """The client's name for the request; may be empty."""
+
+    @property
+    def options(self) -> job_options_pb2.JobOptions:
+        """How to run the job."""
+
+
+def submission(
+    request: SubmitRequest,
+    context: Context,
+    *,
+    project: str,
+    kind: JobKind,
+    queue: str,
+    spec: Message,
+    default_limit_s: float,
+    identity: str | None = None,
+) -> Submission:
+    """Return what a request asks for; `default_limit_s` holds where it names no time limit."""
+    return Submission(
+        project=project,
+        kind=kind,
+        queue=queue,
+        spec=spec.SerializeToString(deterministic=True),
+        time_limit_ms=request.options.time_limit_ms or int(default_limit_s * 1000),
+        request_id=request.request_id,
+        is_high=request.options.priority == job_options_pb2.JOB_PRIORITY_HIGH,
+        ignore_cache=request.options.ignore_cache,
+        identity=identity,
+        metadata=_call_metadata(context),
+    )
 
 
 class Submitter:
@@ -118,7 +158,7 @@ def _parent_id(submission: Submission) -> str:
     return job_id
 
 
-def call_metadata(context: Context) -> dict[str, str]:
+def _call_metadata(context: Context) -> dict[str, str]:
     """Return the text metadata of a call."""
     return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 

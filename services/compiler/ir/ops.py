@@ -328,8 +328,6 @@ class PullRows(Node):
     """
 
 
-Windowed = Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D
-
 Op = Union[  # noqa: UP007 - one operator a line reads as the list it is
     Conv2D,
     DepthwiseConv2D,
