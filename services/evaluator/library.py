@@ -6,6 +6,7 @@ import io
 import math
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -63,13 +64,21 @@ def _read_zip(archive: bytes) -> list[tuple[str, bytes]]:
                     allowed=limit,
                 )
             for entry in entries:
-                _check_name(entry.filename)
+                _check_entry(entry)
             return [(entry.filename, opened.read(entry)) for entry in entries]
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise LibraryError(f"the C library is no zip file that can be read: {error}", subject="library") from error
 
 
-def _check_name(name: str) -> None:
+def _check_entry(entry: zipfile.ZipInfo) -> None:
+    name = entry.filename
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise LibraryError(
+            f"{name!r} in the C library is compressed by method {entry.compress_type}",
+            subject="library file",
+            value=entry.compress_type,
+            allowed="stored or deflated",
+        )
     if name != "manifest.json" and not _FILE_NAME.match(name):
         raise LibraryError(
             f"the C library has a file named {name!r}; "

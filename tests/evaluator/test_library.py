@@ -29,7 +29,24 @@ def without_file(name: str) -> bytes:
     return zipped({key: text for key, text in files(Recipe()).items() if key != name})
 
 
+def with_lzma() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("tiny.c", "int x;")
+    return buffer.getvalue()
+
+
+def with_damaged_stream() -> bytes:
+    """The compressed bytes of the first file begin with a block of the type that does not exist."""
+    archive = bytearray(library(Recipe()))
+    start = 30 + int.from_bytes(archive[26:28], "little") + int.from_bytes(archive[28:30], "little")
+    archive[start] = 0xFF
+    return bytes(archive)
+
+
 BAD = {
+    "damaged stream": (with_damaged_stream(), "no zip file that can be read"),
+    "another compression": (with_lzma(), "'tiny.c' in the C library is compressed by method 14"),
     "no zip": (b"PK not really", "no zip file"),
     "empty": (b"", "no zip file"),
     "no manifest": (without_file("manifest.json"), "no manifest.json"),
