@@ -15,7 +15,7 @@ from services.compiler.ir.ops import PullRows
 from services.compiler.ir.tensor import quoted
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Placed, Planned, plan_network
-from services.compiler.planner.cuts import cuts_by_need, fastest, least_memory
+from services.compiler.planner.cuts import cuts_by_need, fastest
 from services.compiler.planner.stages import PatchCut, Piece, Pieces
 from services.compiler.schedule.patches import Grid, Patches, patches
 from services.compiler.schedule.schedule import StageKind
@@ -174,7 +174,7 @@ def best_patches(pieces: Pieces, grids: Sequence[Grid], room_bytes: int | None =
 
 def _least_beside(pieces: Pieces, cut: PatchCut) -> int:
     """Return the bytes that patches need at least where what follows is streamed."""
-    return max(cut.own_bytes, least_memory(pieces, cut.stop)) if cut.need_bytes > cut.own_bytes else cut.own_bytes
+    return max(cut.own_bytes, pieces.least_memory(cut.stop)) if cut.need_bytes > cut.own_bytes else cut.own_bytes
 
 
 def _patch_trial(pieces: Pieces, cut: PatchCut) -> PatchTrial:
@@ -191,7 +191,7 @@ def _patch_trial(pieces: Pieces, cut: PatchCut) -> PatchTrial:
 def least_streams(pieces: Pieces, *, exact: bool = False) -> Trial | None:
     """Return the cut of least memory that was found, of few operators that of all; it may stream nothing."""
     trials = _Trials(pieces)
-    found = _closest(pieces, lambda: least_memory(pieces), trials)
+    found = _closest(pieces, lambda: pieces.least_memory(0), trials)
     if found is None or len(pieces.graph.ops) > _FEW_OPERATORS:
         return found
     best = _placed_again(pieces, found) if exact else found

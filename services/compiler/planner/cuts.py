@@ -1,8 +1,7 @@
-"""Cuts of a network into pieces: the one that needs least memory, and the fastest within a limit.
+"""Cuts of a network into pieces: the fastest within a limit of memory, and of small networks all of them.
 
-Pieces follow one another, so the arena is that of the neediest one and time adds up: the best cut is the shortest path
-from the first operator to the end, by the neediest or by the sum. What streamed pieces need is asked for only where a
-bound on it, or their cost, lets them be on that path. Of small networks also all cuts, one after the other.
+Pieces follow one another, so time adds up: the best cut is the shortest path from the first operator to the end. What
+streamed pieces need is asked for only where a bound on it and their cost let them be on that path.
 """
 
 from __future__ import annotations
@@ -12,29 +11,9 @@ from heapq import heappop, heappush
 
 from services.compiler.planner.stages import Piece, Pieces
 
-# in place of the start of a piece that has yet to be asked for its need: none has; of its rows: it is not streamed
-_KNOWN, _SINGLE = -1, -1
+# in place of the place of its rows: a piece is not streamed
+_SINGLE = -1
 _Edge = tuple[float, int, int, int]  # instructions, where a piece stops, where it starts, place of its rows by cost
-
-
-def least_memory(pieces: Pieces, first: int = 0) -> int:
-    """Return the bytes of arena that the neediest piece from an operator on has in the cut where it has least."""
-    end = len(pieces.graph.ops)
-    settled: set[int] = set()
-    queue = [(0, first, _KNOWN)]  # bytes, where a piece stops, where it starts if the bytes are a bound
-    while True:
-        need, stop, start = heappop(queue)
-        if stop in settled:
-            continue
-        if start != _KNOWN and (real := pieces.need_bytes(pieces.streamed(start, stop, 1))) > need:
-            heappush(queue, (real, stop, _KNOWN))
-            continue
-        if stop == end:
-            return need
-        settled.add(stop)
-        heappush(queue, (max(need, pieces.need_bytes(pieces.single(stop))), stop + 1, _KNOWN))
-        for after in pieces.stops(stop):
-            heappush(queue, (max(need, pieces.bound_bytes(stop, after)), after, stop))
 
 
 def fastest(pieces: Pieces, limit_bytes: float, first: int = 0) -> tuple[Piece, ...]:
@@ -49,8 +28,8 @@ def fastest(pieces: Pieces, limit_bytes: float, first: int = 0) -> tuple[Piece, 
     while stop != end:
         if pieces.need_bytes(pieces.single(stop)) <= limit_bytes:
             heappush(queue, (costs[stop] + pieces.single(stop).instructions, stop + 1, stop, _SINGLE))
-        for after in pieces.stops(stop):
-            if needy[after] > needy[stop] and pieces.bound_bytes(stop, after) <= limit_bytes:
+        for after in pieces.stops_within(stop, limit_bytes):
+            if needy[after] > needy[stop]:
                 heappush(queue, (costs[stop] + pieces.by_cost(stop, after)[0][0], after, stop, 0))
         if (reached := _settle(pieces, limit_bytes, queue, costs, came)) is None:
             return ()
@@ -73,10 +52,12 @@ def _settle(
         if place == _SINGLE:
             piece = pieces.single(start)
         else:
+            if place == 0 and pieces.streamed(start, stop, 1).need_bytes > limit_bytes:
+                continue
             options = pieces.by_cost(start, stop)
             piece = pieces.streamed(start, stop, options[place][1])
             if pieces.need_bytes(piece) > limit_bytes:
-                if place + 1 < len(options) and pieces.streamed(start, stop, 1).need_bytes <= limit_bytes:
+                if place + 1 < len(options):
                     heappush(queue, (costs[start] + options[place + 1][0], stop, start, place + 1))
                 continue
         costs[stop], came[stop] = cost, piece

@@ -18,6 +18,7 @@ from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.problem import BUFFER_ALIGN, aligned
 from services.compiler.options import Core
+from services.compiler.schedule.row_bounds import Ints, RowBounds
 from services.compiler.schedule.row_parts import Demand, PartRows
 from services.compiler.schedule.rows import is_row_wise
 from services.compiler.schedule.schedule import StageKind
@@ -25,6 +26,7 @@ from services.compiler.schedule.staged import turn_scratch_bytes
 from services.compiler.schedule.streaming import Streams
 
 _REMEMBERED = 1 << 17
+_NOT_INSIDE = -(1 << 40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +107,32 @@ class StageNeeds:
         return costs[stop] - costs[start]
 
     @cached_property
-    def least_bytes(self) -> list[list[int]]:
-        """By first operator and stop: the bytes that a stage needs at least, those of whole tensors. What it uses up
-        makes room for what it writes.
-        """
+    def least_bytes(self) -> Ints:
+        """By first operator and stop: the bytes that a stage needs at least, if its operators make a row at a turn."""
+        return self.least_whole_bytes + self._least_beside()
+
+    def _least_beside(self) -> Ints:
+        """Return the bytes of rings and scratch beside the fullest operator, at least."""
+        count, sized = len(self._graph.ops), self._sized(1)[0]
+        bounds = RowBounds(self.streams.linked())
+        found = np.zeros((count + 1, count + 1), dtype=np.int64)
+        beside = np.full((count, count), _NOT_INSIDE)  # by last operator of the stage and operator
+        staying = np.zeros(count, dtype=np.int64)
+        for start in range(count - 1, -1, -1):
+            beside[start:, start] = sized[start].scratch + staying[start:] * bounds.active[start, start:]
+            for ring in bounds.rings[start]:
+                row_bytes = sized[start].outputs[ring.output][0]
+                size = -(-ring.rows[ring.last :] * row_bytes // BUFFER_ALIGN) * BUFFER_ALIGN
+                stays = size * ring.stays[ring.last :]
+                beside[ring.last :, start : ring.last + 1] += size[:, None]
+                beside[ring.last :, ring.last + 1 :] += stays[:, None]
+                staying[ring.last :] += stays
+            found[start, start + 1 :] = beside[start:, start:].max(axis=1)
+        return found
+
+    @cached_property
+    def least_whole_bytes(self) -> Ints:
+        """The bytes of whole tensors, at least: what a stage uses up makes room for what it writes."""
         count = len(self._graph.ops)
         ends = np.zeros((count + 2, count + 3), dtype=np.int64)  # bytes by the operators that make and last read them
         made = {t: n + 1 for n, op in enumerate(self._graph.ops) for t in op.outputs}
@@ -123,7 +147,7 @@ class StageNeeds:
         inside = before[stop, stop] - before
         written = made_before[None, :] - made_before[:, None] - inside
         kept = made_before[:, None] - before  # made before the stage and read after it
-        least: list[list[int]] = (kept + np.maximum(used_up, written)).tolist()
+        least: Ints = kept + np.maximum(used_up, written)
         return least
 
     def whole_bytes(self, first: int, last: int) -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from math import inf
+
+import numpy as np
 
 from services.compiler.cost.layer_cost import Setting, layer_cost
 from services.compiler.ir.ops import PullRows, Reshape
@@ -13,9 +16,11 @@ from services.compiler.macs import op_macs
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.options import Core
 from services.compiler.planned import Planned, StreamPlanner
+from services.compiler.planner.bottleneck import NEVER, Bottleneck
 from services.compiler.planner.patch_needs import PatchNeeds
 from services.compiler.planner.stage_needs import StageNeeds
 from services.compiler.schedule.patches import Grid, can_patch
+from services.compiler.schedule.row_bounds import Ints
 from services.compiler.schedule.rows import is_row_wise
 from services.compiler.schedule.schedule import BufferId, BufferKind
 from services.compiler.schedule.streaming import Stream
@@ -89,6 +94,8 @@ class Pieces:
         self._raised[piece] = need_bytes
         if piece.rows is None:
             self._single_needs[piece.start] = self.need_bytes(piece)
+        if piece.rows in (None, 1):
+            self._bottleneck.set_need(piece.start, piece.stop, self.need_bytes(piece))
 
     def slots(self, piece: Piece) -> tuple[int, ...]:
         """Return the numbers of the piece's layers."""
@@ -118,9 +125,32 @@ class Pieces:
         """Return a streamed piece with so many rows a turn."""
         return self._piece(start, stop, rows)
 
-    def bound_bytes(self, start: int, stop: int) -> int:
-        """Return the bytes that a streamed piece needs at least."""
-        return self._stages.least_bytes[start][stop]
+    def stops_within(self, start: int, limit_bytes: float) -> list[int]:
+        """Return where streamed pieces stop that may keep to the limit, a row at a time, as far as is known."""
+        first = start + 2
+        found: list[int] = (np.flatnonzero(self._bounds[start, first:] <= limit_bytes) + first).tolist()
+        return found
+
+    def least_memory(self, first: int) -> int:
+        """Return the arena of the neediest piece from an operator on, in the cut where it needs least."""
+        return self._bottleneck.least(first)
+
+    @cached_property
+    def _bounds(self) -> Ints:
+        """By start and stop: what a piece needs at least, streamed a row at a time; NEVER where it cannot be."""
+        count = len(self.graph.ops)
+        found = np.full((count + 1, count + 1), NEVER, dtype=np.int64)
+        for start in range(count):
+            stops = self.stops(start)
+            found[start, stops.start : stops.stop] = self._stages.least_bytes[start, stops.start : stops.stop]
+        return found
+
+    @cached_property
+    def _bottleneck(self) -> Bottleneck:
+        found = Bottleneck(self._bounds, lambda start, stop: self.need_bytes(self.streamed(start, stop, 1)))
+        for op in range(len(self.graph.ops)):
+            found.set_need(op, op + 1, self.need_bytes(self.single(op)))
+        return found
 
     def by_cost(self, start: int, stop: int) -> list[tuple[float, int]]:
         """Return what a streamed piece costs by its rows a turn, cheapest first: up to half of its highest image."""
@@ -155,7 +185,7 @@ class Pieces:
             if since == _PATIENCE:
                 break
             since += 1
-            if self.bound_bytes(0, stop) > max(after[stop], room_bytes, least[-1] - 1):
+            if self._stages.least_whole_bytes[0, stop] > max(after[stop], room_bytes, least[-1] - 1):
                 continue
             whole = self._stages.whole_bytes(0, self._slots[stop - 1])
             for grid in grids:
@@ -172,6 +202,8 @@ class Pieces:
         if key not in self._streamed:
             found = self._stages.facts(start, stop, rows)
             self._streamed[key] = Piece(start, stop, found.need_bytes, found.instructions, rows)
+            if rows == 1:
+                self._bounds[start, stop] = found.need_bytes
         return self._streamed[key]
 
 

@@ -14,6 +14,7 @@ from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import DepthwiseConv2D, Op, PullRows
 from services.compiler.ir.tensor import TensorId
 from services.compiler.schedule.patch_spans import Lines, PartSpans, Spans, even_spans, part_spans
+from services.compiler.schedule.row_bounds import LinkedOp
 from services.compiler.schedule.row_parts import Demand, PartRows, inner_part, last_part
 from services.compiler.schedule.row_run import RowOp
 from services.compiler.schedule.row_turns import Progress, RowTurns, Turn, row_turns
@@ -94,6 +95,19 @@ class Streams:
     @cached_property
     def _column_links(self) -> tuple[_Link | None, ...]:
         return self._along(2)
+
+    def linked(self) -> list[LinkedOp | None]:
+        """Return the operators by their rows, tensors as numbers from the first operator's output on; None for those
+        that are not row-wise.
+        """
+        found: list[LinkedOp | None] = []
+        for number, link in enumerate(self._links):
+            at = self._first[number] - self._first[0]
+            lasts = () if link is None else link.lasting
+            makes = tuple((at + n, None if last is None else number + last) for n, last in enumerate(lasts))
+            reads = () if link is None else tuple((at - back, slid) for back, slid in link.reads)
+            found.append(None if link is None else LinkedOp(link.height, reads, makes))
+        return found
 
     def spans(self, start: int, stop: int, axis: int, parts: int, wanted: Spans | None) -> PartSpans:
         """Return what a part of the first operators computes for so many patches along an axis: its whole tensors are

@@ -21,7 +21,7 @@ from services.compiler.passes.optimize import optimize
 from services.compiler.passes.pull_input import pull_input
 from services.compiler.planned import StreamPlanner, plan_network
 from services.compiler.planner.choose import choose
-from services.compiler.planner.cuts import fastest, least_memory
+from services.compiler.planner.cuts import fastest
 from services.compiler.planner.stages import Pieces
 from services.compiler.schedule.rows import is_row_wise
 from services.compiler.schedule.streaming import Stream, stream
@@ -86,7 +86,7 @@ def test_least_memory_is_a_limit_that_some_cut_keeps_to() -> None:
     plan = redistribute(mobilenet_v2(0.5, 144), 5).plan
     graph = pull_input(optimize(plan_graph(plan), Interface.INT8))
     pieces = Pieces(plan_network(graph, KernelSet.THUMB2, exact=False), Core.CORTEX_M4)
-    assert fastest(pieces, least_memory(pieces)) != ()
+    assert fastest(pieces, pieces.least_memory(0)) != ()
 
 
 def test_more_room_is_never_slower() -> None:
