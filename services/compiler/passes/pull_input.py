@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from services.compiler.errors import UnsupportedModelError
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import PullRows
+from services.compiler.ir.ops import PullRows, Reshape
 from services.compiler.ir.tensor import quoted
 from services.compiler.passes.replace_tensors import read_instead
 from services.compiler.schedule.rows import is_row_wise
@@ -17,10 +17,13 @@ _ALLOWED = "one input, an image of batch 1 whose first operators need windows of
 def pull_input(graph: Graph) -> Graph:
     """Return the graph whose operators read what a first one, `PullRows`, holds of the input.
 
+    An input that a `Reshape` makes an image is pulled as that image: its bytes are the same.
+
     Raises UnsupportedModelError where there are several inputs, or the first operators need more than some rows.
     """
     if len(graph.inputs) != 1:
         raise _refusal(graph, f"it has {len(graph.inputs)} inputs", len(graph.inputs))
+    graph = _without_reshape(graph)
     (source,) = graph.inputs
     tensor = graph.tensors[source]
     if len(tensor.shape) != 4 or tensor.shape[0] != 1:
@@ -37,6 +40,18 @@ def pull_input(graph: Graph) -> Graph:
     pull = PullRows(name=tensor.name, inputs=(source,), outputs=(held,))
     ops = (pull, *(read_instead(op, {source: held}) for op in graph.ops))
     return replace(graph.with_tensors({held: tensor}), ops=ops)
+
+
+def _without_reshape(graph: Graph) -> Graph:
+    """Return the graph whose input is what a Reshape makes of it, where nothing else reads it."""
+    (source,) = graph.inputs
+    readers = graph.consumers()[source]
+    if len(readers) != 1 or not isinstance(readers[0], Reshape) or source in graph.outputs:
+        return graph
+    image = readers[0].output
+    if image in graph.outputs or graph.tensors[image].quant != graph.tensors[source].quant:
+        return graph
+    return replace(graph, inputs=(image,)).with_ops(op for op in graph.ops if op is not readers[0])
 
 
 def _refusal(graph: Graph, why: str, value: object) -> UnsupportedModelError:

@@ -174,6 +174,19 @@ def test_image_that_is_read_behind_the_patches_is_pulled_to_its_place(tmp_path: 
     np.testing.assert_array_equal(twin.run(*inputs)[0], run_graph(graph, inputs)[0])
 
 
+def test_row_of_numbers_that_a_reshape_makes_an_image_is_pulled_as_that_image(tmp_path: Path) -> None:
+    """Spectrograms come flat, images of one channel from ONNX as [1, 1, H, W]."""
+    m = GraphMaker(seed=4, name="spectrogram")
+    image = m.reshape(m.input(1, 490), 1, 49, 10, 1)
+    graph = m.build(m.conv2d(m.conv2d(image, 8, (10, 4), (2, 2)), 6, (3, 3)))
+    compiled = compile_graph(graph, graph, OPTIONS)
+    (slot,) = compiled.manifest.inputs
+    assert (slot.pulled, slot.shape, slot.model_shape) == (True, (1, 49, 10, 1), (1, 490))
+    (twin,) = build_twins([compiled], tmp_path)
+    (flat,) = random_inputs(graph, 1)
+    np.testing.assert_array_equal(twin.run(flat.reshape(1, 49, 10, 1))[0], run_graph(graph, (flat,))[0])
+
+
 def test_invoke_returns_what_the_caller_returned_and_refuses_no_function(tmp_path: Path) -> None:
     graph = bottlenecks(size=16, name="broken camera")
     (twin,) = build_twins([compile_graph(graph, graph, OPTIONS)], tmp_path)
