@@ -7,7 +7,7 @@ instructions and cycles are modelled (cost_model.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from services.compiler.cost.cost_model import load_cost_table
@@ -87,7 +87,11 @@ def estimate_every(
 ) -> tuple[Estimate, tuple[Estimate, ...]]:
     """Return what `estimate` does, and what is found per layer, in patches and streamed (choose.py)."""
     choice, others = choose_every(_prepared(network, options), options, exact=exact)
-    return _of_choice(choice, options), tuple(_of_choice(other, options) for other in others)
+    found = _of_choice(choice, options)
+    return found, tuple(
+        replace(found, reason=other.reason) if other.planned is choice.planned else _of_choice(other, options)
+        for other in others
+    )
 
 
 def _prepared(network: Graph, options: CompileOptions) -> Graph:

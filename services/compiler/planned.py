@@ -153,17 +153,25 @@ class StreamPlanner:
         inside = {r.buffer for r in ranges}
         return tuple(r for r in self._rules.of(schedule) if inside.issuperset((r.source, r.target)))
 
-    def plan_patches(self, found: Patches, streams: Sequence[Stream] = (), *, exact: bool = True) -> Planned:
-        """Return the plan that begins with these patches and streams these stages, scratch grown."""
-        schedule, ranges, plan = self.place_patches(found, streams, exact=exact)
+    def plan_patches(
+        self, found: Patches, streams: Sequence[Stream] = (), *, exact: bool = True, known: Placed | None = None
+    ) -> Planned:
+        """Return the plan that begins with these patches and streams these stages, scratch grown; offsets are the known
+        ones unless the solver is asked.
+        """
+        if known is None or exact:
+            known = self.place_patches(found, streams, exact=exact)
+        schedule, ranges, plan = known
         schedule, plan = grow_scratch(self.graph, schedule, ranges, plan, self.kernels)
         return _lowered(self.graph, self.kernels, schedule, live_ranges(schedule), plan)
 
-    def plan(self, streams: Sequence[Stream], *, exact: bool = True, known: Placed | None = None) -> Planned:
+    def plan(
+        self, streams: Sequence[Stream], *, exact: bool = True, known: Placed | None = None, is_least: bool = False
+    ) -> Planned:
         """Return the plan in which these stages are streamed, scratch grown; offsets are the known ones where none
-        better are found.
+        better are found. Where these are the least that heuristics find, only the solver is asked for better ones.
         """
-        placed = self.place(streams, exact=exact)
+        placed = known if known is not None and is_least and not exact else self.place(streams, exact=exact)
         if known is not None and known[2].arena_bytes < placed[2].arena_bytes:
             placed = known
         schedule, ranges, plan = placed

@@ -5,7 +5,7 @@ The best path from an operator to the end, where needs are bounds until they are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class Bottleneck:
         self._known = bounds == NEVER
         self._end = len(bounds) - 1
         self._least = np.zeros(self._end + 1, dtype=np.int64)  # by first operator
+        self._next = [0] * self._end  # where the first piece of its path stops
         self._stale = self._end - 1  # from here down needs have changed
 
     def set_need(self, start: int, stop: int, need_bytes: int) -> None:
@@ -48,14 +49,12 @@ class Bottleneck:
 
     def _refresh(self) -> None:
         for start in range(self._stale, -1, -1):
-            self._least[start] = np.maximum(self._needs[start, start + 1 :], self._least[start + 1 :]).min()
+            needs = np.maximum(self._needs[start, start + 1 :], self._least[start + 1 :])
+            best = int(needs.argmin())
+            self._least[start], self._next[start] = needs[best], start + 1 + best
         self._stale = -1
 
-    def _path(self, first: int) -> list[tuple[int, int]]:
-        found: list[tuple[int, int]] = []
+    def _path(self, first: int) -> Iterator[tuple[int, int]]:
         while first != self._end:
-            needs = np.maximum(self._needs[first, first + 1 :], self._least[first + 1 :])
-            stop = first + 1 + int(needs.argmin())
-            found.append((first, stop))
+            yield first, (stop := self._next[first])
             first = stop
-        return found

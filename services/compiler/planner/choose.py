@@ -6,7 +6,7 @@ piece (dynamic programming). Two passes: the least memory that any cut needs, th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from services.common.errors import UnsupportedError
@@ -107,7 +107,7 @@ def _streamed(pieces: Pieces, options: CompileOptions, room: int | None, whole: 
     least = least_streams(pieces, exact=exact)
     if least is None or (least.arena_bytes >= whole.plan.arena_bytes and not options.pull_input):
         return Choice(whole, "per-layer: streaming saves no memory")
-    planned = pieces.planner.plan(least.streams, exact=exact, known=least.placed)
+    planned = pieces.planner.plan(least.streams, exact=exact, known=least.placed, is_least=True)
     least_of = "least memory" if room is None else f"least memory, {room} bytes of arena are too few"
     return Choice(planned, f"{_told(planned)}: {least_of}; per-layer needs {whole.plan.arena_bytes} bytes of arena")
 
@@ -133,7 +133,7 @@ def _in_patches(pieces: Pieces, options: CompileOptions, room: int | None, whole
     if best is None:
         grid = "" if named is None else f"{named[0]}x{named[1]} "
         return Choice(whole, f"per-layer: the first operators cannot be cut into {grid}patches")
-    planned = pieces.planner.plan_patches(best.patches, best.streams, exact=exact)
+    planned = pieces.planner.plan_patches(best.patches, best.streams, exact=exact, known=best.placed)
     if named is None and planned.plan.arena_bytes >= whole.plan.arena_bytes and not options.pull_input:
         return Choice(whole, "per-layer: patches save no memory")
     rows, columns = best.patches.grid
@@ -150,7 +150,12 @@ class PatchTrial:
 
     patches: Patches
     streams: tuple[Stream, ...]
-    arena_bytes: int
+    placed: Placed
+
+    @property
+    def arena_bytes(self) -> int:
+        """The bytes of arena that it needs."""
+        return self.placed[2].arena_bytes
 
 
 def best_patches(pieces: Pieces, grids: Sequence[Grid], room_bytes: int | None = None) -> PatchTrial | None:
@@ -185,7 +190,7 @@ def _patch_trial(pieces: Pieces, cut: PatchCut) -> PatchTrial:
     found = patches(pieces.graph, cut.stop, cut.grid)
     if found is None:
         raise AssertionError(f"patches that were priced: {cut}")
-    return PatchTrial(found, streams, pieces.planner.place_patches(found, streams, exact=False)[2].arena_bytes)
+    return PatchTrial(found, streams, pieces.planner.place_patches(found, streams, exact=False))
 
 
 def least_streams(pieces: Pieces, *, exact: bool = False) -> Trial | None:
@@ -218,11 +223,15 @@ class Trial:
         """The bytes of arena that it needs."""
         return self.placed[2].arena_bytes
 
-    def reach(self, slots: Collection[int]) -> int:
-        """Return how far the buffers reach that live at any of these steps."""
+    def reach(self) -> list[int]:
+        """Return how far the buffers reach that live at every step."""
         _, ranges, plan = self.placed
-        used = (r for r in ranges if any(r.first <= slot <= r.last for slot in slots))
-        return max((plan.offsets[r.buffer] + r.size_bytes for r in used), default=0)
+        found = [0] * (max((r.last for r in ranges), default=0) + 1)
+        for r in ranges:
+            end = plan.offsets[r.buffer] + r.size_bytes
+            for step in range(r.first, r.last + 1):
+                found[step] = max(found[step], end)
+        return found
 
 
 def _within(pieces: Pieces, room_bytes: int) -> Trial | None:
@@ -308,7 +317,8 @@ def _streams(pieces: Pieces, cut: Sequence[Piece]) -> tuple[Stream, ...]:
 
 def _beyond(pieces: Pieces, trial: Trial, limit_bytes: int) -> list[Piece]:
     """Return the neediest pieces that reach beyond the limit."""
-    found = [piece for piece in trial.cut if trial.reach(pieces.slots(piece)) > limit_bytes]
+    reach = trial.reach()
+    found = [piece for piece in trial.cut if any(reach[slot] > limit_bytes for slot in pieces.slots(piece))]
     return sorted(found, key=pieces.need_bytes, reverse=True)[:_MOST_BLAMED]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -101,10 +101,9 @@ class StageNeeds:
         self._by_rows: dict[int, tuple[tuple[_OpBytes, ...], list[float]]] = {}
         self._ends: dict[tuple[int, int], list[_End]] = {}
 
-    def instructions(self, start: int, stop: int, rows: int) -> float:
-        """Return the modelled instructions of a stage."""
-        costs = self._sized(rows)[1]
-        return costs[stop] - costs[start]
+    def cost_sums(self, rows: int) -> Sequence[float]:
+        """Return the modelled instructions of all operators before each, in turns of so many rows."""
+        return self._sized(rows)[1]
 
     @cached_property
     def least_bytes(self) -> Ints:
@@ -161,7 +160,8 @@ class StageNeeds:
         first, last = self._steps[start], self._steps[stop - 1]
         whole = self.whole_bytes(first, last) - end.saved - own.saved - self._shared(start, part, end, last)
         need = whole + _fullest(own, end)
-        return StageFacts(need, end.rings + own.rings, self.instructions(start, stop, rows))
+        costs = self.cost_sums(rows)
+        return StageFacts(need, end.rings + own.rings, costs[stop] - costs[start])
 
     def _end(self, start: int, stop: int, rows: int) -> _End:
         """Return all of a stage but its first part."""
@@ -235,11 +235,16 @@ class StageNeeds:
         """Return every operator's bytes at turns of so many rows, and the sums of the instructions before it."""
         if rows not in self._by_rows:
             known = [
-                _in_turns(self._graph, op, self._kernels, self._core, rows) if is_row_wise else (_op_bytes(0, ()), 0.0)
+                self._in_turns(op, rows) if is_row_wise else (_op_bytes(0, ()), 0.0)
                 for op, is_row_wise in zip(self._graph.ops, self._row_wise, strict=True)
             ]
             self._by_rows[rows] = tuple(b for b, _ in known), [0.0, *accumulate(cost for _, cost in known)]
         return self._by_rows[rows]
+
+    def _in_turns(self, op: Op, rows: int) -> tuple[_OpBytes, float]:
+        """Return an operator's bytes and instructions; turns of more rows than it has are like one of all."""
+        height = self._graph.tensors[op.output].shape[1]
+        return _in_turns(self._graph, op, self._kernels, self._core, min(rows, height))
 
 
 def _fullest(part: _PartBytes, end: _End) -> int:
@@ -284,7 +289,7 @@ def _in_turns(graph: Graph, op: Op, kernels: KernelSet, core: Core, rows: int) -
     """Return the bytes and the instructions of an operator that computes so many rows at a turn."""
     _, height, width, _ = graph.tensors[op.output].shape
     boxes = tuple(((at, min(at + rows, height)), (0, width)) for at in range(0, height, rows))
-    turns = InTurns(StageKind.STREAMING, (min(rows, height), width), boxes)
+    turns = InTurns(StageKind.STREAMING, (rows, width), boxes)
     scratch_bytes = turn_scratch_bytes(graph, op, kernels, turns.extent)
     outputs = tuple((t.size_bytes // t.shape[1], t.size_bytes) for t in map(graph.tensors.__getitem__, op.outputs))
     cost = layer_cost(graph, op, Setting(kernels, core, scratch_bytes, turns))

@@ -156,9 +156,15 @@ class Pieces:
         """Return what a streamed piece costs by its rows a turn, cheapest first: up to half of its highest image."""
         if (start, stop) not in self._by_cost:
             most = max(self._heights[start:stop]) // 2
+            sums = self._cost_sums
             rows = (rows for rows in _ROWS if rows == 1 or rows <= most)
-            self._by_cost[start, stop] = sorted((self._stages.instructions(start, stop, each), each) for each in rows)
+            self._by_cost[start, stop] = sorted((sums[each][stop] - sums[each][start], each) for each in rows)
         return self._by_cost[start, stop]
+
+    @cached_property
+    def _cost_sums(self) -> Mapping[int, Sequence[float]]:
+        """By rows a turn: the instructions of all operators before each."""
+        return {rows: self._stages.cost_sums(rows) for rows in _ROWS}
 
     def needy(self, limit_bytes: float) -> list[int]:
         """Return for every operator how many before it would alone need more than the limit."""
