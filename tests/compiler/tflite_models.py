@@ -55,6 +55,7 @@ def conv2d(
     per_channel: bool = True,
     bias: bool = True,
     weights: str = "int8",
+    groups: int = 1,
     seed: int = 0,
 ) -> bytes:
     """Return a model of one CONV_2D."""
@@ -62,7 +63,7 @@ def conv2d(
     model = ModelBuilder()
     x = model.activation(input_shape, source.scale, source.zero_point, source.dtype)
     scales = random_scales(rng, out_channels if per_channel else 1)
-    filters = _weights(model, rng, (out_channels, *kernel_hw, input_shape[3]), scales, 0, weights)
+    filters = _weights(model, rng, (out_channels, *kernel_hw, input_shape[3] // groups), scales, 0, weights)
     inputs = [x, filters, *([_bias(model, rng, out_channels, source, scales)] if bias else [])]
     hw = conv_output_hw(input_shape[1:3], kernel_hw, stride_hw, dilation_hw, padding)
     y = model.activation((1, *hw, out_channels), result.scale, result.zero_point, result.dtype)

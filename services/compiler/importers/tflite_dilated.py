@@ -33,8 +33,8 @@ def batch_to_space(convolutions: dict[str, Converter]) -> Converter:
 
     def convert_batch_to_space(builder: GraphBuilder, operator: FileOperator) -> tuple[Op, ...]:
         pattern = _pattern(builder, operator)
-        (op,) = convolutions[pattern.conv.kind](builder, pattern.conv)
-        if not isinstance(op, Conv2D | DepthwiseConv2D) or op.stride_hw != (1, 1) or op.padding != Padding():
+        op, *others = convolutions[pattern.conv.kind](builder, pattern.conv)
+        if others or not isinstance(op, Conv2D | DepthwiseConv2D) or op.stride_hw != (1, 1) or op.padding != Padding():
             raise UnsupportedModelError(f"{pattern.conv} stands between batches of blocks: {_HOW}")
         axes = _image_axes(builder, operator, pattern, op.input)
         dilation, sides = {1: 1, 2: 1}, {1: (0, 0), 2: (0, 0)}

@@ -11,6 +11,7 @@ from services.compiler.errors import InvalidModelError, UnsupportedModelError
 from services.compiler.importers.padding import Window, same_padding
 from services.compiler.importers.tflite_file import FileOperator
 from services.compiler.importers.tflite_graph_builder import GraphBuilder
+from services.compiler.importers.tflite_grouped import in_groups
 from services.compiler.ir.ops import (
     Activation,
     AveragePool2D,
@@ -72,17 +73,16 @@ def convolution(op_type: type[Convolution], options_type: type[Any]) -> Converte
         options = operator.options(options_type)
         image, weights = builder.inputs(operator, 2)
         window = _kernel_window(builder, operator, options, weights)
-        return (
-            op_type(
-                name=builder.name(operator),
-                inputs=_with_bias(builder, operator),
-                outputs=(builder.output(operator),),
-                stride_hw=window.stride_hw,
-                dilation_hw=window.dilation_hw,
-                padding=_padding(builder, operator, options, window, image),
-                activation=fused_activation(operator, options),
-            ),
+        op = op_type(
+            name=builder.name(operator),
+            inputs=_with_bias(builder, operator),
+            outputs=(builder.output(operator),),
+            stride_hw=window.stride_hw,
+            dilation_hw=window.dilation_hw,
+            padding=_padding(builder, operator, options, window, image),
+            activation=fused_activation(operator, options),
         )
+        return in_groups(builder, op) if isinstance(op, Conv2D) else (op,)
 
     return convert_convolution
 
