@@ -7,12 +7,12 @@ from collections.abc import Callable
 from services.compiler.importers.onnx.edges import lower_input, lower_output
 from services.compiler.importers.onnx.fold import FOLDABLE, evaluate, fold_constants
 from services.compiler.importers.onnx.lower_activation import lower_clamp, lower_softmax
-from services.compiler.importers.onnx.lower_batch_normalization import lower_batch_normalization
 from services.compiler.importers.onnx.lower_conv import lower_conv
 from services.compiler.importers.onnx.lower_conv_transpose import lower_conv_transpose
 from services.compiler.importers.onnx.lower_dense import lower_gemm, lower_matmul
 from services.compiler.importers.onnx.lower_elementwise import lower_binary, lower_pow
 from services.compiler.importers.onnx.lower_extremum import lower_extremum, lower_prelu
+from services.compiler.importers.onnx.lower_factors import lower_batch_normalization
 from services.compiler.importers.onnx.lower_function import FUNCTIONS, lower_function
 from services.compiler.importers.onnx.lower_movement import (
     lower_concat,

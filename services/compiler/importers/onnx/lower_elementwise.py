@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from services.compiler.importers.onnx.layout import Layout
+from services.compiler.importers.onnx.lower_factors import lower_factors
 from services.compiler.importers.onnx.lower_function import write_table
 from services.compiler.importers.onnx.lowering import Lowering, Value
 from services.compiler.importers.onnx.model import Node
@@ -23,7 +24,7 @@ from services.compiler.ir.tensor import TensorId
 def lower_binary(lowering: Lowering, node: Node) -> None:
     """Emit the operator on stored tensors where both operands are in the same order, else in the cheapest layout."""
     shape = _broadcast(lowering, node)
-    if _with_number(lowering, node, shape):
+    if _with_number(lowering, node, shape) or lower_factors(lowering, node):
         return
     operands = [lowering.operand(node, i, shape) for i in (0, 1)]
     if node.op_type == "Div":

@@ -216,6 +216,16 @@ def _input_quantized_twice(b: QdqBuilder) -> str:
     return b.qdq(b.node("Add", [sums, b.qdq(x, 0.04, 5)]), 0.1, 0)
 
 
+def _factors(op_type: str, *factors: float) -> Build:
+    """Real numbers a channel, so far apart that int8 of one scale would make zeros of the small ones."""
+
+    def build(b: QdqBuilder) -> str:
+        held = b.initializer(np.array(factors, np.float32).reshape(-1, 1, 1))
+        return b.qdq(b.node(op_type, [b.input((1, 6, 4, 5)), held]), 0.05, 1)
+
+    return build
+
+
 QUANTIZED_INPUT = "inputs %0 : float32[1,3,4,5]\n%1 = Quantize(%0) : int8[1,3,4,5] s=0.05 z=3\n" + (
     "%2 = Transpose(%1) permutation=(0, 2, 3, 1) : int8[1,4,5,3] s=0.05 z=3\n"
 )
@@ -260,6 +270,8 @@ PATTERNS: dict[str, tuple[Build, float, str]] = {
     "one value, two types: the first holds little": (_twice_quantized, 1, "Conv2D Conv2D Add"),
     "one value, two types: one serves the other": (_nearly_one_type, 2, "Conv2D Quantize Add"),
     "relu, max pool, Q": (_pooled_before_q, 2, "Conv2D:relu MaxPool2D Conv2D"),
+    "factors a channel": (_factors("Mul", 0.01, -100, 0.2, 1, -0.5, 3), 1, "DepthwiseConv2D"),
+    "divisors a channel": (_factors("Div", 100, -0.01, 5, 1, -2, 0.3), 1, "DepthwiseConv2D"),
     "float input, pad, Q": (_padded_float_input, 1, "Pad Conv2D"),
     "conv, pad, Q": (_padded_before_q, 2, "Conv2D Pad Conv2D"),
     "float input, slices, concat, Q": (
