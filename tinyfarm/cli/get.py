@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json as json_module
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tinyfarm.cli.connect import connected
+from tinyfarm.cli.figures import counted
 from tinyfarm.cli.options import JobName, Json, Server, output_folder
 from tinyfarm.cli.output import print_json, print_line
 from tinyfarm.cli.results import print_result
@@ -38,8 +41,15 @@ def command(
     if found.HasField("error"):
         print_line(found.error.message)
     print_result(found)
-    for path in files:
-        print_line(str(path))
+    if output is not None:
+        print_saved(files, output)
+
+
+def print_saved(files: Sequence[Path], folder: Path) -> None:
+    """What a folder got, a line a file of its own or folder in it: a C library alone has dozens of files."""
+    for name, members in itertools.groupby(files, key=lambda path: path.relative_to(folder).parts[0]):
+        count = len(list(members))
+        print_line(f"{folder / name}, {counted(count, 'file')}" if (folder / name).is_dir() else str(folder / name))
 
 
 def save_results(client: Client, job: job_pb2.Job, folder: Path) -> tuple[Path, ...]:

@@ -34,7 +34,7 @@ def command(
     if json:
         print_json({"jobs": [brief(job) for job in found]})
         return
-    print_table("", ("job", "kind", "state", "progress", "created", "note"), [_row(job) for job in found])
+    print_table("", ("job", "kind", "state", "progress", "created (UTC)", "note"), [_row(job) for job in found])
 
 
 def _row(job: job_pb2.Job) -> tuple[str, ...]:

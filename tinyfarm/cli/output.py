@@ -29,11 +29,11 @@ def print_line(text: str) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; columns whose cells are all figures are aligned to the right. The first column is never wrapped."""
+    """A table; columns of figures are aligned to the right, but for the first, which is of names and never wrapped."""
     table = Table(header_style="bold")
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows if row[index]]
-        figures = bool(cells) and all(cell[0].isdigit() or cell[0] in "-+<~" for cell in cells)
+        figures = index > 0 and bool(cells) and all(cell[0].isdigit() or cell[0] in "-+<~" for cell in cells)
         table.add_column(
             escape(column), justify="right" if figures else "left", overflow="fold", no_wrap=index == 0 or figures
         )

@@ -9,7 +9,7 @@ import typer
 
 from tinyfarm.cli.connect import connected, known_server
 from tinyfarm.cli.front import print_front
-from tinyfarm.cli.get import save_results
+from tinyfarm.cli.get import print_saved, save_results
 from tinyfarm.cli.images import pack_images
 from tinyfarm.cli.options import (
     Board,
@@ -86,10 +86,10 @@ def command(
         return
     result = job.search_result
     print_front(f"networks on {board}", result.points, result.baselines, result.winner)
-    for path in files:
-        print_line(str(path))
     if output is None:
         print_line(f"report, model and C library: tinyfarm get {short_id(job)} -o DIR")
+    else:
+        print_saved(files, output)
 
 
 def _require_server(server: str | None) -> None:
