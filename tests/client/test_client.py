@@ -3,6 +3,7 @@
 import concurrent.futures
 import doctest
 import hashlib
+import os
 
 import grpc
 import jsonschema
@@ -54,6 +55,19 @@ def test_saved_artifact_appears_whole_or_not_at_all(client, tmp_path):
     with pytest.raises(NotFoundError):
         client.artifacts.save("0" * 64, tmp_path / "missing")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["file"]
+
+
+def test_saved_artifact_goes_through_a_link_and_into_a_pipe_and_leaves_both_what_they_are(client, tmp_path):
+    artifact = client.artifacts.put(b"content")
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(tmp_path / "file")
+    client.artifacts.save(artifact, link)
+    assert link.is_symlink() and (tmp_path / "file").read_bytes() == b"content"
+    os.mkfifo(pipe)
+    with concurrent.futures.ThreadPoolExecutor(1) as reader:
+        read = reader.submit(pipe.read_bytes)
+        client.artifacts.save(artifact, pipe)
+        assert read.result(30) == b"content" and pipe.is_fifo()
 
 
 def test_projects_do_not_see_each_others_artifacts_and_jobs(stack, client):

@@ -136,6 +136,8 @@ def output_file(path: Path | None) -> Path | None:
     """The path itself; `InvalidInputError` where no file can be written there, before any work is done for it."""
     if path is not None and path.is_dir():
         raise _unwritable(path, "is a folder, not a file")
+    if path is not None and path.exists() and not path.is_file() and os.access(path, os.W_OK):
+        return path  # a device or a pipe: nothing is made beside it
     return path if path is None else _in_writable_folder(path, path.parent)
 
 

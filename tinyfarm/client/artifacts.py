@@ -44,13 +44,21 @@ class Artifacts:
         return sink.getvalue()
 
     def save(self, artifact: artifact_pb2.Artifact | str, path: Path) -> Path:
-        """Write an artifact to a file, which appears only when it is whole."""
+        """Write an artifact to a file, which appears only when it is whole.
+
+        A link is followed; a device, as /dev/null, is written to and stays.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(path.name + ".part")
+        place = path.resolve()
+        if place.exists() and not place.is_file():
+            with place.open("wb") as sink:
+                self._get(artifact, sink)
+            return path
+        draft = place.with_name(place.name + ".part")
         try:
             with draft.open("wb") as sink:
                 self._get(artifact, sink)
-            draft.replace(path)
+            draft.replace(place)
         finally:
             draft.unlink(missing_ok=True)
         return path
