@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,3 +161,28 @@ def test_ctrl_c_cancels_the_job_that_was_waited_for(client, stack, tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.wait(120) == 130 and process.stderr.read() == "interrupted\n"
     assert client.get(started[0]).state == JOB_STATE_CANCELLED
+
+
+def print_into(output, stack, *arguments):
+    """`tinyfarm` as a process whose standard output is a given file or pipe."""
+    argv = [sys.executable, "-m", "tinyfarm.cli", *arguments, "--server", stack.server]
+    return subprocess.run(argv, stdout=output, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_output_that_nobody_reads_is_no_broken_budget_and_no_word(stack, tmp_path, more):
+    (tmp_path / "small.tflite").write_bytes(e2e_models.small())
+    read, write = os.pipe()
+    os.close(read)
+    limit = ("--board", "nano33ble", "--max-sram", "1")
+    done = print_into(write, stack, "check", str(tmp_path / "small.tflite"), *limit, *more)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (2, "")
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_output_on_a_full_disk_is_one_clear_error(stack, more):
+    with Path("/dev/full").open("w") as full:
+        done = print_into(full, stack, "targets", *more)
+    assert done.returncode == 2 and done.stderr.startswith("error: [Errno 28] No space left on device")
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -36,8 +38,23 @@ from tinyfarm.client import TinyfarmError
 TRACEBACK_VARIABLE = "TINYFARM_TRACEBACK"
 
 
+class _NobodyReadsError(Exception):
+    """Standard output is a pipe that was closed, as by `head`: no reason for a word."""
+
+
 class Commands(TyperGroup):
     """The group of commands, which turns every error into one line, a next step and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command until all that it printed has left."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            # Typer would exit with 1, which says that a budget is broken.
+            raise _NobodyReadsError from None
 
     def main(
         self,
@@ -51,13 +68,15 @@ class Commands(TyperGroup):
         """Run the command and exit with its code."""
         # gRPC's own log says on standard error what the errors here say better.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        if sys.stdout is None:  # closed by the caller
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
         given = list(sys.argv[1:] if args is None else args) or ["--help"]
         try:
             code = super().main(given, prog_name, complete_var, False, windows_expand_args, **extra)
         except typer.Abort:
             code = exit_codes.INTERRUPTED
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except _NobodyReadsError:
+            _drop_output()
             sys.exit(exit_codes.NOT_DONE)
         except Exception as error:
             if os.environ.get(TRACEBACK_VARIABLE):
@@ -110,6 +129,14 @@ for module in (
     app.command(module.__name__.rpartition(".")[2], short_help=first_line)(module.command)
 
 
+def _drop_output() -> None:
+    """Forget what cannot be printed: the interpreter would try again at its end, and exit with a code of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _as_error(error: Exception) -> TinyfarmError:
     if isinstance(error, TinyfarmError):
         return error
@@ -135,7 +162,9 @@ def _as_error(error: Exception) -> TinyfarmError:
 
 def _tell(error: TinyfarmError, as_json: bool) -> None:
     if as_json:
-        print_json(error.document())
+        with suppress(OSError):  # it may be what the error is about
+            print_json(error.document())
+    _drop_output()
     stderr.print(f"error: {printable(error.line())}", markup=False, soft_wrap=True)
     if error.hint:
         stderr.print(f"next: {printable(error.hint)}", markup=False, soft_wrap=True)

@@ -18,6 +18,14 @@ _WIDTH_OF_FILES = 200
 stderr = Console(stderr=True, highlight=False)
 
 
+class _Output(Console):
+    """Standard output; a pipe that was closed is for the command to handle, rich would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error anew."""
+        raise BrokenPipeError
+
+
 def print_json(document: Any) -> None:
     """One JSON document; NaN and infinities are errors, not words of another language."""
     sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
@@ -25,7 +33,7 @@ def print_json(document: Any) -> None:
 
 def print_line(text: str) -> None:
     """A line of text as it is: names of models are not markup."""
-    Console(highlight=False, soft_wrap=True).print(escape(printable(text)))
+    _Output(highlight=False, soft_wrap=True).print(escape(printable(text)))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -39,7 +47,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         )
     for row in rows:
         table.add_row(*(escape(printable(cell)) for cell in row))
-    console = Console(highlight=False)
+    console = _Output(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH_OF_FILES
     if title:
