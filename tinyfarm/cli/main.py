@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -85,7 +85,7 @@ class Commands(TyperGroup):
             sys.exit(exit_codes.NOT_DONE)
         # Typer makes this code of Ctrl-C, without a word.
         if code == exit_codes.INTERRUPTED:
-            stderr.print("interrupted")
+            _end_interrupted()
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -127,6 +127,13 @@ for module in (
     # Without a text of its own the list of commands would cut each one's after 45 characters.
     first_line = (module.command.__doc__ or "").partition("\n")[0]
     app.command(module.__name__.rpartition(".")[2], short_help=first_line)(module.command)
+
+
+def _end_interrupted() -> NoReturn:
+    """End at once: threads of gRPC whose call was broken off have aborted the interpreter on its way out (SIGABRT)."""
+    stderr.print("interrupted")
+    _drop_output()
+    os._exit(exit_codes.INTERRUPTED)
 
 
 def _drop_output() -> None:

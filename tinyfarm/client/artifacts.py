@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +55,8 @@ class Artifacts:
             with place.open("wb") as sink:
                 self._get(artifact, sink)
             return path
-        draft = place.with_name(place.name + ".part")
+        # A name of its own: two commands may write to one place, and the later one is to win.
+        draft = place.with_name(f"{place.name}.{uuid.uuid4().hex[:8]}.part")
         try:
             with draft.open("wb") as sink:
                 self._get(artifact, sink)
