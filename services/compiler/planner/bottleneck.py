@@ -26,13 +26,13 @@ class Bottleneck:
         self._end = len(bounds) - 1
         self._least = np.zeros(self._end + 1, dtype=np.int64)  # by first operator
         self._next = [0] * self._end  # where the first piece of its path stops
-        self._stale = self._end - 1  # from here down needs have changed
+        self._changed = set(range(self._end))  # operators from which a piece has another need
 
     def set_need(self, start: int, stop: int, need_bytes: int) -> None:
         """Note the need of a piece."""
         self._needs[start, stop] = need_bytes
         self._known[start, stop] = True
-        self._stale = max(self._stale, start)
+        self._changed.add(start)
 
     def least(self, first: int) -> int:
         """Return the need of the neediest piece on the best path from an operator on."""
@@ -44,15 +44,19 @@ class Bottleneck:
                 need = self._ask(start, stop)
                 if need > self._needs[start, stop]:
                     self.set_need(start, stop, need)
-            if self._stale < 0 or not asked:
+            if not self._changed:
                 return int(self._least[first])
 
     def _refresh(self) -> None:
-        for start in range(self._stale, -1, -1):
-            needs = np.maximum(self._needs[start, start + 1 :], self._least[start + 1 :])
-            best = int(needs.argmin())
-            self._least[start], self._next[start] = needs[best], start + 1 + best
-        self._stale = -1
+        """Find the best paths again from where needs have changed, and where they lead over such as have."""
+        moved = False
+        for start in range(max(self._changed, default=-1), -1, -1):
+            if moved or start in self._changed:
+                needs = np.maximum(self._needs[start, start + 1 :], self._least[start + 1 :])
+                best = int(needs.argmin())
+                moved = moved or bool(needs[best] != self._least[start])
+                self._least[start], self._next[start] = needs[best], start + 1 + best
+        self._changed.clear()
 
     def _path(self, first: int) -> Iterator[tuple[int, int]]:
         while first != self._end:
