@@ -79,8 +79,8 @@ class CompilerServicer(compiler_pb2_grpc.CompilerServiceServicer):
             ).SerializeToString()
             for start in range(0, count, _CHUNK)
         ]
-        answers = [compiler_pb2.EstimateResponse.FromString(part) for part in await self._pool.map(parts)]
-        return compiler_pb2.EstimateResponse(estimates=[e for answer in answers for e in answer.estimates])
+        # repeated fields of messages that follow one another are joined: cheaper on the event loop than copies
+        return compiler_pb2.EstimateResponse.FromString(b"".join(await self._pool.map(parts)))
 
     async def ListSupportedOps(  # noqa: N802
         self, request: compiler_pb2.ListSupportedOpsRequest, context: Context
