@@ -41,11 +41,12 @@ class Choice:
 
 def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choice:
     """Return the plan that the options ask for; it never needs more memory than the operators one after the other,
-    unless the input shall be pulled: they hold it whole.
+    unless the input shall be pulled, which they cannot do, and nothing that can needs less.
 
     Per-layer: that. Streaming: fewest instructions within the budget of SRAM, least memory without one. Patch: fewest
     MACs within the budget, least memory without one; a grid that is named is used, wherever it can be. Auto:
-    per-layer if that fits the budget, or the chip where there is none, else streaming within it.
+    per-layer if that fits the budget, or the chip where there is none, else streaming within it. Where the input shall
+    be pulled and what is found needs more than per-layer, the lesser of streaming and patches is returned.
 
     Raises UnsupportedError where the input shall be pulled and nothing is found that holds only a part of it.
     """
@@ -77,10 +78,10 @@ def _chosen(whole: Planned, options: CompileOptions, *, exact: bool) -> Choice:
             return Choice(whole, f"per-layer: it fits in {limit} bytes")
     room = None if limit is None else max(0, limit - RESERVED_BYTES)
     pieces = Pieces(whole, options.core)
-    if options.schedule.startswith("patch"):
-        choice = _in_patches(pieces, options, room, whole, exact=exact)
-    else:
-        choice = _streamed(pieces, options, room, whole, exact=exact)
+    kinds = (_in_patches, _streamed) if options.schedule.startswith("patch") else (_streamed, _in_patches)
+    choice = kinds[0](pieces, options, room, whole, exact=exact)
+    if pulled and options.patch_grid is None and choice.planned.plan.arena_bytes > whole.plan.arena_bytes:
+        choice = _less_pulled(choice, kinds[1](pieces, options, room, whole, exact=exact))
     if pulled and not _pulls_in_turns(choice.planned):
         raise _held_whole(graph, options.schedule)
     return choice
@@ -110,6 +111,13 @@ def _streamed(pieces: Pieces, options: CompileOptions, room: int | None, whole: 
     planned = pieces.planner.plan(least.streams, exact=exact, known=least.placed, is_least=True)
     least_of = "least memory" if room is None else f"least memory, {room} bytes of arena are too few"
     return Choice(planned, f"{_told(planned)}: {least_of}; per-layer needs {whole.plan.arena_bytes} bytes of arena")
+
+
+def _less_pulled(asked: Choice, other: Choice) -> Choice:
+    """Return what pulls the input in less memory, where what was asked for needs more than to hold it whole."""
+    if not _pulls_in_turns(other.planned) or other.planned.plan.arena_bytes >= asked.planned.plan.arena_bytes:
+        return asked
+    return Choice(other.planned, f"{other.reason}, what was asked for {asked.planned.plan.arena_bytes}")
 
 
 def _pulls_in_turns(planned: Planned) -> bool:

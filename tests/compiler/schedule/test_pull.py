@@ -187,6 +187,20 @@ def test_row_of_numbers_that_a_reshape_makes_an_image_is_pulled_as_that_image(tm
     np.testing.assert_array_equal(twin.run(flat.reshape(1, 49, 10, 1))[0], run_graph(graph, (flat,))[0])
 
 
+@pytest.mark.parametrize(("kind", "least"), [("conv2d", "streaming"), ("depthwise", "patch")])
+@pytest.mark.parametrize("schedule", ["patch", "streaming", "auto"])
+def test_lesser_of_streaming_and_patches_pulls_where_the_other_needs_more_than_per_layer(
+    schedule: str, kind: str, least: str
+) -> None:
+    """Found on micro_speech: patches of its one convolution needed more than to hold the input whole."""
+    m = GraphMaker(seed=5, name="spectrogram")
+    x = m.input(1, 49, 40, 1)
+    x = m.conv2d(x, 8, (10, 8), (2, 2)) if kind == "conv2d" else m.depthwise(x, 8, (10, 8), (2, 2))
+    graph = m.build(m.dense(m.reshape(x, 1, 4000), 4))
+    found = compile_graph(graph, graph, CompileOptions("host", Core.CORTEX_M4, schedule, pull_input=True)).manifest
+    assert (found.schedule, found.inputs[0].pulled) == (least, True)
+
+
 def test_invoke_returns_what_the_caller_returned_and_refuses_no_function(tmp_path: Path) -> None:
     graph = bottlenecks(size=16, name="broken camera")
     (twin,) = build_twins([compile_graph(graph, graph, OPTIONS)], tmp_path)
