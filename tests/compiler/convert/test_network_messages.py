@@ -84,6 +84,11 @@ def test_every_operator_has_a_case() -> None:
     assert {kind.__name__ for kind in get_args(ops.Op)} - pulling == CASES.keys()
 
 
+def test_every_message_is_told_of_one_operator() -> None:
+    told = [network_to_proto(graph_of(op)).ops[0].WhichOneof("kind") for op in CASES.values()]
+    assert sorted(told) == sorted(field.name for field in network_pb2.Op.DESCRIPTOR.oneofs_by_name["kind"].fields)
+
+
 @pytest.mark.parametrize("op", CASES.values(), ids=CASES.keys())
 def test_operator_survives_the_wire(op: ops.Op) -> None:
     graph = graph_of(op)
