@@ -23,17 +23,17 @@ def op_to_proto(op: ops.Op) -> network_pb2.Op:
     if isinstance(op, ops.PullRows):
         raise AssertionError("a network is told as it was before its input was pulled")
     told = _BY_KIND[type(op)]
-    attributes = {a.field: a.to_proto(getattr(op, a.name)) for a in told.attributes}
-    return network_pb2.Op(name=op.name, inputs=op.inputs, outputs=op.outputs, **{told.field: attributes})
+    content: dict[str, Any] = {told.field: {a.field: a.to_proto(getattr(op, a.name)) for a in told.attributes}}
+    return network_pb2.Op(name=op.name, inputs=op.inputs, outputs=op.outputs, **content)
 
 
 def op_from_proto(op: network_pb2.Op) -> ops.Op:
     """Return the operator; ValueError or KeyError where the message is of no known kind or has impossible values."""
-    field = op.WhichOneof("kind")
-    told = _BY_FIELD.get(field)
+    kind = str(op.WhichOneof("kind"))
+    told = _BY_FIELD.get(kind)
     if told is None:
-        raise ValueError(f"operator {op.name!r} is of no known kind ({field})")
-    message = getattr(op, field)
+        raise ValueError(f"operator {op.name!r} is of no known kind ({kind})")
+    message = getattr(op, told.field)
     attributes = {a.name: a.from_proto(getattr(message, a.field)) for a in told.attributes}
     return told.kind(name=op.name, inputs=tuple(op.inputs), outputs=tuple(op.outputs), **attributes)
 
