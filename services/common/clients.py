@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Protocol, TypeVar
 
 import grpc
+import grpc.aio
 
 from services.common.errors import (
     CanceledError,
@@ -132,7 +133,7 @@ class Peer:
 
 def error_from_call(error: grpc.RpcError, address: str) -> FarmError:
     """Return the error a service told, or what the status says."""
-    if not isinstance(error, grpc.Call):
+    if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return InternalError(f"call to {address} failed: {error}", subject=address)
     for key, value in error.trailing_metadata() or ():
         if key == ERROR_KEY and isinstance(value, bytes):

@@ -8,7 +8,6 @@ from services.common.errors import (
     FailedPreconditionError,
     FarmError,
     InvalidArgumentError,
-    NotFoundError,
     UnavailableError,
 )
 
@@ -30,12 +29,6 @@ class ToolchainMissingError(UnavailableError):
     """The toolchain asked for is not installed."""
 
     default_reason = "TOOLCHAIN_MISSING"
-
-
-class BoardUnknownError(NotFoundError):
-    """No board of that name."""
-
-    default_reason = "UNKNOWN_BOARD"
 
 
 class BoardError(UnavailableError):

@@ -9,12 +9,12 @@ from typing import Annotated, Literal, assert_never
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from services.common.boards import find_board
 from services.common.errors import InvalidArgumentError
 from services.common.targets import Target, load_target
 from services.evaluator.boards.board import Board
 from services.evaluator.boards.qemu import QemuBoard
 from services.evaluator.boards.unicorn import UnicornBoard
-from services.evaluator.errors import BoardUnknownError
 from services.evaluator.image import Port
 
 BoardKind = Literal["unicorn", "qemu"]
@@ -54,14 +54,9 @@ class Farm:
     boards: tuple[BoardConfig, ...]
 
     def board(self, name: str) -> BoardConfig:
-        """Return the board of that name; BoardUnknownError names the allowed ones."""
-        for board in self.boards:
-            if board.name == name:
-                return board
-        allowed = ", ".join(board.name for board in self.boards)
-        raise BoardUnknownError(
-            f"unknown board {name!r}: allowed are {allowed}", subject="board", value=name, allowed=allowed
-        )
+        """Return the board of that name, or the first whose target has it; BoardUnknownError names the allowed ones."""
+        found = find_board(name, {board.name: board.target for board in self.boards})
+        return next(board for board in self.boards if board.name == found)
 
 
 def load_farm(path: Path = DEFAULT_BOARDS) -> Farm:

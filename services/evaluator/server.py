@@ -15,7 +15,7 @@ from services.common.server.serve import Plumbing, ServicePlan
 from services.common.server.submit import submission
 from services.common.targets import all_targets
 from services.evaluator.convert import board_to_proto, queue_of, target_to_proto
-from services.evaluator.farm import DEFAULT_BOARDS, BoardConfig, Farm, load_farm
+from services.evaluator.farm import DEFAULT_BOARDS, Farm, load_farm
 from tinyfarm.v1 import evaluation_pb2, evaluator_pb2, evaluator_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -34,7 +34,7 @@ class EvaluatorServicer(evaluator_pb2_grpc.EvaluatorServiceServicer):
         """Queue an evaluation."""
         check_enums(request)
         project, spec = parse_project(request.project), request.spec
-        board = find_board(self._farm, spec.board)
+        board = self._farm.board(spec.board)
         await self._complete(spec, project)
         record = await self._plumbing.submitter.submit(
             submission(
@@ -77,13 +77,6 @@ class EvaluatorServicer(evaluator_pb2_grpc.EvaluatorServiceServicer):
                 artifact = getattr(spec, field)
                 name = artifact_name_from_proto(artifact, project, f"spec.{field}")
                 artifact.CopyFrom(artifact_to_proto(await asyncio.to_thread(self._plumbing.artifacts.stat, name)))
-
-
-def find_board(farm: Farm, name: str) -> BoardConfig:
-    """Return the board of that name, or the first whose target has it; BoardUnknownError otherwise."""
-    by_target = next((board for board in farm.boards if board.target == name), None)
-    named = any(board.name == name for board in farm.boards)
-    return by_target if by_target is not None and not named else farm.board(name)
 
 
 def service_plan() -> ServicePlan:

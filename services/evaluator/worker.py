@@ -15,7 +15,6 @@ from services.evaluator.clients import CompiledLibrary, compile_library
 from services.evaluator.convert import outputs_to_npz, queue_of, result_to_proto
 from services.evaluator.evaluate import Evaluation, Request, Workplace, evaluate
 from services.evaluator.farm import DEFAULT_BOARDS, BoardConfig, load_farm
-from services.evaluator.server import find_board
 from tinyfarm.v1 import compile_pb2, evaluation_pb2
 
 _BOARD_SAMPLES = 5
@@ -24,7 +23,7 @@ _BOARD_SAMPLES = 5
 def evaluate_task(spec: bytes, context: TaskContext) -> TaskResult:
     """Compile where a model is given, then run and measure on the board."""
     wanted = evaluation_pb2.EvaluationSpec.FromString(spec)
-    board = find_board(load_farm(context.settings.boards or DEFAULT_BOARDS), wanted.board)
+    board = load_farm(context.settings.boards or DEFAULT_BOARDS).board(wanted.board)
     library = _library(wanted, board, context)
     context.progress(0.3, f"build firmware, run on {board.name}")
     evaluation, outputs = _evaluate(wanted, board, context.artifacts.get_bytes(library.artifact.name), context)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+from services.common.boards import find_board
 from services.common.clients import Peer
 from services.common.convert import artifact_to_proto
 from services.common.errors import FarmError
@@ -16,6 +17,7 @@ from services.search.convert import (
     measurement_from_proto,
     misfit_text,
     network_to_proto,
+    targets_from_proto,
 )
 from services.search.ports import Candidate, Costs, Failure, Measurement
 from services.search.space.network import Network
@@ -185,7 +187,7 @@ class QueueFarm:
 
 
 def board_target(peer: Peer, name: str) -> str:
-    """Return the target of a board (a target is its own); raises NotFoundError naming what there is."""
+    """Return the target of the board that a name means; BoardUnknownError names the boards there are."""
     stub = evaluator_pb2_grpc.EvaluatorServiceStub(peer.channel)
-    boards = peer.call(stub.ListBoards, evaluator_pb2.ListBoardsRequest()).boards
-    return next((b.target for b in boards if b.name == name), name)
+    targets = targets_from_proto(peer.call(stub.ListBoards, evaluator_pb2.ListBoardsRequest()))
+    return targets[find_board(name, targets)]

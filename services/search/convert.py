@@ -21,6 +21,7 @@ from tinyfarm.v1 import (
     artifact_pb2,
     compile_pb2,
     evaluation_pb2,
+    evaluator_pb2,
     exploration_pb2,
     metric_pb2,
     network_pb2,
@@ -93,6 +94,11 @@ def require_dataset(dataset: task_pb2.Dataset) -> None:
             subject="spec.task.dataset",
             allowed="builtin or npz",
         )
+
+
+def targets_from_proto(farm: evaluator_pb2.ListBoardsResponse) -> dict[str, str]:
+    """Return the target of every board by the board's name, in the farm's order."""
+    return {board.name: board.target for board in farm.boards}
 
 
 def _training(wanted: exploration_pb2.TrainingOptions, default: TrainSettings) -> TrainSettings:

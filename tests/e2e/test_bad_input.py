@@ -142,6 +142,19 @@ def test_error_as_json_has_its_parts(stack, folder, monkeypatch):
     assert "nano33ble" in error["allowed"] and error["code"] == "NOT_FOUND"
 
 
+def test_search_refuses_an_unknown_board_as_check_does_and_queues_nothing(stack, client, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = [job.name for job in client.jobs.list()]
+    told = [
+        CliRunner().invoke(app, [*command, "--board", "toaster", "--json", "--server", stack.server])
+        for command in (("search", "--data", "mnist5k"), ("check", "small.tflite"))
+    ]
+    assert [result.exit_code for result in told] == [2, 2]
+    assert told[0].stdout == told[1].stdout and told[0].stderr == told[1].stderr
+    assert json.loads(told[0].stdout)["error"]["reason"] == "UNKNOWN_BOARD"
+    assert [job.name for job in client.jobs.list()] == before
+
+
 def test_unreachable_server(folder, monkeypatch):
     monkeypatch.chdir(folder)
     result = CliRunner().invoke(app, [*check("small.tflite"), "--server", "127.0.0.1:1"])

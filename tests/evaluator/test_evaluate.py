@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from services.common.boards import BoardUnknownError
 from services.common.npz import ArraysError
 from services.evaluator.errors import (
-    BoardUnknownError,
     EndlessLoopFault,
     ToolchainError,
     ToolchainMissingError,

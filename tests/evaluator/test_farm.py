@@ -33,6 +33,14 @@ def test_boards_of_one_target_may_be_several(tmp_path: Path) -> None:
     assert [board.name for board in load_farm(tmp_path / "boards.yaml").boards] == ["desk", "shelf"]
 
 
+def test_target_names_its_first_board_unless_a_board_is_called_so(tmp_path: Path) -> None:
+    desk, shelf = ONE, ONE.replace("desk", "shelf")
+    (tmp_path / "boards.yaml").write_text(f"boards: [{desk}, {shelf}]")
+    assert load_farm(tmp_path / "boards.yaml").board("rp2040").name == "desk"
+    (tmp_path / "boards.yaml").write_text(f"boards: [{desk}, {ONE.replace('desk', 'rp2040')}]")
+    assert load_farm(tmp_path / "boards.yaml").board("rp2040").name == "rp2040"
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_bad_file_is_one_line_that_says_where(tmp_path: Path, case: str) -> None:
     content, words = BAD[case]
