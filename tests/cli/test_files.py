@@ -6,11 +6,15 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
+from tinyfarm.cli import progress
 from tinyfarm.cli.images import pack_images
 from tinyfarm.cli.unpack import unpack_library
 from tinyfarm.client import InvalidInputError, ServerFaultError
 from tinyfarm.client.arrays import read_npz
+
+CURSOR_BACK_AND_LINE_ERASED = "\x1b[?25h\r\x1b[1A\x1b[2K"
 
 
 def picture(path, color, size=(20, 10)):
@@ -43,6 +47,40 @@ def test_broken_picture_is_named(tmp_path):
     (tmp_path / "b" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     with pytest.raises(InvalidInputError, match=r"broken\.png"):
         pack_images(tmp_path, 8)
+
+
+@pytest.fixture
+def two_pictures(tmp_path):
+    for name in ("cat", "dog"):
+        picture(tmp_path / name / "1.png", (0, 0, 0))
+    return tmp_path
+
+
+def shown(monkeypatch, *, terminal):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+    monkeypatch.setattr(progress, "stderr", console)
+    return console.file
+
+
+def test_reading_pictures_draws_a_bar_and_erases_it(monkeypatch, two_pictures):
+    screen = shown(monkeypatch, terminal=True)
+    pack_images(two_pictures, 8)
+    assert "reading 2 pictures" in screen.getvalue() and "100%" in screen.getvalue()
+    assert screen.getvalue().endswith(CURSOR_BACK_AND_LINE_ERASED)
+
+
+def test_bar_is_gone_before_an_error_is_told(monkeypatch, two_pictures):
+    screen = shown(monkeypatch, terminal=True)
+    (two_pictures / "dog" / "1.png").write_bytes(b"broken")
+    with pytest.raises(InvalidInputError):
+        pack_images(two_pictures, 8)
+    assert screen.getvalue().endswith(CURSOR_BACK_AND_LINE_ERASED)
+
+
+def test_log_gets_no_bar(monkeypatch, two_pictures):
+    log = shown(monkeypatch, terminal=False)
+    pack_images(two_pictures, 8)
+    assert log.getvalue() == ""
 
 
 def archive(*names):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tinyfarm.cli.progress import map_with_bar
 from tinyfarm.client import InvalidInputError
 from tinyfarm.client.arrays import write_npz
 
@@ -16,8 +17,8 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".webp")
 def pack_images(folder: Path, size: int) -> bytes:
     """Square pictures `x` [N, size, size, 3] uint8, classes `y` [N] in the order of the sub-folders' names, `names`.
 
-    The middle square of each picture is scaled. Raises `InvalidInputError` where the folder has fewer than two
-    classes or a picture cannot be read.
+    The middle square of each picture is scaled, while a progress bar counts them. Raises `InvalidInputError` where the
+    folder has fewer than two classes or a picture cannot be read.
     """
     classes = [(path.name, _pictures(path)) for path in sorted(folder.iterdir()) if path.is_dir()]
     classes = [(name, pictures) for name, pictures in classes if pictures]
@@ -30,7 +31,8 @@ def pack_images(folder: Path, size: int) -> bytes:
             allowed=f"two or more sub-folders, one a class, with {', '.join(SUFFIXES)} files",
             hint="put the pictures of each class into a sub-folder",
         )
-    x = np.stack([_read(picture, size) for _, pictures in classes for picture in pictures])
+    every = [picture for _, pictures in classes for picture in pictures]
+    x = np.stack(map_with_bar(lambda picture: _read(picture, size), every, f"reading {len(every):,} pictures"))
     y = np.concatenate([np.full(len(pictures), index) for index, (_, pictures) in enumerate(classes)])
     return write_npz({"x": x, "y": y.astype(np.int64), "names": np.array([name for name, _ in classes])})
 

@@ -1,8 +1,10 @@
-"""Live progress of a job on standard error."""
+"""Live progress on standard error: of a job, or of work that the command does itself."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -12,6 +14,9 @@ from tinyfarm.client import Client, TinyfarmError
 from tinyfarm.client.errors import raise_unless_succeeded
 from tinyfarm.client.jobs import FINAL_STATES
 from tinyfarm.v1 import job_pb2
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # A log gets a line at each of these shares of a long job.
 _LOG_EVERY = 0.1
@@ -30,8 +35,14 @@ def follow(client: Client, job: job_pb2.Job, what: str, *, show_log: bool = Fals
         raise
 
 
-def _draw(client: Client, job: job_pb2.Job, what: str, show_log: bool) -> job_pb2.Job:
-    """Draw the job's progress until it ends; the job as it ended."""
+def map_with_bar(function: Callable[[Item], Result], items: Sequence[Item], what: str) -> list[Result]:
+    """The function's results, in order, while a progress bar says how many there are; what it raises ends the bar."""
+    with _progress() as progress:
+        task = progress.add_task(escape(printable(what)), total=len(items), now="")
+        return [function(item) for item in progress.track(items, task_id=task)]
+
+
+def _progress() -> Progress:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -40,9 +51,14 @@ def _draw(client: Client, job: job_pb2.Job, what: str, show_log: bool) -> job_pb
         TimeElapsedColumn(),
         TextColumn("{task.fields[now]}"),
     )
-    last, next_line = job, _LOG_EVERY
     # Not on a pipe: a log has no use for bars, and an error stays the one line that it is.
-    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
+    return Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal)
+
+
+def _draw(client: Client, job: job_pb2.Job, what: str, show_log: bool) -> job_pb2.Job:
+    """Draw the job's progress until it ends; the job as it ended."""
+    last, next_line = job, _LOG_EVERY
+    with _progress() as progress:
         task = progress.add_task(escape(printable(what)), total=1.0, now="queued")
         for event in client.watch(job.name):
             if event.kind == job_pb2.JOB_EVENT_KIND_LOG and show_log:
