@@ -31,10 +31,9 @@ _NOT_INSIDE = -(1 << 40)
 
 @dataclass(frozen=True, slots=True)
 class StageFacts:
-    """Bytes of arena beside a stage, those of its rings alone, and modelled instructions."""
+    """Bytes of arena beside a stage, and modelled instructions."""
 
     need_bytes: int
-    rings_bytes: int
     instructions: float
 
 
@@ -52,7 +51,7 @@ _op_bytes = lru_cache(maxsize=_REMEMBERED)(_OpBytes)
 @dataclass(frozen=True, slots=True)
 class _PartBytes:
     """Bytes beside a part's fullest operator, and its last; of rings that live on before it, on after it, and beside
-    its predecessor alone; of all its rings, and of the whole tensors that they stand for.
+    its predecessor alone; and of the whole tensors that its rings stand for.
     """
 
     fullest: int
@@ -60,7 +59,6 @@ class _PartBytes:
     before: int
     after: int
     fed: int
-    rings: int
     saved: int
 
 
@@ -75,7 +73,6 @@ class _End:
     fullest: int
     before: int
     fed: int
-    rings: int
     saved: int
     wanted: Demand | None
     written: tuple[tuple[TensorId, tuple[int, ...]], ...]
@@ -161,11 +158,11 @@ class StageNeeds:
         whole = self.whole_bytes(first, last) - end.saved - own.saved - self._shared(start, part, end, last)
         need = whole + _fullest(own, end)
         costs = self.cost_sums(rows)
-        return StageFacts(need, end.rings + own.rings, costs[stop] - costs[start])
+        return StageFacts(need, costs[stop] - costs[start])
 
     def _end(self, start: int, stop: int, rows: int) -> _End:
         """Return all of a stage but its first part."""
-        ends = self._ends.setdefault((stop, rows), [_End(stop, 0, 0, 0, 0, 0, None, (), ())])
+        ends = self._ends.setdefault((stop, rows), [_End(stop, 0, 0, 0, 0, None, (), ())])
         streams = self.streams
         while (at := streams.joint(ends[-1].start) if len(ends) > 1 else streams.last_joint(stop)) > start:
             ends.append(self._longer(at, ends[-1], rows))
@@ -185,7 +182,6 @@ class StageNeeds:
             _fullest(own, end),
             end.before + own.before,
             own.fed,
-            end.rings + own.rings,
             end.saved + own.saved,
             part.asks,
             written,
@@ -257,11 +253,10 @@ def _part_bytes(sized: tuple[_OpBytes, ...], part: PartRows, fed: bool) -> _Part
     outputs = [output for op in sized for output in op.outputs]
     own = sized[1:] if fed else sized
     beside = [op.scratch for op in own]
-    before = after = alone = rings = saved = 0
+    before = after = alone = saved = 0
     for ring in part.rings:
         row_bytes, size_bytes = outputs[ring.tensor + fed]
         size = aligned(ring.rows * row_bytes)
-        rings += size
         saved += aligned(size_bytes)
         for op in range(0 if ring.before else max(0, ring.first), (len(own) - 1 if ring.after else ring.last) + 1):
             beside[op] += size
@@ -271,7 +266,7 @@ def _part_bytes(sized: tuple[_OpBytes, ...], part: PartRows, fed: bool) -> _Part
             alone += size
         if ring.after:
             after += size
-    return _PartBytes(max(beside), beside[-1], before, after, alone, rings, saved)
+    return _PartBytes(max(beside), beside[-1], before, after, alone, saved)
 
 
 def _sums(ranges: Iterable[LiveRange], steps: int) -> tuple[list[int], list[int]]:
