@@ -37,8 +37,8 @@ from services.compiler.passes.optimize import optimize
 from services.compiler.passes.pull_input import pull_input
 from services.compiler.pipeline import compile_model
 from services.compiler.planned import Planned, plan_network
-from services.compiler.planner.choose import best_patches, least_streams
 from services.compiler.planner.stages import Pieces
+from services.compiler.planner.trials import best_patches, least_streams
 from services.compiler.schedule.patches import Grid
 from services.evaluator.evaluate import Request, Workplace, evaluate
 from services.evaluator.farm import load_farm
