@@ -1,4 +1,4 @@
-"""One embedded stack for the whole test run, started when the first test asks for it."""
+"""What all tests share: one embedded stack, started when the first test asks for it, and caches of compilers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tinyfarm import Client
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
+TOOLCHAIN_CACHE = ROOT / "build" / "test-cache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,13 @@ def client(stack: RunningStack) -> Iterator[Client]:
     """A client of the shared stack."""
     with Client(stack.server) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """Kept between sessions: the first build for each core compiles the runtime library for seconds."""
+    TOOLCHAIN_CACHE.mkdir(parents=True, exist_ok=True)
+    return TOOLCHAIN_CACHE
 
 
 @pytest.fixture(scope="session")

@@ -134,13 +134,11 @@ def test_sram_and_constants_equal_the_compilers_to_the_byte(name: str, core: Cor
 
 @pytest.mark.parametrize(("core", "kernels"), SUBJECTS, ids=lambda v: v.value)
 @pytest.mark.parametrize("name", ["inverted bottlenecks", "detector", "int4 weights"])
-def test_flash_is_within_two_percent_of_the_linked_image(
-    name: str, core: Core, kernels: Kernels, tmp_path: Path
-) -> None:
+def test_flash_is_within_two_percent_of_the_linked_image(name: str, core: Core, kernels: Kernels, cache: Path) -> None:
     graph = network(name)
     target = load_target(TARGETS[core])
     library = read_library(compile_graph(graph, graph, options(core, kernels)).library_zip)
-    sizes = build_image(library, target, Toolchain("zig", tmp_path)).sizes
+    sizes = build_image(library, target, Toolchain("zig", cache)).sizes
     found = estimated(name, core, kernels)
     assert found.planned.weights_bytes == sizes.weights
     assert found.planned.tables_bytes == pytest.approx(sizes.tables, abs=64)  # the linker's alignment

@@ -16,8 +16,6 @@ from services.evaluator.farm import load_farm
 from tests.compiler.graph_maker import random_inputs
 from tests.compiler.schedule.test_streaming import bottlenecks
 
-CACHE = Path(__file__).parents[2] / "build" / "test-cache"
-
 
 @pytest.mark.parametrize(
     ("board", "core", "schedule"),
@@ -27,7 +25,7 @@ CACHE = Path(__file__).parents[2] / "build" / "test-cache"
         ("rp2040", Core.CORTEX_M0PLUS, "streaming"),
     ],
 )
-def test_board_that_pulls_equals_reference_and_twin(board: str, core: Core, schedule: str) -> None:
+def test_board_that_pulls_equals_reference_and_twin(board: str, core: Core, schedule: str, cache: Path) -> None:
     graph = bottlenecks(size=32, name="pulled on a core")
     compiled = compile_graph(graph, graph, CompileOptions(board, core, schedule, pull_input=True))
     assert compiled.manifest.twin is not None
@@ -35,7 +33,7 @@ def test_board_that_pulls_equals_reference_and_twin(board: str, core: Core, sche
     images = [random_inputs(graph, seed) for seed in (1, 2)]
     arrays = io.BytesIO()
     np.savez(arrays, x=np.concatenate([image for (image,) in images]))
-    found = evaluate(Request(compiled.library_zip, arrays.getvalue()), load_farm().board(board), Workplace(CACHE, 120))
+    found = evaluate(Request(compiled.library_zip, arrays.getvalue()), load_farm().board(board), Workplace(cache, 120))
     assert found.pulled_input
     assert found.twin_equal is True
     for got, image in zip(found.outputs[0][1], images, strict=True):
