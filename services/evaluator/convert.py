@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from services.common.npz import write_npz
 from services.common.targets import Target
-from services.evaluator.evaluate import Evaluation, Performance
+from services.evaluator.evaluate import Evaluation, LayerFigures, Performance
 from services.evaluator.farm import BoardConfig
+from services.evaluator.measure.memory import Fit, SramSplit
 from tinyfarm.v1 import compile_pb2, evaluation_pb2, metric_pb2
 
 SCHEMA_VERSION = 1
@@ -61,7 +62,7 @@ def target_to_proto(target: Target) -> evaluation_pb2.Target:
 
 def result_to_proto(evaluation: Evaluation) -> evaluation_pb2.EvaluationResult:
     """Return the message of an evaluation, without its artifacts."""
-    sram, flash = evaluation.sram, evaluation.flash
+    flash = evaluation.flash
     result = evaluation_pb2.EvaluationResult(
         model_name=evaluation.model_name,
         board=evaluation.board,
@@ -71,29 +72,10 @@ def result_to_proto(evaluation: Evaluation) -> evaluation_pb2.EvaluationResult:
         interface=compile_pb2.INTERFACE_FLOAT if evaluation.interface == "float" else compile_pb2.INTERFACE_INT8,
         pulled_input=evaluation.pulled_input,
         macs=evaluation.macs,
-        sram=metric_pb2.SramBytes(
-            input=sram.input,
-            activations=sram.activations,
-            line_buffers=sram.line_buffers,
-            scratch=sram.scratch,
-            arena=sram.arena,
-            static=sram.static,
-            stack=sram.stack or 0,
-            total=sram.total,
-        ),
+        sram=_sram(evaluation.sram),
         flash=metric_pb2.FlashBytes(code=flash.code, weights=flash.weights, tables=flash.tables, total=flash.total),
         fits=evaluation.fitting,
-        misfits=[
-            metric_pb2.Misfit(
-                memory=fit.memory,
-                needed_bytes=fit.needed,
-                available_bytes=fit.available,
-                layer=fit.layer or "",
-                layer_index=fit.layer_index,
-            )
-            for fit in evaluation.fits
-            if not fit.ok
-        ],
+        misfits=[_misfit(fit) for fit in evaluation.fits if not fit.ok],
         twin_equal=evaluation.twin_equal,
         samples_on_board=evaluation.board_samples,
         samples_on_twin=evaluation.samples,
@@ -101,77 +83,81 @@ def result_to_proto(evaluation: Evaluation) -> evaluation_pb2.EvaluationResult:
         schema_version=SCHEMA_VERSION,
     )
     if evaluation.accuracy is not None:
+        source = f"host twin on {evaluation.accuracy.samples} samples"
         result.accuracy.CopyFrom(
-            metric_pb2.Metric(
-                name="accuracy",
-                value=evaluation.accuracy.value,
-                unit="ratio",
-                provenance=metric_pb2.PROVENANCE_EXACT,
-                source=f"host twin on {evaluation.accuracy.samples} samples",
-            )
+            _metric("accuracy", evaluation.accuracy.value, "ratio", metric_pb2.PROVENANCE_EXACT, source)
         )
     if evaluation.performance is not None:
         _add_performance(result, evaluation.performance)
     return result
 
 
+def _sram(sram: SramSplit) -> metric_pb2.SramBytes:
+    return metric_pb2.SramBytes(
+        input=sram.input,
+        activations=sram.activations,
+        line_buffers=sram.line_buffers,
+        scratch=sram.scratch,
+        arena=sram.arena,
+        static=sram.static,
+        stack=sram.stack or 0,
+        total=sram.total,
+    )
+
+
+def _misfit(fit: Fit) -> metric_pb2.Misfit:
+    return metric_pb2.Misfit(
+        memory=fit.memory,
+        needed_bytes=fit.needed,
+        available_bytes=fit.available,
+        layer=fit.layer or "",
+        layer_index=fit.layer_index,
+    )
+
+
 def _add_performance(result: evaluation_pb2.EvaluationResult, performance: Performance) -> None:
-    result.instructions.CopyFrom(
-        metric_pb2.Metric(
-            name="instructions",
-            value=performance.instructions,
-            unit="count",
-            provenance=metric_pb2.PROVENANCE_EXACT,
-        )
-    )
-    result.core_cycles.CopyFrom(
-        metric_pb2.Metric(
-            name="core_cycles",
-            value=performance.core_cycles,
-            unit="count",
-            provenance=_PROVENANCE[performance.cycles_kind],
-            source="the core alone, with memory that never waits",
-        )
-    )
+    exact, cycles_are = metric_pb2.PROVENANCE_EXACT, _PROVENANCE[performance.cycles_kind]
+    unwaiting = "the core alone, with memory that never waits"
+    result.instructions.CopyFrom(_metric("instructions", performance.instructions, "count", exact))
+    result.core_cycles.CopyFrom(_metric("core_cycles", performance.core_cycles, "count", cycles_are, unwaiting))
     result.cycles.CopyFrom(_timed(performance, "cycles", performance.cycles, "count", performance.cycles_source))
     result.latency.CopyFrom(_timed(performance, "latency", performance.latency_us, "us", performance.cycles_source))
     if performance.energy is not None:
         energy = performance.energy
         result.energy.CopyFrom(_timed(performance, "energy", energy.energy_uj, "uJ", energy.source))
-    result.simulator_speed.CopyFrom(
-        metric_pb2.Metric(
-            name="simulator_speed",
-            value=performance.simulated_mips,
-            unit="MIPS",
-            provenance=metric_pb2.PROVENANCE_MEASURED,
-        )
-    )
-    result.layers.extend(
-        evaluation_pb2.LayerProfile(
-            index=layer.index,
-            name=layer.name,
-            op=layer.op,
-            macs=layer.macs,
-            output_shape=layer.output_shape,
-            live_bytes=layer.live_bytes,
-            instructions=layer.instructions,
-            cycles=layer.cycles,
-            core_cycles=layer.core_cycles,
-        )
-        for layer in performance.layers
-    )
+    speed, measured = performance.simulated_mips, metric_pb2.PROVENANCE_MEASURED
+    result.simulator_speed.CopyFrom(_metric("simulator_speed", speed, "MIPS", measured))
+    result.layers.extend(map(_layer, performance.layers))
+
+
+def _metric(
+    name: str, value: float, unit: str, provenance: metric_pb2.Provenance.ValueType, source: str = ""
+) -> metric_pb2.Metric:
+    return metric_pb2.Metric(name=name, value=value, unit=unit, provenance=provenance, source=source)
 
 
 def _timed(performance: Performance, name: str, value: float, unit: str, source: str) -> metric_pb2.Metric:
     """Return a figure that follows from the cycles, with their band."""
-    metric = metric_pb2.Metric(
-        name=name, value=value, unit=unit, provenance=_PROVENANCE[performance.cycles_kind], source=source
-    )
+    metric = _metric(name, value, unit, _PROVENANCE[performance.cycles_kind], source)
     if performance.cycles_low is not None and performance.cycles_high is not None:
         low, high = performance.cycles_low / performance.cycles, performance.cycles_high / performance.cycles
         metric.band_low, metric.band_high = low, high
         metric.band = round(max(abs(low - 1), abs(high - 1)), 6)  # 0.12, not 0.12000000000000011
     return metric
+
+
+def _layer(layer: LayerFigures) -> evaluation_pb2.LayerProfile:
+    return evaluation_pb2.LayerProfile(
+        index=layer.index,
+        name=layer.name,
+        op=layer.op,
+        macs=layer.macs,
+        output_shape=layer.output_shape,
+        live_bytes=layer.live_bytes,
+        instructions=layer.instructions,
+        cycles=layer.cycles,
+        core_cycles=layer.core_cycles,
+    )
 
 
 def outputs_to_npz(evaluation: Evaluation) -> bytes:
