@@ -143,23 +143,49 @@ class _Build:
 
 
 def read_image(elf: bytes, manifest: Manifest, target: Target) -> Image:
-    """Read segments, symbols and sizes from a linked ELF file."""
+    """Read segments, symbols and sizes from a linked ELF file.
+
+    Raises LibraryError where it has no symbols, or none of the model's invoke.
+    """
     file = ELFFile(io.BytesIO(elf))
     sections = {section.name: section for section in file.iter_sections()}
-    size = {name: int(section["sh_size"]) for name, section in sections.items()}
-    table = sections.get(".symtab")
+    symbols = _symbols(file)
+    invoke = symbols.get(f"{manifest.name}_invoke")
+    if invoke is None:
+        raise LibraryError(f"the C library defines no {manifest.name}_invoke", subject="library", value=manifest.name)
+    return Image(
+        elf=elf,
+        target=target,
+        segments=tuple(
+            Segment(int(part["p_paddr"]), part.data())
+            for part in file.iter_segments()
+            if part["p_type"] == "PT_LOAD" and part["p_filesz"] > 0
+        ),
+        vectors=int(sections[".vectors"]["sh_addr"]),
+        invoke=invoke,
+        layers=tuple(_layer_symbol(layer.symbol, symbols) for layer in manifest.layers),
+        sizes=_sizes(file, symbols, manifest),
+        read_rows=symbols.get("tf_read_rows") if manifest.pulled else None,
+    )
+
+
+def _symbols(file: ELFFile) -> dict[str, Symbol]:
+    """Return what the image defines, by name; addresses of functions without the bit that says Thumb."""
+    table = file.get_section_by_name(".symtab")
     if not isinstance(table, SymbolTableSection):
         raise LibraryError("the linked image has no symbol table", subject="image")
-    symbols = {
+    return {
         symbol.name: Symbol(int(symbol["st_value"]) & ~1, int(symbol["st_size"]))
         for symbol in table.iter_symbols()
         if symbol.name and symbol["st_shndx"] != "SHN_UNDEF"
     }
-    invoke = symbols.get(f"{manifest.name}_invoke")
-    if invoke is None:
-        raise LibraryError(f"the C library defines no {manifest.name}_invoke", subject="library", value=manifest.name)
+
+
+def _sizes(file: ELFFile, symbols: dict[str, Symbol], manifest: Manifest) -> ImageSizes:
+    """Return the sizes by what is where: firmware/linker.ld keeps library, harness and runtime in sections apart."""
+    size = {section.name: int(section["sh_size"]) for section in file.iter_sections()}
     weights = sum(s.size_bytes for name, s in symbols.items() if name.startswith(f"{manifest.name}_weights_"))
-    sizes = ImageSizes(
+    return ImageSizes(
         code=size.get(".library_code", 0) + size.get(".runtime", 0),
         weights=weights,
         tables=size.get(".library_const", 0) - weights + size.get(".data", 0),
@@ -168,22 +194,6 @@ def read_image(elf: bytes, manifest: Manifest, target: Target) -> Image:
         harness_static=size.get(".harness_bss", 0),
         arena=size.get(".arena", 0),
         stack_reserved=size.get(".stack", 0),
-    )
-    segments = tuple(
-        Segment(int(part["p_paddr"]), part.data())
-        for part in file.iter_segments()
-        if part["p_type"] == "PT_LOAD" and part["p_filesz"] > 0
-    )
-    layers = tuple(_layer_symbol(layer.symbol, symbols) for layer in manifest.layers)
-    return Image(
-        elf=elf,
-        target=target,
-        segments=segments,
-        vectors=int(sections[".vectors"]["sh_addr"]),
-        invoke=invoke,
-        layers=layers,
-        sizes=sizes,
-        read_rows=symbols.get("tf_read_rows") if manifest.pulled else None,
     )
 
 
