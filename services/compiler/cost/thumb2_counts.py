@@ -5,12 +5,13 @@ Counts are read from the call's own parameters; those of depthwise routines from
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from math import prod
 
 from services.compiler.codegen.program import FieldValue, KernelCall, Symbol
+from services.compiler.cost.executed import KINDS, Mix, executed
+from services.compiler.cost.thumb2_windows import window_counts, window_taps
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
     AveragePool2D,
@@ -26,7 +27,6 @@ from services.compiler.ir.ops import (
 )
 from services.compiler.kernels.source import KernelSource, made_routines
 from services.compiler.kernels.thumb2.add import Scaling
-from services.compiler.kernels.thumb2.assembly import Routine
 from services.compiler.kernels.thumb2.depthwise import OUTPUT_ROWS
 from services.compiler.kernels.thumb2.dot_wide import STEPS as WIDE_STEPS
 from services.compiler.kernels.thumb2.encoding import code_bytes
@@ -37,13 +37,6 @@ from services.compiler.kernels.thumb2.pack import padded_depth
 from services.compiler.kernels.thumb2.scheduling import separated
 from services.compiler.schedule.thumb2 import weight_bits
 
-Mix = Counter[str]
-_WINDOW_PARTS = (
-    "windows", "rows", "copied words", "copied bytes", "border rows", "border copies", "border copied bytes",
-    "border fills", "border filled bytes",
-)  # fmt: skip
-_KINDS = ("branches", "double loads", "double stores", "loads", "others", "products", "stores")
-_JUMPS = ("bne", "beq", "bcc", "bpl")
 # weights of four bits by instructions: unpacking 8 bytes to 16, against copying 16; a step of a dense layer
 _UNPACKING, _PACKED_STEP = 5.0, 18 / 14
 # depthwise shapes that one search meets again and again
@@ -183,7 +176,13 @@ def _conv_counts(graph: Graph, op: Conv2D, call: KernelCall) -> Iterator[tuple[s
         yield "expanded words", pairs * (depth // 4)
         yield "odd words", pairs * (depth // 4 % 2)
     else:
-        yield from _window_counts(graph, op, pairs, depth, length - last_pairs if left % 2 else None)
+        yield from window_counts(graph, op, pairs, depth, length - last_pairs if left % 2 else None)
+
+
+def _is_staged(call: KernelCall) -> bool:
+    """Whether groups of weights are copied to RAM."""
+    shape = _fields(call)["shape"]
+    return isinstance(shape, tuple) and ("stage", 0) not in shape
 
 
 def _wide_counts(graph: Graph, op: Conv2D | FullyConnected) -> Iterator[tuple[str, float]]:
@@ -201,7 +200,7 @@ def _wide_counts(graph: Graph, op: Conv2D | FullyConnected) -> Iterator[tuple[st
         return
     kernel_h, kernel_w, in_c = sizes
     out_w = graph.tensors[op.output].shape[2]
-    ys, xs = _window_taps(graph, op)
+    ys, xs = window_taps(graph, op)
     taps, runs = sum(ys) * sum(xs), kernel_w if op.dilation_hw[1] > 1 else 1
     yield "rows", vectors * kernel_h
     yield "runs", sum(ys) * out_w * runs
@@ -213,7 +212,7 @@ def _wide_depthwise_counts(graph: Graph, op: DepthwiseConv2D) -> Iterator[tuple[
     """Rows and taps of windows that lie in the image, for each pair of channels and a last one alone."""
     _, kernel_h, kernel_w, channels = graph.tensors[op.weights].shape
     _, out_h, out_w, _ = graph.tensors[op.output].shape
-    ys, xs = _window_taps(graph, op)
+    ys, xs = window_taps(graph, op)
     pixels, rows, taps = out_h * out_w, sum(ys) * out_w, sum(ys) * sum(xs)
     yield "pixels", pixels
     yield "clipped", pixels * (kernel_h + kernel_w) - sum(ys) * out_w - sum(xs) * out_h
@@ -221,70 +220,6 @@ def _wide_depthwise_counts(graph: Graph, op: DepthwiseConv2D) -> Iterator[tuple[
         yield f"{name}s", pixels * count
         yield f"{name} rows", rows * count
         yield f"{name} taps", taps * count
-
-
-def _window_taps(graph: Graph, op: Conv2D | DepthwiseConv2D) -> tuple[list[int], list[int]]:
-    """Return how many taps of the windows lie in the image, by output row and by output column."""
-    _, kernel_h, kernel_w, _ = graph.tensors[op.weights].shape
-    _, in_h, in_w, _ = graph.tensors[op.input].shape
-    _, out_h, out_w, _ = graph.tensors[op.output].shape
-    ys = _taps_inside(in_h, (op.stride_hw[0] * i - op.padding.top for i in range(out_h)), kernel_h, op.dilation_hw[0])
-    xs = _taps_inside(in_w, (op.stride_hw[1] * i - op.padding.left for i in range(out_w)), kernel_w, op.dilation_hw[1])
-    return ys, xs
-
-
-def _is_staged(call: KernelCall) -> bool:
-    """Whether groups of weights are copied to RAM."""
-    shape = _fields(call)["shape"]
-    return isinstance(shape, tuple) and ("stage", 0) not in shape
-
-
-def _window_counts(
-    graph: Graph, op: Conv2D, pairs: int, depth: int, repeated: int | None
-) -> Iterator[tuple[str, float]]:
-    """Rows of windows: in place, copied, or assembled value by value at the border; one pixel may be repeated."""
-    _, kernel_h, kernel_w, in_c = graph.tensors[op.weights].shape
-    out_w = graph.tensors[op.output].shape[2]
-    run = kernel_w * in_c
-    in_place = run % 4 == 0
-    ys, xs = _window_taps(graph, op)
-    whole_xs = [x == kernel_w and op.dilation_hw[1] == 1 for x in xs]
-    found = Mix()
-    every = [(xs, whole_xs, ys)]
-    if repeated is not None:
-        row, column = divmod(repeated, out_w)
-        every.append((xs[column : column + 1], whole_xs[column : column + 1], ys[row : row + 1]))
-    for columns, whole, rows in every:
-        windows = len(rows) * len(columns)
-        full = sum(whole) * sum(rows)
-        inside_taps = sum(rows) * sum(columns) - full * kernel_w
-        border = windows * kernel_h - full
-        found += Mix(
-            {
-                "windows": windows,
-                "rows": full,
-                "border rows": border,
-                "border copies": inside_taps,
-                "border copied bytes": inside_taps * in_c,
-                "border fills": border * kernel_w - inside_taps,
-                "border filled bytes": (border * kernel_w - inside_taps) * in_c,
-            }
-        )
-    if not in_place:
-        found["copied words"] = found["rows"] * (run // 4 + (run % 4 > 0 and run > 4))
-        found["copied bytes"] = found["rows"] * (run % 4 if run < 4 else 0)
-    for name in _WINDOW_PARTS:
-        for kind, applies in (("direct", in_place), ("staged", not in_place)):
-            yield f"{kind} {name}", found[name] if applies else 0
-    expansions, words = (kernel_h, run // 4) if in_place else (1, depth // 4)
-    yield "expansions", pairs * expansions
-    yield "expanded words", pairs * expansions * words
-    yield "odd words", pairs * expansions * (words % 2)
-
-
-def _taps_inside(size: int, starts: Iterable[int], kernel: int, dilation: int) -> list[int]:
-    """Return how many taps of each window lie in the image, on one axis."""
-    return [sum(0 <= start + k * dilation < size for k in range(kernel)) for start in starts]
 
 
 def _dense_counts(graph: Graph, op: FullyConnected, call: KernelCall) -> Iterator[tuple[str, float]]:
@@ -319,7 +254,7 @@ def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> It
     yield "moved values", cut * chunks["moved"] * plane_w
     times = outputs * chunks["chunks"], outputs * out_h, channels * chunks["gathered"]
     for place, mix, count in zip(("prologue", "row", "gather"), mixes, times, strict=True):
-        yield from ((f"{place} {kind}", count * mix[kind]) for kind in _KINDS)
+        yield from ((f"{place} {kind}", count * mix[kind]) for kind in KINDS)
 
 
 def _chunks(graph: Graph, op: DepthwiseConv2D, chunk_rows: int) -> tuple[bool, Mix]:
@@ -345,44 +280,8 @@ def _depthwise_mixes(source: KernelSource, columns: int) -> tuple[Mix, Mix, Mix]
     """Return the instructions of a channel before its first row, of an output row, and of a gathered row."""
     channel, loader = source.routines()
     known, own = dict(channel.loops), {**column_turns(columns), **dict(loader.loops)}
-    prologue, row = (_executed(channel, {**known, OUTPUT_ROWS: turns}) for turns in (0, 1))
+    prologue, row = (executed(channel, {**known, OUTPUT_ROWS: turns}) for turns in (0, 1))
     row.subtract(prologue)
-    before, gathered = (_executed(loader, {**own, IMAGE_ROWS: turns}) for turns in (0, 1))
+    before, gathered = (executed(loader, {**own, IMAGE_ROWS: turns}) for turns in (0, 1))
     gathered.subtract(before)
     return prologue, row, gathered
-
-
-def _executed(routine: Routine, turns: Mapping[str, int]) -> Mix:
-    """Return the instructions of a routine by kind, where loops, and what jumps to a label behind it can skip, run so
-    often, by their labels.
-    """
-    found, times, skipped = Mix(), [1], set[str]()
-    for line in routine.body:
-        name, _, target = line.partition(" ")
-        if line.endswith(":"):
-            if line[:-1] in skipped:
-                times.pop()
-            else:
-                times.append(times[-1] * turns[line[:-1]])
-            continue
-        found[_kind(name)] += times[-1]
-        if target.endswith("b") and name in _JUMPS:
-            times.pop()
-        elif target.endswith("f") and name in _JUMPS:
-            skipped.add(target[:-1])
-            times.append(times[-1] * turns[target[:-1]])
-    return found
-
-
-def _kind(name: str) -> str:
-    if name == "ldrd":
-        return "double loads"
-    if name == "strd":
-        return "double stores"
-    if name.startswith("ld"):
-        return "loads"
-    if name.startswith("st"):
-        return "stores"
-    if name.startswith(("smla", "smm")):
-        return "products"
-    return "branches" if name.startswith("b") else "others"
