@@ -58,15 +58,15 @@ def run_search(
     """
     # A second thread in an operator saves a tenth of so small a network's time, a second network beside it takes none.
     torch.set_num_threads(1)
-    ctx = Context(settings, dataset, estimator, farm, checkpoints, on_progress, is_canceled)
+    context = Context(settings, dataset, estimator, farm, checkpoints, on_progress, is_canceled)
 
-    chosen = prepare_space(ctx)
-    baselines = hand_made(ctx, chosen)
-    supernet = train_supernet(ctx, chosen.space, [baseline.fit for baseline in baselines])
-    history = search_architectures(ctx, chosen, supernet)
-    finalists = cut_out(ctx, chosen.space, supernet, select_finalists(history, settings.finalists))
-    train_finalists(ctx, finalists)
-    measured = measure(ctx, [finish(ctx, finalist) for finalist in (*finalists, *baselines)])
+    chosen = prepare_space(context)
+    baselines = hand_made(context, chosen)
+    supernet = train_supernet(context, chosen.space, [baseline.fit for baseline in baselines])
+    history = search_architectures(context, chosen, supernet)
+    finalists = cut_out(context, chosen.space, supernet, select_finalists(history, settings.finalists))
+    train_finalists(context, finalists)
+    measured = measure(context, [finish(context, finalist) for finalist in (*finalists, *baselines)])
 
     marked = mark_front(measured)
     points, others = marked[: len(finalists)], marked[len(finalists) :]
@@ -78,7 +78,7 @@ def run_search(
         points,
         others,
         best.trained.name if best else "",
-        ctx.estimated.networks,
+        context.estimated.networks,
         len(history),
-        tuple(ctx.clock.seconds.items()),
+        tuple(context.clock.seconds.items()),
     )

@@ -30,29 +30,29 @@ CALIBRATION_IMAGES = 384
 VALIDATION_IMAGES = 1000
 
 
-def search_architectures(ctx: Context, chosen: ChosenSpace, supernet: ElasticNet) -> tuple[Scored, ...]:
+def search_architectures(context: Context, chosen: ChosenSpace, supernet: ElasticNet) -> tuple[Scored, ...]:
     """Return every architecture that was scored, in the order of trial. All fit the corrected limits."""
-    evaluation, settings = _evaluation(ctx, chosen, supernet), ctx.settings.evolution
-    saved = ctx.load("evolution")
+    evaluation, settings = _evaluation(context, chosen, supernet), context.settings.evolution
+    saved = context.load("evolution")
     history = [_from_record(r) for r in json.loads(cast(str, saved["history"]))] if saved else []
     start = cast(int, saved["generation"]) if saved else 0
     if saved:
-        ctx.estimated.networks = cast(int, saved["estimated"])
+        context.estimated.networks = cast(int, saved["estimated"])
     strategy = Evolution(chosen.space, settings)
-    with ctx.clock.phase("evolution"):
+    with context.clock.phase("evolution"):
         for generation in range(start, settings.iterations):
-            ctx.report("evolution", generation, settings.iterations, _best(history))
-            random = random_for(ctx.settings.seed, "evolution", generation)
+            context.report("evolution", generation, settings.iterations, _best(history))
+            random = random_for(context.settings.seed, "evolution", generation)
             history += explore(strategy, evaluation, history, settings.population, random)
-            ctx.save(
+            context.save(
                 "evolution",
                 {
                     "generation": generation + 1,
                     "history": json.dumps([_record(s) for s in history]),
-                    "estimated": ctx.estimated.networks,
+                    "estimated": context.estimated.networks,
                 },
             )
-        ctx.report("evolution", settings.iterations, settings.iterations, _best(history))
+        context.report("evolution", settings.iterations, settings.iterations, _best(history))
     return tuple(history)
 
 
@@ -65,16 +65,16 @@ def quality_of(net: ElasticNet, images: Images) -> Quality:
     return Quality(accuracy, float(torch.nn.functional.cross_entropy(logits, labels)))
 
 
-def calibration_images(ctx: Context, count: int) -> Tensor:
+def calibration_images(context: Context, count: int) -> Tensor:
     """Return the first training images as a tensor [N, C, H, W]."""
-    return to_tensor(ctx.dataset.train.pixels[:count])
+    return to_tensor(context.dataset.train.pixels[:count])
 
 
-def _evaluation(ctx: Context, chosen: ChosenSpace, supernet: ElasticNet) -> Evaluation:
+def _evaluation(context: Context, chosen: ChosenSpace, supernet: ElasticNet) -> Evaluation:
     space = chosen.space
-    statistics = calibration_images(ctx, CALIBRATION_IMAGES)
+    statistics = calibration_images(context, CALIBRATION_IMAGES)
     validation = Images(
-        ctx.dataset.validation.pixels[:VALIDATION_IMAGES], ctx.dataset.validation.labels[:VALIDATION_IMAGES]
+        context.dataset.validation.pixels[:VALIDATION_IMAGES], context.dataset.validation.labels[:VALIDATION_IMAGES]
     )
 
     def quality(architecture: Architecture) -> Quality:
@@ -82,12 +82,12 @@ def _evaluation(ctx: Context, chosen: ChosenSpace, supernet: ElasticNet) -> Eval
         return quality_of(subnet, validation)
 
     def qualities(architectures: Sequence[Architecture]) -> Sequence[Quality]:
-        with ThreadPoolExecutor(ctx.settings.threads) as pool:
+        with ThreadPoolExecutor(context.settings.threads) as pool:
             return list(pool.map(quality, architectures))
 
     return Evaluation(
-        costs=lambda asked: corrected(ctx.costs([plan_of(space, a) for a in asked]), chosen.correction),
-        fits=lambda costs: fits(costs, ctx.settings.budgets),
+        costs=lambda asked: corrected(context.costs([plan_of(space, a) for a in asked]), chosen.correction),
+        fits=lambda costs: fits(costs, context.settings.budgets),
         qualities=qualities,
     )
 

@@ -56,7 +56,9 @@ class Finalist:
     fit: Fit
 
 
-def cut_out(ctx: Context, space: ImageSpace, supernet: ElasticNet, chosen: tuple[Scored, ...]) -> tuple[Finalist, ...]:
+def cut_out(
+    context: Context, space: ImageSpace, supernet: ElasticNet, chosen: tuple[Scored, ...]
+) -> tuple[Finalist, ...]:
     """Return the chosen architectures with the weights that they had as parts of the supernet.
 
     Raises FailedPreconditionError where the search found nothing that fits.
@@ -67,7 +69,7 @@ def cut_out(ctx: Context, space: ImageSpace, supernet: ElasticNet, chosen: tuple
             reason="NOTHING_FITS",
             subject="budgets",
         )
-    training, finalists = ctx.settings.training, []
+    training, finalists = context.settings.training, []
     for number, scored in enumerate(chosen, start=1):
         net = extract(supernet, plan_of(space, scored.architecture))
         fit = Fit(
@@ -78,46 +80,48 @@ def cut_out(ctx: Context, space: ImageSpace, supernet: ElasticNet, chosen: tuple
     return tuple(finalists)
 
 
-def hand_made(ctx: Context, chosen: ChosenSpace) -> tuple[Finalist, ...]:
+def hand_made(context: Context, chosen: ChosenSpace) -> tuple[Finalist, ...]:
     """Return the baselines, where any are asked for, each at its largest size that fits the limits.
 
     Each is trained alone for as many epochs as a searched network in all: warm-up, supernet and fine-tuning.
     A family of which no size fits is left out.
     """
-    if not ctx.settings.baselines:
+    if not context.settings.baselines:
         return ()
     space = chosen.space
     shape = (max(space.resolutions), space.input_channels, space.classes)
-    found = (_largest_fitting(ctx, sizes(*shape), chosen.correction) for sizes in (ds_cnn_sizes, mobilenet_v2_sizes))
-    return tuple(_baseline(ctx, *fitting) for fitting in found if fitting is not None)
+    found = (
+        _largest_fitting(context, sizes(*shape), chosen.correction) for sizes in (ds_cnn_sizes, mobilenet_v2_sizes)
+    )
+    return tuple(_baseline(context, *fitting) for fitting in found if fitting is not None)
 
 
-def _largest_fitting(ctx: Context, sizes: Iterator[Scaled], correction: Correction) -> tuple[Scaled, Costs] | None:
+def _largest_fitting(context: Context, sizes: Iterator[Scaled], correction: Correction) -> tuple[Scaled, Costs] | None:
     candidates = tuple(sizes)
-    for scaled, costs in zip(candidates, ctx.costs([s.plan for s in candidates]), strict=True):
-        if isinstance(costs, Costs) and fits(correction.apply(costs), ctx.settings.budgets):
+    for scaled, costs in zip(candidates, context.costs([s.plan for s in candidates]), strict=True):
+        if isinstance(costs, Costs) and fits(correction.apply(costs), context.settings.budgets):
             return scaled, costs
     return None
 
 
-def _baseline(ctx: Context, scaled: Scaled, costs: Costs) -> Finalist:
-    training = ctx.settings.training
+def _baseline(context: Context, scaled: Scaled, costs: Costs) -> Finalist:
+    training = context.settings.training
     epochs = training.warmup_epochs + training.supernet_epochs + training.finetune_epochs
-    net = seeded_net(scaled.plan, seed_for(ctx.settings.seed, scaled.name))
+    net = seeded_net(scaled.plan, seed_for(context.settings.seed, scaled.name))
     fit = Fit(scaled.name, net, epochs, training.learning_rate, label_loss(training), epoch_work=costs.macs)
     return Finalist(scaled.name, scaled.description, None, fit)
 
 
-def train_finalists(ctx: Context, finalists: Sequence[Finalist]) -> None:
+def train_finalists(context: Context, finalists: Sequence[Finalist]) -> None:
     """Train the searched networks further."""
-    fit_together(ctx, "finalists", [f.fit for f in finalists], sum(f.fit.epochs for f in finalists))
+    fit_together(context, "finalists", [f.fit for f in finalists], sum(f.fit.epochs for f in finalists))
 
 
-def finish(ctx: Context, finalist: Finalist) -> Trained:
+def finish(context: Context, finalist: Finalist) -> Trained:
     """Return a finalist that has been trained as it goes to the farm."""
     net = finalist.fit.net
-    recalibrate(net, calibration_images(ctx, CALIBRATION_IMAGES))
-    (predicted,) = _costs(ctx.costs([net.plan]))
+    recalibrate(net, calibration_images(context, CALIBRATION_IMAGES))
+    (predicted,) = _costs(context.costs([net.plan]))
     return Trained(
         finalist.name,
         finalist.description,
@@ -125,8 +129,8 @@ def finish(ctx: Context, finalist: Finalist) -> Trained:
         net.plan,
         network_of(net.plan, finalist.name),
         predicted,
-        quality_of(net, ctx.dataset.validation),
-        quality_of(net, ctx.dataset.test).accuracy,
+        quality_of(net, context.dataset.validation),
+        quality_of(net, context.dataset.test).accuracy,
         export_onnx(net, finalist.name),
     )
 

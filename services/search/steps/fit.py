@@ -32,30 +32,30 @@ class Fit:
     then: Callable[[], Fit] | None = None
 
 
-def fit_together(ctx: Context, phase: str, fits: Sequence[Fit], total_epochs: int) -> None:
+def fit_together(context: Context, phase: str, fits: Sequence[Fit], total_epochs: int) -> None:
     """Train networks side by side, each on a thread of its own and from its checkpoint where there is one.
 
     What each becomes depends neither on the others nor on the number of threads.
     """
-    runs = [_Run.of(ctx, fit) for fit in fits]
-    with ctx.clock.phase(phase), ThreadPoolExecutor(ctx.settings.threads) as pool:
+    runs = [_Run.of(context, fit) for fit in fits]
+    with context.clock.phase(phase), ThreadPoolExecutor(context.settings.threads) as pool:
         running: dict[Future[float], int] = {}
 
         def report(detail: str) -> None:
-            ctx.report(phase, sum(run.epochs_done for run in runs), total_epochs, detail)
+            context.report(phase, sum(run.epochs_done for run in runs), total_epochs, detail)
 
         report("")
         while True:
             idle = [i for i, run in enumerate(runs) if run.left and i not in running.values()]
-            for i in sorted(idle, key=lambda i: -runs[i].left)[: ctx.settings.threads - len(running)]:
+            for i in sorted(idle, key=lambda i: -runs[i].left)[: context.settings.threads - len(running)]:
                 running[pool.submit(runs[i].training.run_epoch)] = i
             if not running:
                 return
             for done in wait(running, return_when=FIRST_COMPLETED).done:
                 i = running.pop(done)
                 run = runs[i]
-                run.save(ctx)
-                runs[i] = run.next(ctx)
+                run.save(context)
+                runs[i] = run.next(context)
                 report(f"{run.fit.name}, loss {done.result():.3f}")
 
 
@@ -69,21 +69,27 @@ class _Run:
     epochs_before: int = 0
 
     @classmethod
-    def of(cls, ctx: Context, fit: Fit, epochs_before: int = 0) -> _Run:
+    def of(cls, context: Context, fit: Fit, epochs_before: int = 0) -> _Run:
         training = Training(
-            fit.net, ctx.dataset.train, ctx.settings.training, epochs=fit.epochs, peak_rate=fit.rate, loss=fit.loss,
-            seed=ctx.settings.seed, phase=fit.name,
-        )  # fmt: skip
-        saved = ctx.load(fit.name)
+            fit.net,
+            context.dataset.train,
+            context.settings.training,
+            epochs=fit.epochs,
+            peak_rate=fit.rate,
+            loss=fit.loss,
+            seed=context.settings.seed,
+            phase=fit.name,
+        )
+        saved = context.load(fit.name)
         if saved is not None:
             training.load_state_dict(cast(dict[str, object], saved["training"]))
-        return cls(fit, training, time.monotonic(), epochs_before).next(ctx)
+        return cls(fit, training, time.monotonic(), epochs_before).next(context)
 
-    def next(self, ctx: Context) -> _Run:
+    def next(self, context: Context) -> _Run:
         """Return what is to be trained now: this, unless it is at its end and something comes then."""
         if self.left or self.fit.then is None:
             return self
-        return _Run.of(ctx, self.fit.then(), self.epochs_done)
+        return _Run.of(context, self.fit.then(), self.epochs_done)
 
     @property
     def left(self) -> float:
@@ -95,8 +101,8 @@ class _Run:
         """Epochs, with those before."""
         return self.epochs_before + self.training.epoch
 
-    def save(self, ctx: Context) -> None:
+    def save(self, context: Context) -> None:
         """Save at the end, and else where the last save is some time ago."""
         if not self.left or time.monotonic() - self.saved_at > SAVE_EVERY_SECONDS:
-            ctx.save(self.fit.name, {"training": self.training.state_dict()})
+            context.save(self.fit.name, {"training": self.training.state_dict()})
             self.saved_at = time.monotonic()

@@ -34,15 +34,15 @@ class Point:
         return isinstance(self.measured, Measurement) and not self.broken and not self.measured.costs.misfits
 
 
-def measure(ctx: Context, trained: Sequence[Trained]) -> tuple[Point, ...]:
+def measure(context: Context, trained: Sequence[Trained]) -> tuple[Point, ...]:
     """Return a point for each network, in order; one that could not be measured says why."""
-    with ctx.clock.phase("measure"):
+    with context.clock.phase("measure"):
         total = len(trained)
-        ctx.report("measure", 0, total, "quantize, compile and run on the board")
-        candidates = [_candidate(ctx, t) for t in trained]
-        answers = ctx.farm.measure(candidates, lambda done: ctx.report("measure", done, total))
-        ctx.report("measure", total, total)
-    return tuple(Point(t, a, _broken(a, ctx.settings.budgets)) for t, a in zip(trained, answers, strict=True))
+        context.report("measure", 0, total, "quantize, compile and run on the board")
+        candidates = [_candidate(context, t) for t in trained]
+        answers = context.farm.measure(candidates, lambda done: context.report("measure", done, total))
+        context.report("measure", total, total)
+    return tuple(Point(t, a, _broken(a, context.settings.budgets)) for t, a in zip(trained, answers, strict=True))
 
 
 def mark_front(points: Sequence[Point]) -> tuple[Point, ...]:
@@ -75,12 +75,12 @@ def _broken(answer: Measurement | Failure, budgets: Budgets) -> tuple[Excess, ..
     return (*excesses(answer.costs, budgets), *too_low)
 
 
-def _candidate(ctx: Context, trained: Trained) -> Candidate:
+def _candidate(context: Context, trained: Trained) -> Candidate:
     resolution = trained.plan.resolution
     return Candidate(
         trained.name,
         trained.onnx,
-        network_input(ctx.dataset.train.pixels[:CALIBRATION_IMAGES], resolution),
-        network_input(ctx.dataset.test.pixels, resolution),
-        ctx.dataset.test.labels,
+        network_input(context.dataset.train.pixels[:CALIBRATION_IMAGES], resolution),
+        network_input(context.dataset.test.pixels, resolution),
+        context.dataset.test.labels,
     )

@@ -54,26 +54,28 @@ class ChosenSpace:
     correction: Correction
 
 
-def prepare_space(ctx: Context) -> ChosenSpace:
+def prepare_space(context: Context) -> ChosenSpace:
     """Return the space to search.
 
     Raises FailedPreconditionError where not even the smallest network fits, or where the farm cannot measure it:
     both are known before anything is trained.
     """
-    spaces = image_spaces(ctx.dataset.image_hwc, ctx.dataset.classes, ctx.settings.choices)
-    saved = ctx.load("space")
+    spaces = image_spaces(context.dataset.image_hwc, context.dataset.classes, context.settings.choices)
+    saved = context.load("space")
     if saved is not None:
-        ctx.estimated.networks = cast(int, saved["estimated"])
+        context.estimated.networks = cast(int, saved["estimated"])
         correction = Correction(**cast(dict[str, float], saved["correction"]))  # type: ignore[arg-type]
         return ChosenSpace(spaces[cast(int, saved["index"])], correction)
-    with ctx.clock.phase("space"):
-        ctx.report("space", 0, 2, "asking what the smallest network needs")
-        correction = _probe(ctx, spaces)
-        ctx.report("space", 1, 2, f"comparing {len(spaces)} search spaces")
-        space = _optimize(ctx, spaces, correction)
-    estimated = ctx.estimated.networks
-    ctx.save("space", {"index": spaces.index(space), "correction": asdict(correction), "estimated": estimated})
-    ctx.report("space", 2, 2, f"resolution {space.resolutions[-1]}, {space.blocks}, width {space.width_multiplier:g}")
+    with context.clock.phase("space"):
+        context.report("space", 0, 2, "asking what the smallest network needs")
+        correction = _probe(context, spaces)
+        context.report("space", 1, 2, f"comparing {len(spaces)} search spaces")
+        space = _optimize(context, spaces, correction)
+    estimated = context.estimated.networks
+    context.save("space", {"index": spaces.index(space), "correction": asdict(correction), "estimated": estimated})
+    context.report(
+        "space", 2, 2, f"resolution {space.resolutions[-1]}, {space.blocks}, width {space.width_multiplier:g}"
+    )
     return ChosenSpace(space, correction)
 
 
@@ -82,16 +84,16 @@ def corrected(answers: Sequence[Costs | Failure], correction: Correction) -> tup
     return tuple(correction.apply(a) if isinstance(a, Costs) else a for a in answers)
 
 
-def _probe(ctx: Context, spaces: Sequence[ImageSpace]) -> Correction:
+def _probe(context: Context, spaces: Sequence[ImageSpace]) -> Correction:
     """Measure the smallest network, untrained, and compare."""
     plans = [plan_of(space, space.smallest()) for space in spaces]
-    estimates = ctx.costs(plans)
+    estimates = context.costs(plans)
     known = [(plan, c) for plan, c in zip(plans, estimates, strict=True) if isinstance(c, Costs)]
     if not known:
-        require_feasible(estimates[0], ctx.settings.budgets)
+        require_feasible(estimates[0], context.settings.budgets)
     plan, predicted = min(known, key=lambda pair: (pair[1].sram.total, pair[1].flash.total))
-    require_feasible(predicted, ctx.settings.budgets)
-    (answer,) = ctx.farm.measure([_probe_candidate(ctx, plan)], lambda _: None)
+    require_feasible(predicted, context.settings.budgets)
+    (answer,) = context.farm.measure([_probe_candidate(context, plan)], lambda _: None)
     if isinstance(answer, Failure):
         raise FailedPreconditionError(
             f"the board cannot measure the smallest network of the search space: {answer.message}",
@@ -105,24 +107,24 @@ def _probe(ctx: Context, spaces: Sequence[ImageSpace]) -> Correction:
         _ratio(measured.latency_us, predicted.latency_us),
         _ratio(measured.energy_uj, predicted.energy_uj),
     )
-    require_feasible(correction.apply(predicted), ctx.settings.budgets)
+    require_feasible(correction.apply(predicted), context.settings.budgets)
     return correction
 
 
-def _probe_candidate(ctx: Context, plan: Plan) -> Candidate:
-    samples = ctx.dataset.train.pixels[:PROBE_SAMPLES]
-    net = recalibrate(seeded_net(plan, seed_for(ctx.settings.seed, "probe")), to_tensor(samples))
+def _probe_candidate(context: Context, plan: Plan) -> Candidate:
+    samples = context.dataset.train.pixels[:PROBE_SAMPLES]
+    net = recalibrate(seeded_net(plan, seed_for(context.settings.seed, "probe")), to_tensor(samples))
     inputs = network_input(samples, plan.resolution)
-    return Candidate("probe", export_onnx(net, "probe"), inputs, inputs, ctx.dataset.train.labels[:PROBE_SAMPLES])
+    return Candidate("probe", export_onnx(net, "probe"), inputs, inputs, context.dataset.train.labels[:PROBE_SAMPLES])
 
 
-def _optimize(ctx: Context, spaces: Sequence[ImageSpace], correction: Correction) -> ImageSpace:
+def _optimize(context: Context, spaces: Sequence[ImageSpace], correction: Correction) -> ImageSpace:
     scores = score_spaces(
         spaces,
-        lambda asked: corrected(ctx.costs([plan_of(s, a) for s, a in asked]), correction),
-        lambda costs: fits(costs, ctx.settings.budgets),
-        ctx.settings.space_samples,
-        random_for(ctx.settings.seed, "space"),
+        lambda asked: corrected(context.costs([plan_of(s, a) for s, a in asked]), correction),
+        lambda costs: fits(costs, context.settings.budgets),
+        context.settings.space_samples,
+        random_for(context.settings.seed, "space"),
     )
     return choose_space(scores)
 

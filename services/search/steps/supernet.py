@@ -17,10 +17,10 @@ from services.search.train import label_loss, sandwich_loss
 _FIRST = 1e30
 
 
-def train_supernet(ctx: Context, space: ImageSpace, beside: Sequence[Fit] = ()) -> ElasticNet:
+def train_supernet(context: Context, space: ImageSpace, beside: Sequence[Fit] = ()) -> ElasticNet:
     """Return the trained supernet: its largest network first, then, channels sorted, all of them together."""
-    settings = ctx.settings.training
-    net = seeded_net(plan_of(space, space.largest()), seed_for(ctx.settings.seed, "weights"))
+    settings = context.settings.training
+    net = seeded_net(plan_of(space, space.largest()), seed_for(context.settings.seed, "weights"))
     rate = settings.learning_rate
 
     def together() -> Fit:
@@ -30,5 +30,5 @@ def train_supernet(ctx: Context, space: ImageSpace, beside: Sequence[Fit] = ()) 
 
     warmup = Fit("warmup", net, settings.warmup_epochs, rate, label_loss(settings), _FIRST, together)
     epochs = settings.warmup_epochs + settings.supernet_epochs + sum(fit.epochs for fit in beside)
-    fit_together(ctx, "supernet", (warmup, *beside), epochs)
+    fit_together(context, "supernet", (warmup, *beside), epochs)
     return net.eval()
