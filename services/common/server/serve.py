@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import grpc.aio
+import redis
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -78,22 +79,14 @@ class ServicePlan:
 
 async def serve(settings: Settings, plan: ServicePlan, on_ready: Callable[[str, str], None]) -> None:
     """Run the server until SIGTERM or SIGINT; `on_ready` is told the addresses of gRPC and metrics."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="work"))
-
+    stop = _stop_on_signals()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="work"))
     client, client_async = connect(settings.redis_url), connect_async(settings.redis_url)
-    metrics = ProcessMetrics()
-    store = JobStore(client, settings)
-    dispatcher = Dispatcher(store, JobQueue(client))
-    artifacts = ArtifactStore.open(settings.artifacts_url, settings.max_artifact_bytes)
-    submitter = Submitter(store, dispatcher, artifacts, metrics)
-    plumbing = Plumbing(settings, store, dispatcher, artifacts, submitter, metrics)
+    plumbing = _plumbing(client, settings)
+    store, dispatcher, metrics = plumbing.store, plumbing.dispatcher, plumbing.metrics
 
     server = grpc.aio.server(interceptors=(ServerInterceptor(metrics),), options=_OPTIONS)
-    artifact_pb2_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(artifacts), server)
+    artifact_pb2_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(plumbing.artifacts), server)
     watcher = Watcher(client_async, store)
     job_pb2_grpc.add_JobServiceServicer_to_server(JobServicer(store, dispatcher, watcher), server)
     close = plan.add(server, plumbing)
@@ -122,6 +115,21 @@ async def serve(settings: Settings, plan: ServicePlan, on_ready: Callable[[str, 
     await forwarder.close()
     await client_async.aclose()
     client.close()
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _plumbing(client: redis.Redis, settings: Settings) -> Plumbing:
+    metrics, store = ProcessMetrics(), JobStore(client, settings)
+    dispatcher = Dispatcher(store, JobQueue(client))
+    artifacts = ArtifactStore.open(settings.artifacts_url, settings.max_artifact_bytes)
+    submitter = Submitter(store, dispatcher, artifacts, metrics)
+    return Plumbing(settings, store, dispatcher, artifacts, submitter, metrics)
 
 
 def _describe(server: grpc.aio.Server, health: ForwardingHealth, services: Sequence[str]) -> None:
