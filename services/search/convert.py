@@ -195,14 +195,7 @@ def costs_from_estimate(estimate: compile_pb2.NetworkEstimate) -> Costs | Failur
     """Return what the compiler estimates."""
     if estimate.HasField("error"):
         return Failure(error_from_proto(estimate.error).message)
-    return Costs(
-        sram=_sram(estimate.sram),
-        flash=_flash(estimate.flash),
-        macs=estimate.macs,
-        latency_us=estimate.latency.value if estimate.HasField("latency") else None,
-        energy_uj=estimate.energy.value if estimate.HasField("energy") else None,
-        misfits=tuple(misfit_text(m) for m in estimate.misfits),
-    )
+    return _costs(estimate)
 
 
 def misfit_text(misfit: metric_pb2.Misfit) -> str:
@@ -216,13 +209,7 @@ def measurement_from_proto(
 ) -> Measurement:
     """Return what the farm measured."""
     return Measurement(
-        costs=Costs(
-            sram=_sram(result.sram),
-            flash=_flash(result.flash),
-            macs=result.macs,
-            latency_us=result.latency.value if result.HasField("latency") else None,
-            energy_uj=result.energy.value if result.HasField("energy") else None,
-        ),
+        costs=_costs(result),
         estimate=estimate,
         accuracy=result.accuracy.value,
         model=model,
@@ -231,6 +218,17 @@ def measurement_from_proto(
         twin_equal=result.twin_equal if result.HasField("twin_equal") else None,
         reference=reference,
         manifest=manifest,
+    )
+
+
+def _costs(found: compile_pb2.NetworkEstimate | evaluation_pb2.EvaluationResult) -> Costs:
+    return Costs(
+        sram=_sram(found.sram),
+        flash=_flash(found.flash),
+        macs=found.macs,
+        latency_us=found.latency.value if found.HasField("latency") else None,
+        energy_uj=found.energy.value if found.HasField("energy") else None,
+        misfits=tuple(misfit_text(m) for m in found.misfits),
     )
 
 
