@@ -42,11 +42,11 @@ from services.compiler.quant.values import Array, quant_of
 from services.compiler.schedule.pixel_blocks import PixelBlocks
 from services.compiler.schedule.plane import ChunkedPlane
 
-# Scratch grows from the least, which is always given, to the most, where the arena has room (memory/scratch.py).
-# A depthwise plane that does not hold all rows is cut in chunks; each chunk costs a few instructions a channel.
+# Scratch grows from the least, which is always given, to the most, where the arena has room (memory/scratch.py):
+# a depthwise plane that does not hold all rows is cut in chunks, each of which costs a few instructions a channel.
+_LEAST_PLANE_BYTES = 1024
 # pixels whose bytes add up to 16 bits
 _MOST_AVERAGED = 255
-_LEAST_PLANE_BYTES = 1024
 _WEIGHT_BITS = {DType.INT4: 4, DType.INT8: 8}
 # bytes of a row that a routine for patches can step over at once
 _MOST_ROW_BYTES = 0xFFFF
