@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmarks.cost_table import Measured, Subject, on_board
+from benchmarks.cost_measured import Measured, Subject, on_board
 from benchmarks.estimate import candidates
 from benchmarks.networks import plan_graph
 from services.common.targets import load_target

@@ -17,17 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.cost_measured import STATIC, Subject, linked_functions, run
 from benchmarks.cost_networks import core_kernel_networks, depthwise_chain, kernel_networks
-from benchmarks.cost_table import (
-    STATIC,
-    TABLES,
-    Subject,
-    fit,
-    layer_rows,
-    linked_functions,
-    run,
-    worst_and_rms,
-)
+from benchmarks.cost_table import TABLES, fit, layer_rows, worst_and_rms
 from services.compiler.cost import cost_model
 from services.compiler.cost.kernel_counts import Counts
 from services.compiler.ir.graph import Graph
