@@ -20,7 +20,7 @@ from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
 from services.compiler.ir.verify import InvalidGraphError, verify
 from services.compiler.macs import op_macs
 from services.compiler.options import CompileOptions
-from services.compiler.passes.pull_input import pull_input
+from services.compiler.passes.pull_input import with_input
 from services.compiler.planned import Planned, scheduled_macs
 from services.compiler.planner.choose import Choice, choose, choose_every
 
@@ -99,7 +99,7 @@ def _prepared(network: Graph, options: CompileOptions) -> Graph:
         graph = check_supported(verify(with_quantization(network)))
     except InvalidGraphError as error:
         raise InvalidModelError(f"network {network.name!r}: {error}", subject=network.name) from None
-    return pull_input(graph) if options.pull_input else graph
+    return with_input(graph, options)
 
 
 def _of_choice(choice: Choice, options: CompileOptions) -> Estimate:

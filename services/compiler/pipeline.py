@@ -22,7 +22,7 @@ from services.compiler.kernels.thumb2.issue import Issue
 from services.compiler.library import LibraryManifest, pack_library
 from services.compiler.options import CompileOptions, Interface, issue_of
 from services.compiler.passes.optimize import optimize
-from services.compiler.passes.pull_input import pull_input
+from services.compiler.passes.pull_input import with_input
 from services.compiler.passes.strip_edge_transpose import EdgeAxes, edge_axes, strip_edge_transpose
 from services.compiler.planned import Planned, plan_network
 from services.compiler.planner.choose import Choice, choose
@@ -65,8 +65,7 @@ def compile_graph(graph: Graph, model: Graph, options: CompileOptions, axes: Edg
 
     `axes` say in which order the host has to bring the axes of inputs and outputs; without, in none.
     """
-    pulled = pull_input(graph) if options.pull_input else graph
-    return compile_choice(choose(verify(pulled), options), graph, model, options, axes)
+    return compile_choice(choose(verify(with_input(graph, options)), options), graph, model, options, axes)
 
 
 def compile_choice(

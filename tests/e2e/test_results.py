@@ -83,6 +83,16 @@ def test_planner_keeps_to_the_sram_that_compile_and_run_allow(tinyfarm, tmp_path
         assert manifest["schedule_reason"] == "per-layer: it fits in 65536 bytes"
 
 
+def test_sram_that_the_planner_cannot_keep_to_is_a_broken_budget(tinyfarm, tmp_path):
+    (tmp_path / "small.tflite").write_bytes(e2e_models.small())
+    (tmp_path / "in.npz").write_bytes(write_npz(np.zeros((1, 8, 8, 3), np.int8)))
+    ends = ("--board", "nano33ble", "--input", tmp_path / "in.npz", "--output", tmp_path / "out.npz")
+    text = tinyfarm("compile", tmp_path / "small.tflite", "--target", "nano33ble", "--max-sram", "64", code=1)
+    assert "schedule: per-layer: streaming saves no memory" in text
+    tinyfarm("run", tmp_path / "small.tflite", *ends, "--max-sram", "64", "--json", code=1)
+    assert (tmp_path / "out.npz").is_file()
+
+
 def test_explain_draws_models_side_by_side(tinyfarm, tmp_path):
     (tmp_path / "small.tflite").write_bytes(e2e_models.small())
     (tmp_path / "large.tflite").write_bytes(e2e_models.half_mib_of_activations())
@@ -93,6 +103,7 @@ def test_explain_draws_models_side_by_side(tinyfarm, tmp_path):
     assert large["arena_bytes"] > 256 * 1024 and small["layers"][0]["receptive_field_hw"] == [3, 3]
     page = (tmp_path / "p.html").read_text()
     assert page.count("<h2>") == 2 and "Weights against activations" in page
+    assert small["schedule_reason"] in page and large["schedule_reason"] in page
     assert "small" in tinyfarm("explain", models[0], "--schedule", "per-layer")
 
 

@@ -9,6 +9,7 @@ import typer
 
 from tinyfarm.cli.connect import connected
 from tinyfarm.cli.exit_codes import BUDGET_BROKEN
+from tinyfarm.cli.memory import sram_beyond
 from tinyfarm.cli.options import (
     Interface,
     Json,
@@ -23,7 +24,7 @@ from tinyfarm.cli.options import (
     kernels_of,
     output_folder,
 )
-from tinyfarm.cli.output import print_json, print_line, short_id
+from tinyfarm.cli.output import print_json, print_line, print_note, short_id
 from tinyfarm.cli.progress import follow
 from tinyfarm.cli.results import print_compiled
 from tinyfarm.cli.unpack import unpack_library
@@ -46,7 +47,7 @@ def command(
     json: Json = False,
     server: Server = None,
 ) -> None:
-    """Compile a model to C99; exit 1 where it does not fit the target."""
+    """Compile a model to C99; exit 1 where it does not fit the target, or its arena the budget."""
     options = compile_options(
         schedule=schedule,
         budgets=Budgets(max_sram),
@@ -66,5 +67,7 @@ def command(
     else:
         print_compiled(result)
         print_line(f"C library in {output}" if output else f"C library: tinyfarm get {short_id(job)} -o DIR")
-    if not result.fits:
+    if broken := sram_beyond(result.sram, max_sram):
+        print_note(broken)
+    if broken or not result.fits:
         raise typer.Exit(BUDGET_BROKEN)

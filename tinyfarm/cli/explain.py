@@ -76,6 +76,8 @@ def command(
         print_json({"output": str(output) if output else None, "networks": [asdict(n) for n in networks]})
         return
     print_table("", _COLUMNS, [table_row(n) for n in networks])
+    for network in networks:
+        print_line(f"{network.name}: {network.schedule_reason}")
     print_line(f"pictures in {output}" if output else "pictures: add -o PAGE.html")
 
 

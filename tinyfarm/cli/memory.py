@@ -41,3 +41,10 @@ def misfit_line(misfit: metric_pb2.Misfit) -> str:
         f"does not fit: {misfit.memory} needed {format_size(misfit.needed_bytes)}, "
         f"available {format_size(misfit.available_bytes)}{layer}"
     )
+
+
+def sram_beyond(sram: metric_pb2.SramBytes, limit_bytes: int | None) -> str | None:
+    """A line for SRAM beyond its limit, of a library that is not linked without stack; None where it keeps to it."""
+    if limit_bytes is None or sram.total <= limit_bytes:
+        return None
+    return f"broken: SRAM {format_size(sram.total)} is above --max-sram {format_size(limit_bytes)}"

@@ -47,7 +47,11 @@ MaxSram = Annotated[
 PlannedSram = Annotated[
     int | None,
     typer.Option(
-        "--max-sram", "--sram", parser=parse_size, metavar="SIZE", help="SRAM that the planner keeps to if it can."
+        "--max-sram",
+        "--sram",
+        parser=parse_size,
+        metavar="SIZE",
+        help="SRAM that the planner keeps to; exit 1 if it cannot.",
     ),
 ]
 MaxFlash = Annotated[

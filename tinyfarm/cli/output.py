@@ -36,6 +36,11 @@ def print_line(text: str) -> None:
     _Output(highlight=False, soft_wrap=True).print(escape(printable(text)))
 
 
+def print_note(text: str) -> None:
+    """One line on standard error."""
+    stderr.print(printable(text), markup=False, soft_wrap=True)
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table; columns of figures are aligned to the right, but for the first, which is of names and never wrapped."""
     table = Table(header_style="bold")

@@ -10,7 +10,7 @@ import typer
 from tinyfarm.cli.connect import connected
 from tinyfarm.cli.exit_codes import BUDGET_BROKEN
 from tinyfarm.cli.figures import board_of, counted, describe, label, schedule_of
-from tinyfarm.cli.memory import print_memory
+from tinyfarm.cli.memory import print_memory, sram_beyond
 from tinyfarm.cli.options import (
     Board,
     Interface,
@@ -26,7 +26,7 @@ from tinyfarm.cli.options import (
     kernels_of,
     output_file,
 )
-from tinyfarm.cli.output import print_json, print_line
+from tinyfarm.cli.output import print_json, print_line, print_note
 from tinyfarm.cli.progress import follow
 from tinyfarm.client import Budgets
 from tinyfarm.client.check import report_of
@@ -49,7 +49,7 @@ def command(
     json: Json = False,
     server: Server = None,
 ) -> None:
-    """Run samples on a board and write its outputs; exit 1 where the model does not fit.
+    """Run samples on a board and write its outputs; exit 1 where the model does not fit, or its SRAM the budget.
 
     Arrays of the input file are matched to the model's inputs by tensor name, else the key `input`, else `x`,
     else the only array; outputs are in the model's own types.
@@ -74,7 +74,9 @@ def command(
         print_json(_document(done, output))
     else:
         _print(result, output)
-    if not result.fits:
+    if broken := sram_beyond(result.sram, max_sram):
+        print_note(broken)
+    if broken or not result.fits:
         raise typer.Exit(BUDGET_BROKEN)
 
 

@@ -75,6 +75,7 @@ class Facts:
     layers: tuple[Layer, ...]
     buffers: tuple[Buffer, ...]
     patching: Patching | None = None
+    schedule_reason: str = ""
 
     @property
     def constants_bytes(self) -> int:
@@ -127,6 +128,7 @@ def facts_of(manifest: Mapping[str, Any]) -> Facts:
         layers=layers,
         buffers=_buffers(manifest["layers"]),
         patching=_patching(manifest.get("patch_grid"), layers),
+        schedule_reason=manifest["schedule_reason"],
     )
 
 

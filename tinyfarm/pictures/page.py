@@ -69,7 +69,8 @@ def network_section(network: Facts) -> str:
     )
     cards = "".join(f'<div class="fact"><b>{plain(value)}</b>{plain(what)}</div>' for value, what in facts)
     figures = "".join(_figure(name, picture) for name, picture in network_pictures(network))
-    return f'<h2>{plain(network.name)}</h2><div class="facts">{cards}</div>{figures}'
+    why = f'<p class="sub">{plain(network.schedule_reason)}</p>'
+    return f'<h2>{plain(network.name)}</h2><div class="facts">{cards}</div>{why}{figures}'
 
 
 def network_pictures(network: Facts) -> list[tuple[str, str]]:

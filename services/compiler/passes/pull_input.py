@@ -1,4 +1,4 @@
-"""Let the caller keep the network's input, and ask it for rows where they are needed."""
+"""Make the network's input the image that a Reshape makes of it; let the caller keep it, and ask it for rows."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from services.compiler.errors import UnsupportedModelError
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import PullRows, Reshape
 from services.compiler.ir.tensor import quoted
+from services.compiler.options import CompileOptions
 from services.compiler.passes.replace_tensors import read_instead
 from services.compiler.schedule.rows import is_row_wise
 
 _ALLOWED = "one input, an image of batch 1 whose first operators need windows of its rows"
+
+
+def with_input(graph: Graph, options: CompileOptions) -> Graph:
+    """Return the graph with its input as the options need it: pulled, or for patches an image, where it is one."""
+    if options.pull_input:
+        return pull_input(graph)
+    return input_as_image(graph) if options.schedule.startswith("patch") else graph
 
 
 def pull_input(graph: Graph) -> Graph:
@@ -23,7 +31,7 @@ def pull_input(graph: Graph) -> Graph:
     """
     if len(graph.inputs) != 1:
         raise _refusal(graph, f"it has {len(graph.inputs)} inputs", len(graph.inputs))
-    graph = _without_reshape(graph)
+    graph = input_as_image(graph)
     (source,) = graph.inputs
     tensor = graph.tensors[source]
     if len(tensor.shape) != 4 or tensor.shape[0] != 1:
@@ -42,14 +50,20 @@ def pull_input(graph: Graph) -> Graph:
     return replace(graph.with_tensors({held: tensor}), ops=ops)
 
 
-def _without_reshape(graph: Graph) -> Graph:
-    """Return the graph whose input is what a Reshape makes of it, where nothing else reads it."""
+def input_as_image(graph: Graph) -> Graph:
+    """Return the graph whose only input is the image that a Reshape makes of it, where nothing else reads it.
+
+    A model from PyTorch with one channel begins so: [1, 1, H, W] and [1, H, W, 1] are the same bytes.
+    """
+    if len(graph.inputs) != 1:
+        return graph
     (source,) = graph.inputs
     readers = graph.consumers()[source]
     if len(readers) != 1 or not isinstance(readers[0], Reshape) or source in graph.outputs:
         return graph
     image = readers[0].output
-    if image in graph.outputs or graph.tensors[image].quant != graph.tensors[source].quant:
+    before, after = graph.tensors[source], graph.tensors[image]
+    if image in graph.outputs or len(after.shape) != 4 or after.quant != before.quant:
         return graph
     return replace(graph, inputs=(image,)).with_ops(op for op in graph.ops if op is not readers[0])
 

@@ -12,6 +12,7 @@ from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Planned, plan_network
 from services.compiler.planner.stages import Pieces
 from services.compiler.planner.trials import best_patches, fastest_streams, least_streams
+from services.compiler.schedule.patches import can_patch
 from services.compiler.schedule.schedule import StageKind
 
 # What a library needs beside its arena, mostly stack: the arena's part of a budget is less by so much.
@@ -33,8 +34,9 @@ def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choi
 
     Per-layer: that. Streaming: fewest instructions within the budget of SRAM, least memory without one. Patch: fewest
     MACs within the budget, least memory without one; a grid that is named is used, wherever it can be. Auto:
-    per-layer if that fits the budget, or the chip where there is none, else streaming within it. Where the input shall
-    be pulled and what is found needs more than per-layer, the lesser of streaming and patches is returned.
+    per-layer if that fits the budget, or the chip where there is none, else streaming within it; where that needs more,
+    the lesser of streaming and patches. So, too, where the input shall be pulled and what is found needs more than
+    per-layer.
 
     Raises UnsupportedError where the input shall be pulled and nothing is found that holds only a part of it.
     """
@@ -68,8 +70,10 @@ def _chosen(whole: Planned, options: CompileOptions, *, exact: bool) -> Choice:
     pieces = Pieces(whole, options.core)
     kinds = (_in_patches, _streamed) if options.schedule.startswith("patch") else (_streamed, _in_patches)
     choice = kinds[0](pieces, options, room, whole, exact=exact)
-    if pulled and options.patch_grid is None and choice.planned.plan.arena_bytes > whole.plan.arena_bytes:
-        choice = _less_pulled(choice, kinds[1](pieces, options, room, whole, exact=exact))
+    arena = choice.planned.plan.arena_bytes
+    auto_too_much = options.schedule == "auto" and room is not None and arena > room
+    if auto_too_much or (pulled and options.patch_grid is None and arena > whole.plan.arena_bytes):
+        choice = _lesser(choice, kinds[1](pieces, options, room, whole, exact=exact), options)
     if pulled and not _pulls_in_turns(choice.planned):
         raise _held_whole(graph, options.schedule)
     return choice
@@ -97,15 +101,19 @@ def _streamed(pieces: Pieces, options: CompileOptions, room: int | None, whole: 
     if least is None or (least.arena_bytes >= whole.plan.arena_bytes and not options.pull_input):
         return Choice(whole, "per-layer: streaming saves no memory")
     planned = pieces.planner.plan(least.streams, exact=exact, known=least.placed, is_least=True)
-    least_of = "least memory" if room is None else f"least memory, {room} bytes of arena are too few"
-    return Choice(planned, f"{_told(planned)}: {least_of}; per-layer needs {whole.plan.arena_bytes} bytes of arena")
+    beside = f"per-layer needs {whole.plan.arena_bytes} bytes of arena"
+    return Choice(planned, f"{_told(planned)}: {_least_memory(room)}; {beside}")
 
 
-def _less_pulled(asked: Choice, other: Choice) -> Choice:
-    """Return what pulls the input in less memory, where what was asked for needs more than to hold it whole."""
-    if not _pulls_in_turns(other.planned) or other.planned.plan.arena_bytes >= asked.planned.plan.arena_bytes:
-        return asked
-    return Choice(other.planned, f"{other.reason}, what was asked for {asked.planned.plan.arena_bytes}")
+def _lesser(first: Choice, other: Choice, options: CompileOptions) -> Choice:
+    """Return what needs less memory, of what pulls the input where it shall be pulled."""
+    can_be = _pulls_in_turns(other.planned) or not options.pull_input
+    if not can_be or other.planned.plan.arena_bytes >= first.planned.plan.arena_bytes:
+        return first
+    if first.planned.kind is StageKind.PER_LAYER:
+        return other
+    name = first.planned.kind.value if options.schedule == "auto" else "what was asked for"
+    return Choice(other.planned, f"{other.reason}, {name} {first.planned.plan.arena_bytes}")
 
 
 def _pulls_in_turns(planned: Planned) -> bool:
@@ -128,7 +136,7 @@ def _in_patches(pieces: Pieces, options: CompileOptions, room: int | None, whole
     best = best_patches(pieces, _GRIDS if named is None else (named,), room)
     if best is None:
         grid = "" if named is None else f"{named[0]}x{named[1]} "
-        return Choice(whole, f"per-layer: the first operators cannot be cut into {grid}patches")
+        return Choice(whole, f"per-layer: the first operators cannot be cut into {grid}patches: {_uncut(pieces.graph)}")
     planned = pieces.planner.plan_patches(best.patches, best.streams, exact=exact, known=best.placed)
     if named is None and planned.plan.arena_bytes >= whole.plan.arena_bytes and not options.pull_input:
         return Choice(whole, "per-layer: patches save no memory")
@@ -137,7 +145,22 @@ def _in_patches(pieces: Pieces, options: CompileOptions, room: int | None, whole
         f"layers 0-{best.patches.stop - 1} in {rows}x{columns} patches",
         *([_told(planned)] if best.streams else []),
     ]
-    return Choice(planned, f"{', '.join(told)}: per-layer needs {whole.plan.arena_bytes} bytes of arena")
+    fits = room is not None and planned.plan.arena_bytes <= room
+    why = f"fewest MACs in {room} bytes of arena" if fits else _least_memory(room)
+    beside = f"per-layer needs {whole.plan.arena_bytes} bytes of arena"
+    return Choice(planned, f"{', '.join(told)}: {why}{' with that grid' if named else ''}; {beside}")
+
+
+def _least_memory(room: int | None) -> str:
+    return "least memory" if room is None else f"least memory, {room} bytes of arena are too few"
+
+
+def _uncut(graph: Graph) -> str:
+    """Return why no patches were found: the operator at which they end, or that images are smaller than grids."""
+    for index, op in enumerate(graph.ops[:2]):
+        if not can_patch(graph, op):
+            return f"operator {index}, {op.kind}, does not run on parts of an image"
+    return "their outputs have fewer rows or columns" if len(graph.ops) > 1 else "there is only one operator"
 
 
 def _told(planned: Planned) -> str:

@@ -20,10 +20,11 @@ from services.compiler.options import CompileOptions, Core, Interface, Kernels, 
 from services.compiler.passes.optimize import optimize
 from services.compiler.passes.pull_input import pull_input
 from services.compiler.planned import StreamPlanner, plan_network
-from services.compiler.planner.choose import choose
+from services.compiler.planner.choose import RESERVED_BYTES, Choice, choose
 from services.compiler.planner.cuts import fastest
 from services.compiler.planner.stages import Pieces
 from services.compiler.schedule.rows import is_row_wise
+from services.compiler.schedule.schedule import StageKind
 from services.compiler.schedule.streaming import Stream, stream
 from services.search.space.redistribute import redistribute
 from tests.compiler.graph_maker import GraphMaker
@@ -117,3 +118,25 @@ def test_network_without_operators_has_nothing_to_schedule(schedule: str) -> Non
 def test_budget_that_nothing_keeps_to_is_told() -> None:
     options = CompileOptions("host", Core.CORTEX_M4, "streaming", kernels=Kernels.PORTABLE, sram_budget_bytes=1100)
     assert "least memory, 76 bytes of arena are too few" in choose(small_network(0), options).reason
+
+
+def test_auto_takes_patches_where_streaming_needs_more_than_the_budget() -> None:
+    """Rows so long that line buffers of whole rows need more than patches of a part of them."""
+    m = GraphMaker(seed=0, name="long rows")
+    x = m.depthwise(m.conv2d(m.input(1, 16, 640, 1), 16, (3, 3), (2, 2)), 1, (3, 3))
+    for _ in range(3):
+        x = m.conv2d(x, 16, (3, 3), (2, 2))
+    graph = m.build(x)
+
+    def asked(schedule: str, arena_bytes: int) -> Choice:
+        budget = arena_bytes + RESERVED_BYTES
+        return choose(graph, CompileOptions("host", Core.CORTEX_M4, schedule, sram_budget_bytes=budget))
+
+    streamed, patched = (asked(schedule, 0).planned.plan.arena_bytes for schedule in ("streaming", "patch"))
+    assert patched < streamed
+    found = asked("auto", patched)
+    assert (found.planned.kind, found.planned.plan.arena_bytes) == (StageKind.PATCH, patched)
+    assert f"fewest MACs in {patched} bytes of arena" in found.reason
+    assert found.reason.endswith(f", streaming {streamed}")
+    assert asked("auto", streamed).planned.kind is StageKind.STREAMING
+    assert f"{patched - 4} bytes of arena are too few" in asked("auto", patched - 4).reason

@@ -13,7 +13,8 @@ from services.compiler.ir.ops import Activation
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.macs import graph_macs
-from services.compiler.options import CompileOptions, Core, Interface
+from services.compiler.options import CompileOptions, Core, Interface, Kernels
+from services.compiler.pipeline import compile_graph
 from services.compiler.planned import Planned, StreamPlanner
 from services.compiler.quant.reference import run_graph
 from services.compiler.schedule.patches import Grid, patches
@@ -138,12 +139,28 @@ def test_int16_activations_run_in_turns(tmp_path: Path) -> None:
 
 
 def test_network_whose_first_operator_cannot_be_cut_runs_per_layer() -> None:
-    m = GraphMaker(name="reshaped first")
-    x = m.conv2d(m.conv2d(m.reshape(m.input(1, 64), 1, 8, 8, 1), 4), 4)
-    graph = m.build(x)
-    reason = "per-layer: the first operators cannot be cut into"
-    assert asked(graph, "patch").manifest.schedule_reason == f"{reason} patches"
-    assert asked(graph, "patch:3x2").manifest.schedule_reason == f"{reason} 3x2 patches"
+    m = GraphMaker(name="flat first")
+    graph = m.build(m.conv2d(m.conv2d(m.reshape(m.dense(m.input(1, 64), 64), 1, 8, 8, 1), 4), 4))
+    reason, why = "per-layer: the first operators cannot be cut into", "operator 0, FullyConnected, does not run"
+    assert asked(graph, "patch").manifest.schedule_reason == f"{reason} patches: {why} on parts of an image"
+    assert asked(graph, "patch:3x2").manifest.schedule_reason == f"{reason} 3x2 patches: {why} on parts of an image"
+
+
+def test_grid_finer_than_the_images_is_told() -> None:
+    found = asked(bottlenecks(size=16), "patch:99x99").manifest.schedule_reason
+    assert found.endswith("cut into 99x99 patches: their outputs have fewer rows or columns")
+
+
+def test_input_that_a_reshape_makes_an_image_is_cut(tmp_path: Path) -> None:
+    """One channel of PyTorch: [1, 1, H, W] behind which comes a Reshape."""
+    m = GraphMaker(seed=8, name="gray")
+    graph = m.build(m.conv2d(m.conv2d(m.reshape(m.input(1, 1, 16, 12), 1, 16, 12, 1), 4, (3, 3)), 3, (3, 3), (2, 2)))
+    found = compile_graph(graph, graph, CompileOptions("host", Core.CORTEX_M4, "patch:3x2", kernels=Kernels.PORTABLE))
+    assert (found.manifest.schedule, found.manifest.inputs[0].shape) == ("patch", (1, 16, 12, 1))
+    (twin,) = build_twins([found], tmp_path)
+    (image,) = random_inputs(graph, 1)
+    (want,) = run_graph(graph, [image])
+    np.testing.assert_array_equal(twin.run(image.reshape(1, 16, 12, 1))[0], want)
 
 
 def test_streams_follow_patches(tmp_path: Path) -> None:
