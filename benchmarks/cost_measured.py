@@ -118,22 +118,28 @@ def linked_functions(elf: bytes) -> dict[str, int]:
     return {name: -(-size // 4) * 4 for name, size in found.values()}
 
 
-def code_table(subject: Subject, cache: Path) -> tuple[dict[str, int], dict[str, list[str]]]:
-    """Return the bytes of every function, and what each kernel links (under its own file's name where static).
+def kernel_functions(kernel: str, measured: Measured) -> dict[str, int]:
+    """Return the bytes of what a network of one kernel links, under the kernel's own name where static.
 
     Routines that are generated for a layer are left out: their sizes are known from their instructions.
     """
+    generated = {routine.name for source in measured.planned.program.sources() for routine in source.routines()}
+    return {
+        (f"{kernel}.{name}" if name in STATIC else name): size
+        for name, size in linked_functions(measured.elf).items()
+        if name not in generated
+    }
+
+
+def code_table(subject: Subject, cache: Path) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """Return the bytes of every function, and what each kernel links."""
     sizes: dict[str, int] = {}
     needs: dict[str, list[str]] = {}
     own = subject.kernel_set is not KernelSet.PORTABLE
     for kernel, graph in core_kernel_networks(subject.kernel_set) if own else kernel_networks():
-        measured = run(graph, subject, cache)
-        generated = {r.name for source in measured.planned.program.sources() for r in source.routines()}
-        linked = linked_functions(measured.elf)
-        functions = {name: size for name, size in linked.items() if name not in generated}
+        named = kernel_functions(kernel, run(graph, subject, cache))
         if kernel == "tf_limit_s8":  # what that network needs beyond is the pixels' kernel
-            functions = {name: size for name, size in functions.items() if name == kernel}
-        named = {(f"{kernel}.{name}" if name in STATIC else name): size for name, size in functions.items()}
+            named = {name: size for name, size in named.items() if name == kernel}
         if kernel == "tf_fill_s8":  # the pad of that network copies, too
             named = {name: size for name, size in named.items() if name not in ("tf_copy_s8", "tf_copy_bytes")}
         sizes |= named

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cost_measured import STATIC, Subject, linked_functions, run
+from benchmarks.cost_measured import Subject, kernel_functions, run
 from benchmarks.cost_networks import core_kernel_networks, depthwise_chain, kernel_networks
 from benchmarks.cost_table import TABLES, fit, layer_rows, worst_and_rms
 from services.compiler.cost import cost_model
@@ -186,10 +186,7 @@ def measure(kernel: str, core: Core, cache: Path) -> None:
     subject = Subject(core, Kernels.CORE if "thumb" in kernel else Kernels.PORTABLE)
     own = subject.kernel_set
     networks = dict(kernel_networks() if own is KernelSet.PORTABLE else core_kernel_networks(own))
-    probe = run(networks[kernel], subject, cache)
-    generated = {routine.name for source in probe.planned.program.sources() for routine in source.routines()}
-    sizes = {name: size for name, size in linked_functions(probe.elf).items() if name not in generated}
-    sizes = {(f"{kernel}.{name}" if name in STATIC else name): size for name, size in sizes.items()}
+    sizes = kernel_functions(kernel, run(networks[kernel], subject, cache))
     rows = rows_of(kernel, TRAINING, subject, cache)
     fitted = {
         "instructions": fit([row[0] for row in rows], [row[1] for row in rows]),
