@@ -12,12 +12,14 @@ from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Planned, plan_network
 from services.compiler.planner.stages import Pieces
 from services.compiler.planner.trials import best_patches, fastest_streams, least_streams
-from services.compiler.schedule.patches import can_patch
+from services.compiler.schedule.patches import Grid, can_patch
 from services.compiler.schedule.schedule import StageKind
 
 # What a library needs beside its arena, mostly stack: the arena's part of a budget is less by so much.
 RESERVED_BYTES = 1024
 _GRIDS = ((2, 1), (2, 2), (3, 1), (3, 3), (4, 1), (4, 4))
+# Beside these where images are twice as wide as high, or more: halos are shortest where patches are cut across.
+_WIDE_GRIDS = ((1, 2), (1, 3), (1, 4), (1, 8), (2, 4), (2, 8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def _held_whole(graph: Graph, schedule: str) -> UnsupportedError:
 
 def _in_patches(pieces: Pieces, options: CompileOptions, room: int | None, whole: Planned, *, exact: bool) -> Choice:
     named = options.patch_grid
-    best = best_patches(pieces, _GRIDS if named is None else (named,), room)
+    best = best_patches(pieces, _grids(pieces.graph) if named is None else (named,), room)
     if best is None:
         grid = "" if named is None else f"{named[0]}x{named[1]} "
         return Choice(whole, f"per-layer: the first operators cannot be cut into {grid}patches: {_uncut(pieces.graph)}")
@@ -149,6 +151,12 @@ def _in_patches(pieces: Pieces, options: CompileOptions, room: int | None, whole
     why = f"fewest MACs in {room} bytes of arena" if fits else _least_memory(room)
     beside = f"per-layer needs {whole.plan.arena_bytes} bytes of arena"
     return Choice(planned, f"{', '.join(told)}: {why}{' with that grid' if named else ''}; {beside}")
+
+
+def _grids(graph: Graph) -> tuple[Grid, ...]:
+    shape = graph.tensors[graph.ops[0].output].shape
+    is_wide = len(shape) == 4 and shape[2] >= 2 * shape[1]
+    return (*_GRIDS, *_WIDE_GRIDS) if is_wide else _GRIDS
 
 
 def _least_memory(room: int | None) -> str:

@@ -120,13 +120,29 @@ def test_budget_that_nothing_keeps_to_is_told() -> None:
     assert "least memory, 76 bytes of arena are too few" in choose(small_network(0), options).reason
 
 
-def test_auto_takes_patches_where_streaming_needs_more_than_the_budget() -> None:
+def long_rows() -> Graph:
     """Rows so long that line buffers of whole rows need more than patches of a part of them."""
     m = GraphMaker(seed=0, name="long rows")
     x = m.depthwise(m.conv2d(m.input(1, 16, 640, 1), 16, (3, 3), (2, 2)), 1, (3, 3))
     for _ in range(3):
         x = m.conv2d(x, 16, (3, 3), (2, 2))
-    graph = m.build(x)
+    return m.build(x)
+
+
+def test_wide_images_are_cut_across() -> None:
+    found = {
+        schedule: choose(long_rows(), CompileOptions("host", Core.CORTEX_M4, schedule))
+        for schedule in ("patch", "patch:4x4", "patch:1x8")
+    }
+    least = found["patch"].planned
+    assert "in 1x8 patches" in found["patch"].reason
+    assert least.plan.arena_bytes == found["patch:1x8"].planned.plan.arena_bytes
+    assert least.plan.arena_bytes < found["patch:4x4"].planned.plan.arena_bytes
+    assert least.macs < found["patch:4x4"].planned.macs
+
+
+def test_auto_takes_patches_where_streaming_needs_more_than_the_budget() -> None:
+    graph = long_rows()
 
     def asked(schedule: str, arena_bytes: int) -> Choice:
         budget = arena_bytes + RESERVED_BYTES
