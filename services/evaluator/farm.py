@@ -18,7 +18,7 @@ from services.evaluator.boards.unicorn import UnicornBoard
 from services.evaluator.image import Port
 
 BoardKind = Literal["unicorn", "qemu"]
-DEFAULT_BOARDS = Path(__file__).with_name("boards.yaml")
+_EVERY_TARGET = Path(__file__).with_name("boards.yaml")
 
 
 class BoardConfig(BaseModel):
@@ -59,8 +59,13 @@ class Farm:
         return next(board for board in self.boards if board.name == found)
 
 
-def load_farm(path: Path = DEFAULT_BOARDS) -> Farm:
-    """Read a boards file; every target in it must exist, and no two boards may have one name."""
+def load_farm(file: Path | None = None) -> Farm:
+    """Read a boards file, by default one simulated board for each known target.
+
+    Raises NotFoundError for a board's target that does not exist, InvalidArgumentError where the file is no list of
+    boards or two have one name.
+    """
+    path = _EVERY_TARGET if file is None else file
     try:
         boards = _BoardsFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).boards
     except ValidationError as error:

@@ -15,7 +15,7 @@ from services.common.server.serve import Plumbing, ServicePlan
 from services.common.server.submit import submission
 from services.common.targets import all_targets
 from services.evaluator.convert import board_to_proto, queue_of, target_to_proto
-from services.evaluator.farm import DEFAULT_BOARDS, Farm, load_farm
+from services.evaluator.farm import Farm, load_farm
 from tinyfarm.v1 import evaluation_pb2, evaluator_pb2, evaluator_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -83,7 +83,7 @@ def service_plan() -> ServicePlan:
     """Return how the evaluator's server is built."""
 
     def add(server: grpc.aio.Server, plumbing: Plumbing) -> None:
-        farm = load_farm(plumbing.settings.boards or DEFAULT_BOARDS)
+        farm = load_farm(plumbing.settings.boards)
         evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(EvaluatorServicer(plumbing, farm), server)
 
     return ServicePlan("evaluator", "tinyfarm.v1.EvaluatorService", "127.0.0.1:50053", add)

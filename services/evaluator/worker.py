@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from services.common.convert import artifact_to_proto
 from services.common.identity import tool_version
@@ -14,7 +13,7 @@ from services.common.settings import Settings
 from services.evaluator.clients import CompiledLibrary, compile_library
 from services.evaluator.convert import outputs_to_npz, queue_of, result_to_proto
 from services.evaluator.evaluate import Evaluation, Request, Workplace, evaluate
-from services.evaluator.farm import DEFAULT_BOARDS, BoardConfig, load_farm
+from services.evaluator.farm import BoardConfig, load_farm
 from tinyfarm.v1 import compile_pb2, evaluation_pb2
 
 _BOARD_SAMPLES = 5
@@ -23,7 +22,7 @@ _BOARD_SAMPLES = 5
 def evaluate_task(spec: bytes, context: TaskContext) -> TaskResult:
     """Compile where a model is given, then run and measure on the board."""
     wanted = evaluation_pb2.EvaluationSpec.FromString(spec)
-    board = load_farm(context.settings.boards or DEFAULT_BOARDS).board(wanted.board)
+    board = load_farm(context.settings.boards).board(wanted.board)
     library = _library(wanted, board, context)
     context.progress(0.3, f"build firmware, run on {board.name}")
     evaluation, outputs = _evaluate(wanted, board, context.artifacts.get_bytes(library.artifact.name), context)
@@ -103,6 +102,5 @@ def _count(evaluation: Evaluation, context: TaskContext) -> None:
 
 def worker_plan(settings: Settings) -> WorkerPlan:
     """Return what the evaluator's workers do: the jobs of every board in the boards file."""
-    boards: Path = settings.boards or DEFAULT_BOARDS
-    queues = tuple(dict.fromkeys(queue_of(board) for board in load_farm(boards).boards))
+    queues = tuple(dict.fromkeys(queue_of(board) for board in load_farm(settings.boards).boards))
     return WorkerPlan("evaluator", {JobKind.EVALUATE: "services.evaluator.worker:evaluate_task"}, queues)
