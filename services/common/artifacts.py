@@ -62,7 +62,10 @@ def parse_artifact_name(name: str) -> tuple[str, str]:
 
 
 def open_object_store(url: str) -> ObjectStore:
-    """Return the store of file:///FOLDER (made where missing), s3://BUCKET/PREFIX or memory://."""
+    """Return the store of file:///FOLDER (made where missing), s3://BUCKET/PREFIX or memory://.
+
+    Raises InvalidArgumentError for any other scheme.
+    """
     parts = urlsplit(url)
     match parts.scheme:
         case "file":
@@ -200,7 +203,10 @@ class ArtifactStore:
         return data
 
     async def stream(self, name: str, offset_bytes: int = 0) -> AsyncIterator[bytes]:
-        """Yield the bytes from an offset in chunks of at most 64 KiB."""
+        """Yield the bytes from an offset in chunks of at most 64 KiB.
+
+        Raises NotFoundError where there is no such artifact, OutOfRangeError for an offset beyond its end.
+        """
         size_bytes = (await asyncio.to_thread(self.stat, name)).size_bytes
         if offset_bytes > size_bytes:
             raise OutOfRangeError(

@@ -54,7 +54,10 @@ def compile_model(model: bytes, model_name: str, options: CompileOptions) -> Com
 
 
 def import_model(model: bytes, model_name: str) -> Graph:
-    """Return the graph of a model file, TFLite by its identifier, else ONNX."""
+    """Return the graph of a model file, TFLite by its identifier, else ONNX.
+
+    Raises InvalidModelError for a broken file and UnsupportedModelError for what cannot be compiled.
+    """
     if not model:
         raise InvalidModelError(f"model {model_name!r} is empty: must be a TFLite or ONNX file", subject=model_name)
     return import_tflite(model, model_name) if model[4:8] == b"TFL3" else import_onnx(model, model_name)

@@ -26,7 +26,8 @@ class Samples:
 def read_samples(data: bytes, inputs: tuple[TensorSpec, ...]) -> Samples:
     """Match arrays to a model's inputs: by tensor name, else `input`, else `x`, else the only array.
 
-    The first axis counts samples; `y` holds labels; other arrays are ignored.
+    The first axis counts samples; `y` holds labels; other arrays are ignored. Raises ArraysError where an input has
+    no array, an array has another shape than its input, or the numbers of samples differ.
     """
     file = ArrayFile(data)
     arrays = tuple(_checked(spec, file.read(_key_for(spec, inputs, file.names))) for spec in inputs)

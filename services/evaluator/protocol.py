@@ -192,7 +192,7 @@ class Session:
         return Invoked(counter, stack)
 
     def read(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Read bytes from the arena."""
+        """Read bytes from the arena; BoardError where others come than were asked for."""
         payload = _WORD.pack(size_bytes)
         answer = self._expect_ok(self._ask(FrameType.READ, offset_bytes, payload))
         if len(answer.payload) != size_bytes:

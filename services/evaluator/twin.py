@@ -49,7 +49,10 @@ class Twin:
             raise
 
     def run(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Run samples [N, ...] in the C code's types; return outputs [N, ...] in the C code's types."""
+        """Run samples [N, ...] in the C code's types; return outputs [N, ...] in the C code's types.
+
+        Raises BoardTimeoutError beyond the time limit, ProgramFault where the program ends with an error.
+        """
         count = len(inputs[0])
         rows = [np.ascontiguousarray(array).reshape(count, -1).view(np.uint8) for array in inputs]
         try:

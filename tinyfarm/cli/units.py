@@ -1,4 +1,4 @@
-"""Sizes, times and energies as people write them."""
+"""Sizes, times, energies and shares as people write them; `InvalidInputError` for what is none."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ _OPTIONS: tuple[tuple[str, str | int], ...] = (
 
 
 class Connection:
-    """The channel to one server and the stubs on it."""
+    """The channel to one server and the stubs on it; calls raise the errors of `tinyfarm.client.errors`."""
 
     def __init__(self, server: str) -> None:
         self.server = server

@@ -51,7 +51,7 @@ class Slot:
         self._pipe, self._lifeline = ours, lifeline_ours
 
     def give(self, order: TaskOrder) -> None:
-        """Hand the child an order."""
+        """Hand the child an order; ChildDiedError where it died before it could take it."""
         self.start()
         assert self._pipe is not None
         try:

@@ -110,7 +110,7 @@ class TaskContext:
         self._send(Logged(message))
 
     def count(self, name: str, amount: float) -> None:
-        """Add to a counter of CHILD_COUNTERS."""
+        """Add to a counter; KeyError for a name that is none of CHILD_COUNTERS."""
         if name not in CHILD_COUNTERS:
             raise KeyError(f"counter {name!r} is not one of {', '.join(CHILD_COUNTERS)}")
         self._send(Counted(name, amount))

@@ -51,7 +51,7 @@ class DType(Enum):
 
     @property
     def value_range(self) -> tuple[int, int]:
-        """Smallest and largest integer of the type."""
+        """Smallest and largest integer of the type; ValueError for float types, which have none."""
         if self.is_float:
             raise ValueError(f"{self.value} has no integer range")
         signed = self not in (DType.UINT8, DType.BOOL)

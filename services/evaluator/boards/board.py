@@ -41,7 +41,7 @@ class Board(Protocol):
     """A board that can be flashed with an image and run it; a ProgramFault leaves it usable after `reset`."""
 
     def flash(self, image: Image) -> None:
-        """Put the image into the board and start it."""
+        """Put the image into the board and start it; BoardError where it does not come up."""
         ...
 
     def run(
@@ -58,7 +58,7 @@ class Board(Protocol):
         ...
 
     def reset(self) -> None:
-        """Start the flashed image again, also after a fault."""
+        """Start the flashed image again, also after a fault; BoardError where none was flashed."""
         ...
 
     def close(self) -> None:

@@ -52,7 +52,10 @@ def _new_engine(core: str) -> Uc:
 
 
 def check_engine() -> None:
-    """Prove that the engine is the core asked for: the model reads back, and FPv5 faults on a Cortex-M4."""
+    """Prove that the engine is the core asked for: the model reads back, and FPv5 faults on a Cortex-M4.
+
+    Raises RuntimeError where it is not.
+    """
     for model in _MODELS.values():
         engine = Uc(unicorn_const.UC_ARCH_ARM, unicorn_const.UC_MODE_THUMB)
         engine.ctl_set_cpu_model(model)

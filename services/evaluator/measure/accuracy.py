@@ -23,7 +23,10 @@ class Accuracy:
 
 
 def top1(outputs: Array, labels: Array) -> Accuracy:
-    """Return the accuracy of outputs [N, ...] against labels [N]."""
+    """Return the accuracy of outputs [N, ...] against labels [N].
+
+    Raises ArraysError for a single output, and for labels that are none of the classes.
+    """
     flat = outputs.reshape(len(outputs), -1)
     classes = flat.shape[1]
     if classes == 1:

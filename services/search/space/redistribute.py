@@ -76,7 +76,8 @@ def redistribute(plan: Plan, patch_blocks: int, kernels: KernelChoice | None = N
 def redistribute_architecture(space: ImageSpace, architecture: Architecture, patch_stages: int) -> Architecture:
     """Return the architecture with the smallest kernels in its first stages and larger ones later, within the space.
 
-    The receptive field is kept as far as the space's kernels allow; depths stay as they are.
+    The receptive field is kept as far as the space's kernels allow; depths stay as they are. Raises
+    InvalidArgumentError where no stage, or all, would be in the patch stage.
     """
     if not 0 < patch_stages < len(space.stages):
         raise InvalidArgumentError(
