@@ -12,7 +12,7 @@ import torch
 from onnx import helper, numpy_helper
 
 from services.common.rnn_pool import DOMAIN, OP_TYPE, VERSION, rnn_pool_function
-from services.search.operators.rnn_pool import RnnPool
+from services.search.operators.rnn_pool import RnnPool, onnx_attributes, onnx_parameters
 from services.search.space.plan import BlockPlan, ConvPlan, Plan
 from services.search.supernet.elastic import ElasticConv
 from services.search.supernet.net import ElasticNet
@@ -98,23 +98,9 @@ def _block(writer: _Writer, net: ElasticNet, block: BlockPlan, source: str) -> s
 
 @torch.no_grad()
 def _pool(writer: _Writer, layer: RnnPool, source: str) -> str:
-    plan, cells = layer.plan, (layer.sweep, layer.summary)
-    parameters = [
-        writer.constant(f"{plan.name}.{cell_name}.{name}", value.numpy())
-        for cell_name, cell in zip(("sweep", "summary"), cells, strict=True)
-        for name, value in (("weight", cell.weight), ("recurrent", cell.recurrent), ("bias", cell.bias))
-    ]
-    return writer.node(
-        OP_TYPE,
-        plan.name,
-        [source, *parameters],
-        domain=DOMAIN,
-        kernel_shape=[plan.patch] * 2,
-        strides=[plan.stride] * 2,
-        pads=[plan.padding] * 4,
-        zeta=[cell.zeta.item() for cell in cells],
-        nu=[cell.nu.item() for cell in cells],
-    )
+    name = layer.plan.name
+    parameters = [writer.constant(f"{name}.{part}", value.numpy()) for part, value in onnx_parameters(layer).items()]
+    return writer.node(OP_TYPE, name, [source, *parameters], domain=DOMAIN, **onnx_attributes(layer))
 
 
 def _conv(writer: _Writer, layer: ElasticConv, conv: ConvPlan, source: str) -> str:

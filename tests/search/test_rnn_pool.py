@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import nn
 
 from services.common.errors import FarmError
 from services.compiler.estimate import estimate
@@ -18,6 +19,8 @@ from services.compiler.planned import plan_network
 from services.compiler.quant.reference import run_graph
 from services.compiler.quantize import quantize_onnx
 from services.search.export import export_onnx
+from services.search.export_torch import export_torch
+from services.search.operators.rnn_pool import RnnPool
 from services.search.space.network import network_of
 from services.search.space.plan import BlockPlan, ConvPlan, Plan, RnnPoolPlan
 from services.search.space.receptive_field import plan_macs, sight
@@ -71,6 +74,22 @@ def quantized_graph(net: ElasticNet) -> Graph:
 def test_exported_file_computes_what_torch_computes(name):
     net = trained(PLANS[name])
     np.testing.assert_allclose(run_onnx(export_onnx(net, "net"), images(4)), logits(net, images(4)), atol=1e-5)
+
+
+def test_network_of_any_make_is_exported_with_its_pool_as_one_operator():
+    torch.manual_seed(7)
+    pool = RnnPool(RnnPoolPlan("pool", 8, 6, 5, patch=4, stride=2, padding=1))
+    stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+    net = nn.Sequential(stem, pool, nn.Conv2d(20, 12, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = export_torch(net, torch.zeros(1, 3, 24, 24))
+    x = torch.from_numpy(images(4)).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        expected = net.eval()(x).numpy()
+    np.testing.assert_allclose(run_onnx(model, x.numpy()), expected, atol=1e-5)
+    graph = optimize(import_model(quantize_onnx(model, images(16).transpose(0, 3, 1, 2)), "net"), Interface.INT8)
+    assert [op.kind for op in graph.ops].count("RnnPool") == 1
+    with pytest.raises(FarmError, match=r"\[1, C, H, W\]"):
+        export_torch(net, torch.zeros(2, 3, 24, 24))
 
 
 @pytest.mark.parametrize("name", PLANS)

@@ -180,4 +180,4 @@ def _told(planned: Planned) -> str:
             rows = max(turn.region.row_stop - turn.region.row_start for turn in stage.turns)
             stages.append(f"layers {start}-{stop - 1} {rows} row{'s' if rows > 1 else ''} at a time")
         start = stop
-    return f"streaming {', '.join(stages)}" if stages else "per-layer"
+    return f"streaming {', '.join(stages)}" if stages else "per-layer, less scratch"

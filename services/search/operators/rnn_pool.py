@@ -71,3 +71,24 @@ class RnnPool(nn.Module):
         read = [self.summary.sums(s) for s in states]
         passes = [self.summary(s) for along in read for s in (along, along.flip(0))]
         return torch.cat(passes, dim=-1).transpose(1, 2).reshape(n, self.plan.out_channels, out_h, out_w)
+
+
+def onnx_parameters(pool: RnnPool) -> dict[str, Tensor]:
+    """Return the inputs of `tinyfarm.RnnPool` behind the image, in order, by name."""
+    return {
+        f"{cell_name}.{name}": value
+        for cell_name, cell in (("sweep", pool.sweep), ("summary", pool.summary))
+        for name, value in (("weight", cell.weight), ("recurrent", cell.recurrent), ("bias", cell.bias))
+    }
+
+
+def onnx_attributes(pool: RnnPool) -> dict[str, list[int] | list[float]]:
+    """Return the attributes of `tinyfarm.RnnPool`."""
+    plan, cells = pool.plan, (pool.sweep, pool.summary)
+    return {
+        "kernel_shape": [plan.patch] * 2,
+        "strides": [plan.stride] * 2,
+        "pads": [plan.padding] * 4,
+        "zeta": [cell.zeta.item() for cell in cells],
+        "nu": [cell.nu.item() for cell in cells],
+    }
