@@ -56,10 +56,7 @@ def command(
     server: Server = None,
 ) -> None:
     """Search networks for a task on a board and print the measured front."""
-    if task != "image":
-        raise InvalidInputError(
-            f"task {task!r} is not one of image", reason="UNKNOWN_TASK", subject="--task", value=task, allowed="image"
-        )
+    _require_image(task)
     output_folder(output)
     if not wait:
         _require_server(server)
@@ -80,16 +77,22 @@ def command(
             files = save_results(client, job, output) if output is not None else ()
     if json:
         print_json(brief(job))
-        return
-    if not wait:
+    elif not wait:
         print_line(f"{job.name}: tinyfarm watch {short_id(job)}")
-        return
-    result = job.search_result
-    print_front(f"networks on {board}", result.points, result.baselines, result.winner)
-    if output is None:
-        print_line(f"report, model and C library: tinyfarm get {short_id(job)} -o DIR")
     else:
-        print_saved(files, output)
+        result = job.search_result
+        print_front(f"networks on {board}", result.points, result.baselines, result.winner)
+        if output is None:
+            print_line(f"report, model and C library: tinyfarm get {short_id(job)} -o DIR")
+        else:
+            print_saved(files, output)
+
+
+def _require_image(task: str) -> None:
+    if task != "image":
+        raise InvalidInputError(
+            f"task {task!r} is not one of image", reason="UNKNOWN_TASK", subject="--task", value=task, allowed="image"
+        )
 
 
 def _require_server(server: str | None) -> None:
