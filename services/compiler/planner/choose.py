@@ -57,7 +57,7 @@ def _chosen(whole: Planned, options: CompileOptions, *, exact: bool) -> Choice:
     graph, pulled = whole.graph, options.pull_input
     if options.schedule == "per-layer":
         if pulled:
-            raise _held_whole(graph, options.schedule)
+            raise _held_whole(graph, options.schedule, "every tensor is")
         return Choice(whole, "per-layer: as asked")
     if not graph.ops:
         return Choice(whole, "per-layer: there is no operator to run")
@@ -77,7 +77,7 @@ def _chosen(whole: Planned, options: CompileOptions, *, exact: bool) -> Choice:
     if auto_too_much or (pulled and options.patch_grid is None and arena > whole.plan.arena_bytes):
         choice = _lesser(choice, kinds[1](pieces, options, room, whole, exact=exact), options)
     if pulled and not _pulls_in_turns(choice.planned):
-        raise _held_whole(graph, options.schedule)
+        raise _held_whole(graph, options.schedule, choice.reason)
     return choice
 
 
@@ -123,9 +123,10 @@ def _pulls_in_turns(planned: Planned) -> bool:
     return any(step.extent is not None for step in steps)
 
 
-def _held_whole(graph: Graph, schedule: str) -> UnsupportedError:
+def _held_whole(graph: Graph, schedule: str, why: str) -> UnsupportedError:
     return UnsupportedError(
-        f"schedule {schedule!r} holds the input of {quoted(graph.name)} whole: only what takes turns can pull its rows",
+        f"schedule {schedule!r} holds the input of {quoted(graph.name)} whole ({why}): only what takes turns can pull "
+        "its rows",
         reason="CANNOT_PULL_INPUT",
         subject="schedule",
         value=schedule,
