@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def _weighted(m: GraphMaker, pick: Pick, x: TensorId, weights: DType = DType.INT
 def random_layers(seed: int) -> Graph:
     """Return a network of independent layers of every kind, all reading one image."""
     m = GraphMaker(seed=seed, name=f"layers_{seed}")
-    pick = lambda *values: values[int(m.random.integers(len(values)))]  # noqa: E731
+    pick = m.pick
     h, w, c = int(m.random.integers(5, 15)), int(m.random.integers(5, 15)), pick(1, 3, 4, 8, 13, 16, 24)
     x = m.input(1, h, w, c)
     outputs = [
@@ -70,7 +71,7 @@ def random_layers(seed: int) -> Graph:
 def random_int4_layers(seed: int) -> Graph:
     """Return a network of independent layers with int4 weights, of every kind that has a kernel for them."""
     m = GraphMaker(seed=seed, name=f"int4_layers_{seed}")
-    pick = lambda *values: values[int(m.random.integers(len(values)))]  # noqa: E731
+    pick = m.pick
     h, w, c = int(m.random.integers(5, 15)), int(m.random.integers(5, 15)), pick(1, 3, 4, 8, 13, 16, 24)
     return m.build(*_weighted(m, pick, m.input(1, h, w, c), DType.INT4))
 
@@ -78,7 +79,7 @@ def random_int4_layers(seed: int) -> Graph:
 def random_int16_layers(seed: int) -> Graph:
     """Return a network of independent layers on int16 activations, of every kind that has a kernel for them."""
     m = GraphMaker(seed=seed, name=f"int16_layers_{seed}", activations=DType.INT16)
-    pick = lambda *values: values[int(m.random.integers(len(values)))]  # noqa: E731
+    pick = m.pick
     h, w, c = int(m.random.integers(5, 15)), int(m.random.integers(5, 15)), pick(1, 3, 4, 8, 13, 16, 24)
     x = m.input(1, h, w, c)
     narrow = m.quantize(x, DType.INT8)
@@ -111,8 +112,8 @@ def random_int16_layers(seed: int) -> Graph:
 def random_core_layers(seed: int) -> Graph:
     """Return a network of independent layers of the kinds that cores have kernels of their own for."""
     m = GraphMaker(seed=seed, name=f"core_layers_{seed}")
-    pick = lambda *values: values[int(m.random.integers(len(values)))]  # noqa: E731
-    activation = lambda: pick(Activation.NONE, Activation.NONE, Activation.RELU)  # noqa: E731
+    pick = m.pick
+    activation = partial(pick, Activation.NONE, Activation.NONE, Activation.RELU)
     outputs = []
     for first in range(3):
         size = (6, 16) if first else (17, 33)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ TRAINING, HELD_OUT = range(14), range(14, 19)
 CORE_TRAINING, CORE_HELD_OUT = range(5), range(5, 6)
 
 
-def fit(rows: list[dict[str, float]], values: list[float]) -> dict[str, float]:
+def fit(rows: Sequence[Mapping[str, float]], values: Sequence[float]) -> dict[str, float]:
     """Return non-negative coefficients with the least squares of relative errors."""
     names = sorted({name for row in rows for name in row})
     matrix = np.array([[row.get(name, 0.0) for name in names] for row in rows])
@@ -75,8 +75,11 @@ def errors(
     """Return the errors of layers not seen in the fit, and of whole real models."""
     layers = list(layer_rows(held_out))
     found: dict[str, float] = {}
-    for name, prices, index in (("instructions", table.instructions, 1), ("cycles", table.cycles, 2)):
-        pairs = [(sum(prices[k] * v for k, v in row[0].items()), float(row[index])) for row in layers]
+    for name, prices, ran in (
+        ("instructions", table.instructions, [row[1] for row in layers]),
+        ("cycles", table.cycles, [row[2] for row in layers]),
+    ):
+        pairs = [(sum(prices[k] * v for k, v in row[0].items()), x) for row, x in zip(layers, ran, strict=True)]
         found[f"held-out layers {name} worst"], found[f"held-out layers {name} rms"] = worst_and_rms(pairs)
     for kind, measured in (("held-out networks", held_out), ("models", models)):
         for name, pairs in network_pairs(subject.core, measured):

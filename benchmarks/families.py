@@ -64,19 +64,19 @@ class Row:
 def export(network: Network) -> bytes:
     """Return a torch module as ONNX, batch open."""
     module, shape = network
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")  # the exporter's own, about itself
+        file = Path(folder) / "network.onnx"
         torch.onnx.export(
             module.eval(),
             (torch.zeros(1, *shape),),
-            buffer,
+            file,
             dynamo=False,
             opset_version=OPSET,
             input_names=["x"],
             dynamic_axes={"x": {0: "n"}},
         )
-    return buffer.getvalue()
+        return file.read_bytes()
 
 
 def randomize(module: nn.Module, seed: int) -> None:

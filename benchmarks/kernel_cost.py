@@ -35,7 +35,7 @@ TRAINING, HELD_OUT = range(6), range(6, 8)
 def rnn_pools(seed: int) -> Graph:
     """Return a network of RNNPool layers of many shapes on one image."""
     m = GraphMaker(seed=seed, name=f"rnn_pools_{seed}")
-    pick = lambda *values: values[int(m.random.integers(len(values)))]  # noqa: E731
+    pick = m.pick
     x = m.input(1, int(m.random.integers(8, 15)), int(m.random.integers(8, 15)), pick(1, 3, 8, 16))
     shapes = ((4, 4), (3, 5), (8, 8), (6, 2))
     return m.build(*(m.rnn_pool(x, pick(2, 4, 8, 16), pick(2, 4, 8, 16), s, pick((2, 2), (4, 4))) for s in shapes))
@@ -194,8 +194,11 @@ def measure(kernel: str, core: Core, cache: Path) -> None:
     }
     _update(TABLES / cost_model.table_file(core, own), kernel, sizes, fitted)
     held_out = rows_of(kernel, HELD_OUT, subject, cache)
-    for index, (name, prices) in enumerate(fitted.items(), start=1):
-        pairs = [(sum(prices[k] * v for k, v in row[0].items()), float(row[index])) for row in held_out]
+    for name, prices in fitted.items():
+        pairs = [
+            (sum(prices[k] * v for k, v in counts.items()), cycles if name == "cycles" else instructions)
+            for counts, instructions, cycles in held_out
+        ]
         worst, rms = worst_and_rms(pairs)
         print(f"{core.value} {kernel} {name}: worst {worst:.4f}, rms {rms:.4f} on {len(pairs)} held-out layers")
 

@@ -57,6 +57,11 @@ def values(m: GraphMaker, shape: tuple[int, ...]) -> int:
     return m.constant(m.random.integers(-99, 99, shape).astype(np.int8), m.quant())
 
 
+def depthwise(kernel: int, stride: int, m: GraphMaker, x: int) -> int:
+    """Add a depthwise convolution with a square window."""
+    return m.depthwise(x, kernel=(kernel, kernel), stride=(stride, stride), activation=RELU)
+
+
 # a layer that reads one input of the shape given
 KINDS: dict[str, tuple[tuple[int, ...], Callable[[GraphMaker, int], int]]] = {
     "conv 3x3 s2 of 3": ((1, 80, 80, 3), lambda m, x: m.conv2d(x, 16, (3, 3), (2, 2), activation=RELU)),
@@ -65,14 +70,7 @@ KINDS: dict[str, tuple[tuple[int, ...], Callable[[GraphMaker, int], int]]] = {
     "conv 1x1 of 16": ((1, 20, 20, 16), lambda m, x: m.conv2d(x, 64, (1, 1), activation=RELU)),
     "conv 1x1 of 48": ((1, 20, 20, 48), lambda m, x: m.conv2d(x, 16, (1, 1))),
     "conv 1x1 of 240": ((1, 5, 5, 240), lambda m, x: m.conv2d(x, 48, (1, 1))),
-    **{
-        f"depthwise {k}x{k} s{s}": (
-            (1, 20, 20, 48),
-            lambda m, x, k=k, s=s: m.depthwise(x, kernel=(k, k), stride=(s, s), activation=RELU),
-        )
-        for k in (3, 5, 7)
-        for s in (1, 2)
-    },
+    **{f"depthwise {k}x{k} s{s}": ((1, 20, 20, 48), partial(depthwise, k, s)) for k in (3, 5, 7) for s in (1, 2)},
     "depthwise 3x3 no ReLU": ((1, 20, 20, 48), lambda m, x: m.depthwise(x)),
     "depthwise 3x3 on 5x5": ((1, 5, 5, 192), lambda m, x: m.depthwise(x, activation=RELU)),
     "depthwise 10x4 s2": ((1, 49, 10, 64), lambda m, x: m.depthwise(x, kernel=(10, 4), stride=(2, 2), activation=RELU)),

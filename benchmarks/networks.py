@@ -16,7 +16,7 @@ import numpy as np
 from services.compiler.importers.padding import Window, output_hw
 from services.compiler.ir import ops
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Op, Padding
+from services.compiler.ir.ops import Activation, Conv2D, DepthwiseConv2D, Op, Padding
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
 from services.compiler.ir.verify import verify
 from services.search.space.plan import BlockPlan, ConvPlan, Plan
@@ -136,12 +136,12 @@ class Layers:
     def conv(self, x: TensorId, channels: int, kernel: int = 1, stride: int = 1, *, relu: bool = True) -> TensorId:
         """Add a convolution with a ReLU6 where `relu`."""
         parameters = self._parameters((channels, kernel, kernel, self.channels(x)), 0, x, relu)
-        return self._windowed(ops.Conv2D, (x, *parameters), kernel, stride, relu=relu)
+        return self._windowed(Conv2D, (x, *parameters), kernel, stride, relu=relu)
 
     def depthwise(self, x: TensorId, channels: int, kernel: int, stride: int = 1, *, relu: bool = True) -> TensorId:
         """Add a depthwise convolution; `channels` are those of `x`."""
         parameters = self._parameters((1, kernel, kernel, channels), 3, x, relu)
-        return self._windowed(ops.DepthwiseConv2D, (x, *parameters), kernel, stride, relu=relu)
+        return self._windowed(DepthwiseConv2D, (x, *parameters), kernel, stride, relu=relu)
 
     def add(self, x: TensorId, y: TensorId, *, relu: bool = False) -> TensorId:
         """Add an element-wise sum."""
@@ -190,7 +190,7 @@ class Layers:
 
     def _windowed(
         self,
-        kind: type[ops.Conv2D] | type[ops.DepthwiseConv2D],
+        kind: type[Conv2D] | type[DepthwiseConv2D],
         inputs: tuple[TensorId, TensorId, TensorId],
         kernel: int,
         stride: int,
@@ -199,7 +199,7 @@ class Layers:
     ) -> TensorId:
         padding, shape = self._reach(inputs[0], kernel, stride)
         (channels,) = self.tensors[inputs[2]].shape
-        label = self._label("conv" if kind is ops.Conv2D else "depthwise")
+        label = self._label("conv" if kind is Conv2D else "depthwise")
         out = self.activation(label, (*shape, channels), RECTIFIED if relu else LINEAR)
         activation = Activation.RELU6 if relu else Activation.NONE
         return self._add_op(

@@ -80,12 +80,13 @@ def measure(name: str, plan: Plan, board: BoardConfig, cache: Path) -> Row:
     options = CompileOptions(board.target, Core(board.facts.core), interface=Interface.INT8)
     compiled = compile_model(model, "person", options)
     arrays = io.BytesIO()
-    np.savez(arrays, **{compiled.manifest.inputs[0].name: images[:SAMPLES]})
+    np.savez(arrays, x=images[:SAMPLES])
     result = evaluate(Request(compiled.library_zip, arrays.getvalue()), board, Workplace(cache))
     ran, outputs = result.performance, dict(result.outputs)
     if ran is None:
         raise SystemExit(f"{name} does not fit {board.name}")
     (source,), (slot,) = compiled.manifest.inputs, compiled.manifest.outputs
+    assert source.zero_point is not None and slot.zero_point is not None  # int8 at both ends
     expected = []
     for image in images[:SAMPLES]:
         pixels = np.rint(image[None] / np.float32(source.scale)) + source.zero_point

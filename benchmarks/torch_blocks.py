@@ -55,7 +55,8 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the gated [N, C, H, W]."""
-        return x * self.gate(x).view(-1, x.shape[1], 1, 1)
+        gate: torch.Tensor = self.gate(x)
+        return x * gate.view(-1, x.shape[1], 1, 1)
 
 
 class InvertedResidual(nn.Module):
@@ -84,7 +85,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return [N, outputs, H / stride, W / stride]."""
-        return x + self.body(x) if self.skips else self.body(x)
+        y: torch.Tensor = self.body(x)
+        return x + y if self.skips else y
 
 
 class Shuffle(nn.Module):

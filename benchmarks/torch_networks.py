@@ -68,7 +68,8 @@ class TemporalResNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return scores [N, 12]."""
-        return self.classifier(self.body(x).mean(-1))
+        scores: torch.Tensor = self.classifier(self.body(x).mean(-1))
+        return scores
 
 
 class UNet(nn.Module):
@@ -82,7 +83,8 @@ class UNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return a map of classes [N, 2, H, W]."""
         fine = self.fine(x)
-        return self.head(torch.cat([fine, torch.relu(self.up(self.coarse(fine)))], 1))
+        classes: torch.Tensor = self.head(torch.cat([fine, torch.relu(self.up(self.coarse(fine)))], 1))
+        return classes
 
 
 def excited(gate: Act, act: Act, *, dense: bool, side: int = 224) -> Network:
@@ -115,7 +117,7 @@ def mobilenet_v1(width: float, side: int, classes: int) -> Network:
     """Return MobileNetV1. Source: Howard et al., 2017, table 1."""
     rows = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
     channels = [max(8, int(c * width)) for c in (32, *(c for c, _ in rows))]
-    blocks = [depthwise_separable(*channels[i : i + 2], stride) for i, (_, stride) in enumerate(rows)]
+    blocks = [depthwise_separable(channels[i], channels[i + 1], stride) for i, (_, stride) in enumerate(rows)]
     end = (nn.AvgPool2d(side // 32), nn.Flatten(), nn.Linear(channels[-1], classes), nn.Softmax(1))
     return nn.Sequential(conv_norm(3, channels[0], 3, 2), *blocks, *end), (3, side, side)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +11,17 @@ import numpy.typing as npt
 from services.compiler.importers.padding import Window, output_hw, same_padding
 from services.compiler.ir import ops
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Op, Padding
+from services.compiler.ir.ops import Activation, Mean, Op, Padding, Sum
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
 from services.compiler.ir.verify import verify
 
 Pair = tuple[int, int]
+T = TypeVar("T")
+_BINARY: dict[str, type[ops.Add] | type[ops.Sub] | type[ops.Mul]] = {
+    "add": ops.Add,
+    "sub": ops.Sub,
+    "mul": ops.Mul,
+}
 
 
 @dataclass
@@ -31,6 +38,10 @@ class GraphMaker:
 
     def __post_init__(self) -> None:
         self.random = np.random.default_rng(self.seed)
+
+    def pick(self, *values: T) -> T:
+        """Return one of the values."""
+        return values[int(self.random.integers(len(values)))]
 
     # tensors
     def quant(self) -> QuantParams:
@@ -192,10 +203,9 @@ class GraphMaker:
         y = self.tensor(tuple(int(d) for d in shape))
         if kind in ("maximum", "minimum"):
             self.tensors[y] = replace(self.tensors[y], quant=self.same_quant(a))
-            extremum = {"maximum": ops.Maximum, "minimum": ops.Minimum}[kind]
+            extremum = ops.Maximum if kind == "maximum" else ops.Minimum
             return self.add_op(extremum(name=self.name_op(kind), inputs=(a, b), outputs=(y,)))
-        cls = {"add": ops.Add, "sub": ops.Sub, "mul": ops.Mul}[kind]
-        return self.add_op(cls(name=self.name_op(kind), inputs=(a, b), outputs=(y,), activation=activation))
+        return self.add_op(_BINARY[kind](name=self.name_op(kind), inputs=(a, b), outputs=(y,), activation=activation))
 
     def pool(
         self, kind: str, x: TensorId, kernel: Pair, stride: Pair = (1, 1), padding: Padding | None = None,
@@ -205,7 +215,7 @@ class GraphMaker:
         window = Window(kernel, stride)
         padding = same_padding(window, (h, w)) if padding is None else padding
         y = self.tensor((1, *output_hw(window, padding, (h, w)), c), self.same_quant(x))
-        cls = {"average": ops.AveragePool2D, "max": ops.MaxPool2D}[kind]
+        cls = ops.AveragePool2D if kind == "average" else ops.MaxPool2D
         return self.add_op(
             cls(
                 name=self.name_op(kind),
@@ -257,14 +267,12 @@ class GraphMaker:
         return self.add_op(ops.Table(name=self.name_op("table"), inputs=(x, results), outputs=(y,)))
 
     def mean(self, x: TensorId, axes: tuple[int, ...], *, keep: bool = True) -> TensorId:
-        return self.reduce(ops.Mean, x, axes, keep=keep)
+        return self.reduce(Mean, x, axes, keep=keep)
 
     def sum(self, x: TensorId, axes: tuple[int, ...], *, keep: bool = True) -> TensorId:
-        return self.reduce(ops.Sum, x, axes, keep=keep)
+        return self.reduce(Sum, x, axes, keep=keep)
 
-    def reduce(
-        self, cls: type[ops.Mean] | type[ops.Sum], x: TensorId, axes: tuple[int, ...], *, keep: bool
-    ) -> TensorId:
+    def reduce(self, cls: type[Mean] | type[Sum], x: TensorId, axes: tuple[int, ...], *, keep: bool) -> TensorId:
         shape = self.shape(x)
         kept = tuple(1 if i in axes else d for i, d in enumerate(shape) if keep or i not in axes)
         return self.add_op(cls(name=self.name_op(cls.__name__), inputs=(x,), outputs=(self.tensor(kept),), axes=axes))

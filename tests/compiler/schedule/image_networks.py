@@ -219,5 +219,5 @@ class _Drawing:
 
     def strained(self, y: TensorId) -> TensorId:
         if self.strain is not None and self.coin():
-            self.strain.apply(self.m.ops[-1])  # type: ignore[arg-type]
+            self.strain.apply(self.m.ops[-1])
         return y
