@@ -51,6 +51,11 @@ class Node:
         return self.outputs[0]
 
     @property
+    def swept(self) -> TensorId:
+        """The tensor whose rows and columns the operator goes through: a part of them is a part of its work."""
+        return self.output
+
+    @property
     def kind(self) -> str:
         """Operator name as printed in texts and reports, for instance `Conv2D`."""
         return type(self).__name__
@@ -161,6 +166,27 @@ class Sum(Node):
     """Sum over `axes` (non-negative, sorted); the output shape tells whether dimensions are kept."""
 
     axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSums(Node):
+    """Sums of an image's channels over its pixels, [1, H, W, C] int8 to [1, 1, 1, C] int32.
+
+    It can go through any parts of the image, the top left one first, each pixel once: the output holds the sums so far.
+    The output has the input's quantization. No model file has it: it is the first half of a Mean.
+    """
+
+    @property
+    def swept(self) -> TensorId:
+        """The image."""
+        return self.input
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanOfSums(Node):
+    """Means of channels from their sums over so many pixels, int32 to int8: the second half of a Mean."""
+
+    pixels: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,6 +367,8 @@ Op = Union[  # noqa: UP007 - one operator a line reads as the list it is
     MaxPool2D,
     Mean,
     Sum,
+    ImageSums,
+    MeanOfSums,
     Pad,
     Reshape,
     Softmax,
