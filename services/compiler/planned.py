@@ -91,7 +91,7 @@ def scheduled_macs(graph: Graph, schedule: Schedule) -> int:
             op = graph.ops[step.op_index]
             whole = op_macs(graph, op)
             if step.extent is not None:
-                _, height, width, _ = graph.tensors[op.output].shape
+                _, height, width, _ = graph.tensors[op.swept].shape
                 whole = whole * done // (height * width)
             total += whole
     return total

@@ -277,6 +277,21 @@ class GraphMaker:
         kept = tuple(1 if i in axes else d for i, d in enumerate(shape) if keep or i not in axes)
         return self.add_op(cls(name=self.name_op(cls.__name__), inputs=(x,), outputs=(self.tensor(kept),), axes=axes))
 
+    def image_sums(self, x: TensorId) -> TensorId:
+        y = self.tensor((1, 1, 1, self.shape(x)[3]), self.same_quant(x), DType.INT32)
+        return self.add_op(ops.ImageSums(name=self.name_op("image sums"), inputs=(x,), outputs=(y,)))
+
+    def mean_of_sums(self, sums: TensorId, pixels: int, *, keep: bool = True) -> TensorId:
+        channels = self.shape(sums)[3]
+        y = self.tensor((1, 1, 1, channels) if keep else (1, channels))
+        return self.add_op(
+            ops.MeanOfSums(name=self.name_op("mean of sums"), inputs=(sums,), outputs=(y,), pixels=pixels)
+        )
+
+    def mean_in_halves(self, x: TensorId, *, keep: bool = True) -> TensorId:
+        _, h, w, _ = self.shape(x)
+        return self.mean_of_sums(self.image_sums(x), h * w, keep=keep)
+
     def pad(self, x: TensorId, before: tuple[int, ...], after: tuple[int, ...]) -> TensorId:
         shape = tuple(b + d + a for b, d, a in zip(before, self.shape(x), after, strict=True))
         quant = self.same_quant(x)

@@ -14,6 +14,7 @@ from services.compiler.codegen.elementwise import (
     quantize_call,
     softmax_call,
 )
+from services.compiler.codegen.image_sums import image_sums_call, mean_of_sums_call
 from services.compiler.codegen.int16 import rescale_call, sigmoid_call, softmax_int16_call, weighted_call
 from services.compiler.codegen.movement import (
     concatenation_calls,
@@ -43,11 +44,13 @@ from services.compiler.ir.ops import (
     Dequantize,
     FullyConnected,
     HardSwish,
+    ImageSums,
     LeakyRelu,
     Logistic,
     Maximum,
     MaxPool2D,
     Mean,
+    MeanOfSums,
     Minimum,
     Mul,
     Op,
@@ -149,6 +152,10 @@ def _portable_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCal
             return (pool_call(graph, op, operands),)
         case Mean() | Sum():
             return (mean_call(graph, op, operands),)
+        case ImageSums():
+            return (image_sums_call(graph, op, operands),)
+        case MeanOfSums():
+            return (mean_of_sums_call(graph, op, operands),)
         case Pad():
             return pad_calls(graph, op, operands)
         case Softmax():

@@ -102,6 +102,8 @@ def element_ctype(dtype: DType) -> CType:
             return CType.FLOAT32
         case DType.INT16:
             return CType.INT16
+        case DType.INT32:
+            return CType.INT32
         case _:
             return CType.INT8
 

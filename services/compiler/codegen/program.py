@@ -112,7 +112,7 @@ Fields = tuple[tuple[str, FieldValue], ...]
 
 @dataclass(frozen=True, slots=True)
 class RegionArg:
-    """The output rows and columns of a call."""
+    """The rows and columns of a call: those of the tensor that the operator sweeps, for most its output."""
 
     rows: tuple[int, int]
     cols: tuple[int, int]

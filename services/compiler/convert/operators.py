@@ -20,8 +20,8 @@ _TO_ACTIVATION = {ours: theirs for theirs, ours in _ACTIVATIONS.items()}
 
 def op_to_proto(op: ops.Op) -> network_pb2.Op:
     """Return the message of an operator, which keeps the ids of its tensors."""
-    if isinstance(op, ops.PullRows):
-        raise AssertionError("a network is told as it was before its input was pulled")
+    if isinstance(op, ops.PLANNED_ONLY):
+        raise AssertionError(f"{op.kind} {op.name!r}: a network is told as it was before it was planned")
     told = _BY_KIND[type(op)]
     content: dict[str, Any] = {told.field: {a.field: a.to_proto(getattr(op, a.name)) for a in told.attributes}}
     return network_pb2.Op(name=op.name, inputs=op.inputs, outputs=op.outputs, **content)

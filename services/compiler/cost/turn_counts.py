@@ -73,7 +73,8 @@ def _along(slid: Window, start: int, stop: int) -> _Along:
 def part_counts(graph: Graph, op: Op, layer: Layer, part: Part) -> Counts:
     """Return the counts of one run of the kernel over a part."""
     held = {t: _cut(graph.tensors[t], part, 0) for t in op.inputs if not graph.tensors[t].is_constant}
-    held |= {t: _cut(graph.tensors[t], part, 1) for t in op.outputs}
+    if op.swept in op.outputs:  # else an output is whole after each part, as sums of an image are
+        held |= {t: _cut(graph.tensors[t], part, 1) for t in op.outputs}
     if isinstance(op, Conv2D | DepthwiseConv2D):
         left = op.padding.left if part.columns is None else part.columns[2]
         op = replace(op, padding=replace(op.padding, top=part.rows[2], left=left))

@@ -390,3 +390,6 @@ Op = Union[  # noqa: UP007 - one operator a line reads as the list it is
     Dequantize,
     PullRows,
 ]
+
+PLANNED_ONLY = (ImageSums, MeanOfSums, PullRows)
+"""Those that no model file has: they come into a graph when it is planned."""

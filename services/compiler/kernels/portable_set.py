@@ -32,6 +32,8 @@ PARAMS_BYTES = {
     "tf_prelu_s8_params": 84,
     "tf_pool2d_s8_params": 36,
     "tf_mean_s8_params": 84,
+    "tf_image_sums_s8_params": 8,
+    "tf_mean_of_sums_s8_params": 20,
     "tf_softmax_s8_params": 12,
     "tf_lut_s8_params": 16,
     "tf_copy_s8_params": 64,

@@ -1,4 +1,4 @@
-"""Reference of AveragePool2D, MaxPool2D, Mean and Sum on int8."""
+"""Reference of AveragePool2D, MaxPool2D, Mean and Sum on int8, and of a Mean in two halves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, AveragePool2D, MaxPool2D, Mean, Sum
+from services.compiler.ir.ops import Activation, AveragePool2D, MaxPool2D, Mean, MeanOfSums, Sum
 from services.compiler.quant.convolution import clamp
 from services.compiler.quant.fixed_point import Int64s, wrap_int32
 from services.compiler.quant.requantize import Multiplier, quantize_multiplier, requantize
@@ -64,10 +64,10 @@ class MeanParams:
     multiplier: Multiplier
 
 
-def mean_params(graph: Graph, op: Mean | Sum) -> MeanParams:
+def mean_params(graph: Graph, op: Mean | Sum | MeanOfSums) -> MeanParams:
     """Return the parameters of a mean or sum; TFLM folds a mean's division by the count into the multiplier."""
     source, result = quant_of(graph, op.input), quant_of(graph, op.output)
-    count = int(np.prod([graph.tensors[op.input].shape[a] for a in op.axes], dtype=np.int64))
+    count = _summed(graph, op)
     scale = quantize_multiplier(source.scale[0] / result.scale[0])
     if isinstance(op, Sum):
         return MeanParams(count, source.zero_point[0], scale)
@@ -76,10 +76,30 @@ def mean_params(graph: Graph, op: Mean | Sum) -> MeanParams:
     return MeanParams(count, source.zero_point[0], folded)
 
 
+def _summed(graph: Graph, op: Mean | Sum | MeanOfSums) -> int:
+    if isinstance(op, MeanOfSums):
+        return op.pixels
+    return int(np.prod([graph.tensors[op.input].shape[a] for a in op.axes], dtype=np.int64))
+
+
 def mean(graph: Graph, op: Mean | Sum, x: Array) -> Array:
     """Return the mean or sum over the op's axes in the output tensor's shape."""
+    return _requantized(graph, op, x.astype(np.int64).sum(axis=op.axes))
+
+
+def image_sums(image_nhwc: Array) -> Array:
+    """Return the sums of an image's channels over its pixels, zero points and all, int32 [1, 1, 1, C]."""
+    return wrap_int32(image_nhwc.astype(np.int64).sum(axis=(1, 2), keepdims=True)).astype(np.int32)
+
+
+def mean_of_sums(graph: Graph, op: MeanOfSums, sums: Array) -> Array:
+    """Return what Mean would have given of the image whose channels have these sums, in the output tensor's shape."""
+    return _requantized(graph, op, sums.astype(np.int64))
+
+
+def _requantized(graph: Graph, op: Mean | Sum | MeanOfSums, sums: Int64s) -> Array:
     params = mean_params(graph, op)
-    total = x.astype(np.int64).sum(axis=op.axes) - params.count * params.input_zero_point
+    total = sums - params.count * params.input_zero_point
     scaled = requantize(wrap_int32(total), params.multiplier.value, params.multiplier.shift)
     values = clamp(graph, op.output, Activation.NONE, scaled + output_zero_point(graph, op))
     return values.reshape(graph.tensors[op.output].shape)

@@ -17,11 +17,13 @@ from services.compiler.ir.ops import (
     Dequantize,
     FullyConnected,
     HardSwish,
+    ImageSums,
     LeakyRelu,
     Logistic,
     Maximum,
     MaxPool2D,
     Mean,
+    MeanOfSums,
     Minimum,
     Mul,
     Op,
@@ -50,7 +52,7 @@ from services.compiler.quant.elementwise import add, extremum, mul, prelu
 from services.compiler.quant.interpolated import logistic_int16, softmax_int16, tanh_int16
 from services.compiler.quant.lut import apply_table, rescale
 from services.compiler.quant.movement import concatenate, pad, resize_bilinear, resize_nearest, split, strided_slice
-from services.compiler.quant.pooling import average_pool, max_pool, mean
+from services.compiler.quant.pooling import average_pool, image_sums, max_pool, mean, mean_of_sums
 from services.compiler.quant.rnn_pool import rnn_pool
 from services.compiler.quant.softmax import softmax
 from services.compiler.quant.values import Array, quant_of
@@ -124,6 +126,10 @@ def _run_single(graph: Graph, op: Op, arguments: Sequence[Array]) -> Array:
             return max_pool(graph, op, x)
         case Mean() | Sum():
             return mean(graph, op, x)
+        case ImageSums():
+            return image_sums(x)
+        case MeanOfSums():
+            return mean_of_sums(graph, op, x)
         case Softmax():
             return softmax_int16(graph, op, x) if x.dtype == np.int16 else softmax(graph, op, x)
         case Logistic() if x.dtype == np.int16:

@@ -24,11 +24,13 @@ from services.compiler.ir.ops import (
     Dequantize,
     FullyConnected,
     HardSwish,
+    ImageSums,
     LeakyRelu,
     Logistic,
     Maximum,
     MaxPool2D,
     Mean,
+    MeanOfSums,
     Minimum,
     Mul,
     Op,
@@ -115,7 +117,7 @@ def _overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> t
             return _single(op, _windowed_by_channel(graph, op)) if _one_image(graph, op) else ()
         case Mean() | Sum():
             return _single(op, _mean(graph, op))
-        case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu() | Table() | Quantize() | Softmax():
+        case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu() | Table() | Quantize() | Softmax() | MeanOfSums():
             return _single(op, 0)
         case Dequantize():
             return _single(op, 3 * (graph.tensors[op.input].elements - 1))
@@ -136,6 +138,8 @@ def _overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> t
             return _single(op, _patches(graph, op)) if _one_image(graph, op) else ()
         # a padding is filled before its input is copied; a reshape is no step; pulled rows come from elsewhere
         case Pad() | Reshape() | PullRows():
+            return ()
+        case ImageSums():  # cleared before the first pixel is read
             return ()
         case _:
             assert_never(op)

@@ -156,6 +156,7 @@ FAMILIES: dict[str, Callable[[GraphMaker], int | tuple[int, ...]]] = {
         m.input(*m.random.integers(1, 9, 2).tolist()), int(m.random.integers(1, 12)), weights=DType.INT4
     ),
     "quantize": lambda m: m.quantize(m.input(1, int(m.random.integers(1, 30)), dtype=DType.FLOAT32)),
+    "mean of sums": lambda m: m.mean_in_halves(image(m, 40)),
     "dequantize": lambda m: m.dequantize(m.input(1, int(m.random.integers(1, 30)))),
 }
 
@@ -193,7 +194,7 @@ def closest(ranges: Sequence[LiveRange], rule: OverlapRule, align: int, closer: 
 
 
 def compiled(graph: Graph, rule: OverlapRule, closer: int, monkeypatch: pytest.MonkeyPatch) -> Compiled:
-    wide = {4 if t.dtype.is_float else 2 if t.dtype is DType.INT16 else 1 for t in graph.tensors.values()}
+    wide = {t.dtype.bits // 8 for t in graph.tensors.values() if not t.is_constant}
     monkeypatch.setattr(planned, "affordable_planes", lambda *_: frozenset())
     monkeypatch.setattr(planned, "plan_arena", lambda r, _, **__: closest(r, rule, max(wide), closer))
     return compile_graph(graph, graph, OPTIONS)

@@ -162,6 +162,25 @@ typedef struct {
 } tf_mean_s8_params;
 void tf_mean_s8(const tf_mean_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
 
+/* A mean over rows and columns in two halves, so that the image need never be there as a whole. */
+typedef struct {
+    int32_t in_row_stride, channels;
+} tf_image_sums_s8_params;
+/* Adds pixels of the image to `sums` [channels]. The region is the image's; one that begins at row 0 and column 0 clears
+ * the sums before. */
+void tf_image_sums_s8(const tf_image_sums_s8_params *p, const tf_region *region, const int8_t *image, int32_t *sums);
+
+typedef struct {
+    int32_t bias; /* less input zero point times the number of pixels */
+    int32_t multiplier;
+    int32_t channels;
+    tf_output out;
+    int8_t shift;
+} tf_mean_of_sums_s8_params;
+/* The region, of one pixel, is not used. The output may start where the sums start. */
+void tf_mean_of_sums_s8(const tf_mean_of_sums_s8_params *p, const tf_region *region, const int32_t *sums,
+                        int8_t *output);
+
 typedef struct {
     const int32_t *exp_table; /* exp of -d steps in Q31; 0 from `exp_entries` on */
     int32_t exp_entries;
