@@ -133,7 +133,7 @@ class Tensor:
     @property
     def size_bytes(self) -> int:
         """Bytes in memory; INT4 is packed two elements a byte, rounded up."""
-        return (self.elements * self.dtype.bits + 7) // 8
+        return (prod(self.shape) * _BITS[self.dtype] + 7) // 8
 
     @property
     def pixel_bytes(self) -> int:

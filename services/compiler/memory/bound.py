@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from services.compiler.memory.problem import Pair, Problem
 from services.compiler.schedule.schedule import BufferId
 
@@ -16,20 +18,27 @@ def step_needs(problem: Problem) -> list[int]:
 
     A target shares no more than its own size with all its sources together, and so does a source with its targets.
     """
-    live = [0] * (max((r.last for r in problem.ranges.values()), default=0) + 1)
-    for buffer, r in problem.ranges.items():
-        for step in range(r.first, r.last + 1):
-            live[step] += problem.sizes[buffer]
+    ranges, changes = problem.ranges, [0] * (max((r.last for r in problem.ranges.values()), default=0) + 2)
+    for buffer, size in problem.sizes.items():
+        lives = ranges[buffer]
+        changes[lives.first] += size
+        changes[lives.last + 1] -= size
+    needs = list(accumulate(changes[:-1]))
     by_step: dict[int, list[Pair]] = {}
     for pair in problem.shifts:
-        for step in range(problem.ranges[pair[1]].first, problem.ranges[pair[0]].last + 1):
+        for step in range(ranges[pair[1]].first, ranges[pair[0]].last + 1):
             by_step.setdefault(step, []).append(pair)
     for step, pairs in by_step.items():
-        live[step] -= min(_shared(problem, pairs, side) for side in (0, 1))
-    return live
+        needs[step] -= problem.shared(pairs[0]) if len(pairs) == 1 else _shared(problem, pairs)
+    return needs
 
 
-def _shared(problem: Problem, pairs: list[Pair], side: int) -> int:
+def _shared(problem: Problem, pairs: list[Pair]) -> int:
+    """Return the units that buffers of one step share at most."""
+    return min(_shared_of(problem, pairs, side) for side in (0, 1))
+
+
+def _shared_of(problem: Problem, pairs: list[Pair], side: int) -> int:
     sums: dict[BufferId, int] = {}
     for pair in pairs:
         sums[pair[side]] = sums.get(pair[side], 0) + problem.shared(pair)

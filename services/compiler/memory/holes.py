@@ -16,7 +16,7 @@ def peeled(problem: Problem, extent: int) -> tuple[tuple[BufferId, ...], tuple[B
     """
     sizes, conflicts = problem.sizes, problem.conflicts
     count = {b: len(others) for b, others in conflicts.items()}
-    beside = {b: sum(sizes[o] for o in others) for b, others in conflicts.items()}
+    beside = {b: sum(map(sizes.__getitem__, others)) for b, others in conflicts.items()}
     waiting = [b for b in conflicts if extent - beside[b] > (sizes[b] - 1) * (count[b] + 1)]
     known = set(waiting)
     easy: list[BufferId] = []

@@ -29,35 +29,33 @@ def live_ranges(schedule: Schedule) -> tuple[LiveRange, ...]:
     and every buffer that is read before any step writes it, live from step 0. In a stage of turns, steps stand for
     operators, and a buffer that is used there lives through all of them unless the stage says otherwise.
     """
-    steps = list(schedule.steps())
     first: dict[BufferId, int] = {}
     last: dict[BufferId, int] = {}
-    for index, step in enumerate(steps):
-        scratch = () if step.scratch is None else (step.scratch,)
+    after_end = 0
+    for index, step in enumerate(schedule.steps()):
         for buffer in step.reads:
-            first.setdefault(buffer, 0)
+            if buffer not in first:
+                first[buffer] = 0
             last[buffer] = index
-        for buffer in (*step.writes, *scratch):
-            first.setdefault(buffer, index)
-            last[buffer] = max(index, last.get(buffer, index))
-    after_end = len(steps)
+        for buffer in step.buffers[len(step.reads) :]:
+            if buffer not in first:
+                first[buffer] = index
+            last[buffer] = index
+        after_end = index + 1
     start = 0
     for stage in schedule.stages:
         if stage.turns:
             _keep_through(stage, start, first, last)
         start += len(stage.steps)
-    kept = set(schedule.outputs)
-    return tuple(
-        LiveRange(b.id, b.size_bytes, first.get(b.id, 0), after_end if b.id in kept else last.get(b.id, 0))
-        for b in schedule.buffers
-    )
+    last.update(dict.fromkeys(schedule.outputs, after_end))
+    return tuple([LiveRange(b.id, b.size_bytes, first.get(b.id, 0), last.get(b.id, 0)) for b in schedule.buffers])
 
 
 def resized(ranges: Sequence[LiveRange], schedule: Schedule) -> tuple[LiveRange, ...]:
     """Return the ranges of a schedule that differs from theirs in the sizes of buffers only."""
     sizes = {b.id: b.size_bytes for b in schedule.buffers}
     return tuple(
-        r if r.size_bytes == sizes[r.buffer] else LiveRange(r.buffer, sizes[r.buffer], r.first, r.last) for r in ranges
+        [r if r.size_bytes == sizes[r.buffer] else LiveRange(r.buffer, sizes[r.buffer], r.first, r.last) for r in ranges]
     )
 
 

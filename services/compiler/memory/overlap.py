@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from services.compiler.ir.graph import Graph
@@ -75,31 +75,40 @@ class OverlapRules:
         return -source.size_bytes if rows is None else chunks_distance(self._graph, op, rows, *held)
 
     def _of_step(self, step: Step, buffers: dict[BufferId, Buffer]) -> tuple[OverlapRule, ...]:
-        used = (*step.reads, *step.writes, *(() if step.scratch is None else (step.scratch,)))
-        key = step.op_index, tuple((b, buffers[b].size_bytes) for b in used)
-        if key not in self._of_steps:
+        key = step.op_index, tuple([(b, buffers[b].size_bytes) for b in step.buffers])
+        if (known := self._of_steps.get(key)) is None:
             op = self._graph.ops[step.op_index]
-            self._of_steps[key] = tuple(_step_rules(self._graph, op, step, buffers, self._kernels))
-        return self._of_steps[key]
+            known = self._of_steps[key] = _step_rules(self._graph, op, step, buffers, self._kernels)
+        return known
 
 
 def _step_rules(
     graph: Graph, op: Op, step: Step, buffers: dict[BufferId, Buffer], kernels: KernelSet
-) -> Iterator[OverlapRule]:
-    """Yield a rule a pair of buffers; none for an input that the same step also reads in a way without a rule."""
+) -> tuple[OverlapRule, ...]:
+    """Return a rule a pair of buffers; none for an input that the same step also reads in a way without a rule."""
     scratch_bytes = 0 if step.scratch is None else buffers[step.scratch].size_bytes
+    lies = {t: b for b in (*step.reads, *step.writes) for t in buffers[b].tensors}
     allowed = overlaps(graph, op, kernels, scratch_bytes)
-    for target in step.writes:
-        written = [t for t in op.outputs if t in buffers[target].tensors]
-        for source in step.reads:
-            read = [t for t in op.inputs if t in buffers[source].tensors]
-            found = [o for o in allowed if o.source in read and o.target in written]
-            if {o.source for o in found} == set(read) and found:
-                rule = _joined(source, target, found)
-                if rule.distance_bytes < buffers[target].size_bytes:
-                    yield rule
+    joined: dict[tuple[BufferId, BufferId], Overlap] = {}
+    for overlap in allowed:
+        if (source := lies.get(overlap.source)) is not None:
+            pair = source, lies[overlap.target]
+            joined[pair] = _joined(joined[pair], overlap) if pair in joined else overlap
+    rules = []
+    for (source, target), overlap in joined.items():
+        if overlap.distance_bytes < buffers[target].size_bytes:
+            if len(buffers[source].tensors) == 1 or _all_ruled(op, buffers[source], buffers[target], allowed):
+                rules.append(OverlapRule(source, target, overlap.distance_bytes, overlap.multiple_bytes))
+    return tuple(rules)
 
 
-def _joined(source: BufferId, target: BufferId, found: list[Overlap]) -> OverlapRule:
-    farthest = max(o.distance_bytes for o in found)
-    return OverlapRule(source, target, farthest, max(o.multiple_bytes for o in found))
+def _joined(one: Overlap, other: Overlap) -> Overlap:
+    """Return what both of two overlaps allow, of tensors in the same buffers."""
+    farthest = max(one.distance_bytes, other.distance_bytes)
+    return Overlap(one.source, one.target, farthest, max(one.multiple_bytes, other.multiple_bytes))
+
+
+def _all_ruled(op: Op, source: Buffer, target: Buffer, allowed: Sequence[Overlap]) -> bool:
+    """Whether every tensor of the source that the operator reads may lie below one of the target."""
+    ruled = {o.source for o in allowed if o.target in target.tensors}
+    return ruled.issuperset([t for t in op.inputs if t in source.tensors])

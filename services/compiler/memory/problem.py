@@ -28,15 +28,20 @@ class Problem:
     conflicts: Mapping[BufferId, tuple[BufferId, ...]]
     shifts: Mapping[Pair, Shift]
     # by buffer: those that live with it, with what placement asks of them again and again; filled as it is asked
-    _neighbors: dict[BufferId, tuple[Neighbor, ...]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _neighbors: dict[BufferId, list[Neighbor]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # by buffer: itself as a neighbor of which nothing may be shared
+    _apart: dict[BufferId, Neighbor] = field(init=False, repr=False, compare=False)
+    _shifted: set[BufferId] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_apart", {b: (b, size, None, None) for b, size in self.sizes.items()})
+        object.__setattr__(self, "_shifted", {b for pair in self.shifts for b in pair})
 
     @classmethod
     def of(cls, ranges: Sequence[LiveRange], rules: Sequence[OverlapRule]) -> Problem:
         """Return the problem; rules whose source lives on when it should have died do not hold."""
         by_buffer = {r.buffer: r for r in ranges}
-        conflicts = _conflicts(tuple((r.buffer, r.first, r.last) for r in ranges))
+        conflicts = _conflicts(tuple([(r.buffer, r.first, r.last) for r in ranges]))
         usable = (r for r in rules if by_buffer[r.source].last == by_buffer[r.target].first + r.lasting)
         sizes = {r.buffer: units(r.size_bytes) for r in ranges}
         return cls(
@@ -79,10 +84,10 @@ class Problem:
         self, order: Sequence[BufferId], limit: int | None, fixed: Mapping[BufferId, int] | None = None
     ) -> dict[BufferId, int] | None:
         """Return the same, or None as soon as a buffer reaches up to the limit."""
-        offsets = dict(fixed or {})
+        offsets, sizes, neighbors = dict(fixed or {}), self.sizes, self.neighbors
         for buffer in order:
-            size = self.sizes[buffer]
-            offset = lowest(size, self._beside(buffer, offsets), offsets)
+            size = sizes[buffer]
+            offset = lowest(size, [neighbor for neighbor in neighbors(buffer) if neighbor[0] in offsets], offsets)
             if limit is not None and offset + size >= limit:
                 return None
             offsets[buffer] = offset
@@ -90,19 +95,25 @@ class Problem:
 
     def fits(self, buffer: BufferId, offset: int, offsets: Mapping[BufferId, int]) -> bool:
         """Whether the buffer may lie there beside those placed."""
-        return fits(offset, self.sizes[buffer], self._beside(buffer, offsets), offsets)
+        placed = [neighbor for neighbor in self.neighbors(buffer) if neighbor[0] in offsets]
+        return fits(offset, self.sizes[buffer], placed, offsets)
 
-    def neighbors(self, buffer: BufferId) -> tuple[Neighbor, ...]:
+    def neighbors(self, buffer: BufferId) -> list[Neighbor]:
         """Return those that live with a buffer."""
         if (found := self._neighbors.get(buffer)) is None:
-            sizes, shift = self.sizes, self.shifts.get
-            found = tuple((o, sizes[o], shift((o, buffer)), shift((buffer, o))) for o in self.conflicts[buffer])
+            apart, shifted = self._apart, self._shifted
+            if buffer not in shifted:
+                found = [apart[other] for other in self.conflicts[buffer]]
+            else:
+                found = [
+                    self._shifting(buffer, other) if other in shifted else apart[other]
+                    for other in self.conflicts[buffer]
+                ]
             self._neighbors[buffer] = found
         return found
 
-    def _beside(self, buffer: BufferId, offsets: Mapping[BufferId, int]) -> list[Neighbor]:
-        """Return those placed already that live with a buffer."""
-        return [neighbor for neighbor in self.neighbors(buffer) if neighbor[0] in offsets]
+    def _shifting(self, buffer: BufferId, other: BufferId) -> Neighbor:
+        return other, self.sizes[other], self.shifts.get((other, buffer)), self.shifts.get((buffer, other))
 
     def extent(self, offsets: Mapping[BufferId, int]) -> int:
         """Return the units up to the highest end."""
@@ -133,7 +144,7 @@ def units(size_bytes: int) -> int:
 
 def aligned(size_bytes: int) -> int:
     """Return the size rounded up to `BUFFER_ALIGN`."""
-    return units(size_bytes) * BUFFER_ALIGN
+    return -(-size_bytes // BUFFER_ALIGN) * BUFFER_ALIGN
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from services.compiler.memory.arena import ArenaPlan
 from services.compiler.memory.live_range import LiveRange
-from services.compiler.schedule.schedule import BufferKind, Schedule
+from services.compiler.schedule.schedule import BufferId, BufferKind, Schedule
+
+Span = tuple[int, int]  # start and stop, in bytes of the arena
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,10 @@ class MemoryReport:
 
 def memory_report(schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPlan) -> MemoryReport:
     """Return how the planned arena is used over the schedule's steps."""
-    steps = max(1, len(list(schedule.steps())))
-    uses = [_bytes_by_kind(spans) for spans in _spans(schedule, ranges, plan, steps)]
-    live = tuple(sum(use.values()) for use in uses)
+    spans = _spans(ranges, plan, steps=max(1, sum(len(stage.steps) for stage in schedule.stages)))
+    live = tuple([covered_bytes(span for _, span in at_step) for at_step in spans])
     peak = live.index(max(live))
-    use = uses[peak]
+    use = _bytes_by_kind(schedule, spans[peak])
     holes = plan.arena_bytes - live[peak]
     split = ArenaSplit(
         use[BufferKind.INPUT],
@@ -56,30 +57,37 @@ def memory_report(schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPl
     return MemoryReport(split, peak, live)
 
 
+def covered_bytes(spans: Iterable[Span]) -> int:
+    """Return how many bytes lie in one of the spans or several."""
+    total = low = 0
+    for start, stop in sorted(spans):
+        if stop > low:
+            total += stop - max(start, low)
+            low = stop
+    return total
+
+
 _PRIORITY = (BufferKind.INPUT, BufferKind.ACTIVATION, BufferKind.LINE_BUFFER, BufferKind.SCRATCH)
 
 
-_Span = tuple[int, int, int]  # start, stop, place of the kind in _PRIORITY
-
-
-def _spans(schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPlan, steps: int) -> list[list[_Span]]:
-    """Return for every step where the buffers lie that live there."""
-    priority = {kind: place for place, kind in enumerate(_PRIORITY)}
-    kinds = {b.id: priority[b.kind] for b in schedule.buffers}
-    live: list[list[_Span]] = [[] for _ in range(steps)]
+def _spans(ranges: Sequence[LiveRange], plan: ArenaPlan, steps: int) -> list[list[tuple[BufferId, Span]]]:
+    """Return for every step the buffers that live there and where they lie."""
+    live: list[list[tuple[BufferId, Span]]] = [[] for _ in range(steps)]
     for r in ranges:
         start = plan.offsets[r.buffer]
-        for spans in live[r.first : r.last + 1]:
-            spans.append((start, start + r.size_bytes, kinds[r.buffer]))
+        lies = r.buffer, (start, start + r.size_bytes)
+        for at_step in live[r.first : r.last + 1]:
+            at_step.append(lies)
     return live
 
 
-def _bytes_by_kind(spans: Sequence[_Span]) -> dict[BufferKind, int]:
+def _bytes_by_kind(schedule: Schedule, live: Sequence[tuple[BufferId, Span]]) -> dict[BufferKind, int]:
     """Return how many bytes each kind covers at a step, counting every byte once."""
-    edges = sorted({edge for start, stop, _ in spans for edge in (start, stop)})
+    kinds = {b.id: _PRIORITY.index(b.kind) for b in schedule.buffers}
+    edges = sorted({edge for _, span in live for edge in span})
     use = dict.fromkeys(_PRIORITY, 0)
     for low, high in itertools.pairwise(edges):
-        covering = [kind for start, stop, kind in spans if start <= low and high <= stop]
+        covering = [kinds[buffer] for buffer, (start, stop) in live if start <= low and high <= stop]
         if covering:
             use[_PRIORITY[min(covering)]] += high - low
     return use

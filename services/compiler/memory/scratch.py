@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan
 from services.compiler.memory.live_range import LiveRange, by_step
 from services.compiler.memory.problem import BUFFER_ALIGN, aligned
+from services.compiler.memory.report import Span, covered_bytes
 from services.compiler.schedule import thumb2
 from services.compiler.schedule.core_kernels import scratch_sizes
 from services.compiler.schedule.per_layer import plane_bytes
@@ -28,11 +30,16 @@ def enlarge_scratch(graph: Graph, schedule: Schedule, ranges: Sequence[LiveRange
     limit = int(plan.arena_bytes * (1 + _MORE_ARENA)) // BUFFER_ALIGN * BUFFER_ALIGN
     sizes, live = {b.id: b.size_bytes for b in schedule.buffers}, by_step(ranges)
     for index, step in enumerate(schedule.steps()):
+        if step.scratch is None:
+            continue
         op = graph.ops[step.op_index]
         wanted = thumb2.wanted_scratch(graph, op)
-        if step.scratch is None or _largest_hole(live[index], step, index, plan.offsets, plan.arena_bytes)[1] >= wanted:
+        if wanted <= sizes[step.scratch]:
             continue
-        room = limit - sum(stop - start for start, stop in _covered(_taken(live[index], step, index, plan.offsets)))
+        taken = _taken(live[index], step.scratch, plan.offsets)
+        if _largest_hole(taken, plan.arena_bytes)[1] >= wanted:
+            continue
+        room = limit - covered_bytes(taken)
         affordable = (size for size in thumb2.scratch_sizes(graph, op) if size <= min(wanted, room))
         sizes[step.scratch] = max(affordable, default=sizes[step.scratch])
     return _resized(schedule, sizes)
@@ -48,19 +55,21 @@ def grow_scratch(
     sizes = {b.id: b.size_bytes for b in schedule.buffers}
     offsets, live = dict(plan.offsets), by_step(ranges)
     for index, step in enumerate(schedule.steps()):
-        useful = scratch_sizes(graph, graph.ops[step.op_index], kernels, step.extent)
-        if step.scratch is None or sizes[step.scratch] not in useful:
+        if step.scratch is None:
             continue
-        start, room = _largest_hole(live[index], step, index, offsets, plan.arena_bytes)
-        largest = max((size for size in useful if size <= room), default=0)
-        if largest > sizes[step.scratch]:
-            sizes[step.scratch], offsets[step.scratch] = largest, start
+        useful = scratch_sizes(graph, graph.ops[step.op_index], kernels, step.extent)
+        if sizes[step.scratch] not in useful[:-1]:
+            continue
+        start, room = _largest_hole(_taken(live[index], step.scratch, offsets), plan.arena_bytes)
+        largest = bisect_right(useful, room) - 1
+        if largest >= 0 and useful[largest] > sizes[step.scratch]:
+            sizes[step.scratch], offsets[step.scratch] = useful[largest], start
     return _resized(schedule, sizes), replace(plan, offsets=offsets)
 
 
 def _resized(schedule: Schedule, sizes: Mapping[BufferId, int]) -> Schedule:
     """Return the schedule with buffers of these sizes; itself where it has them."""
-    buffers = tuple(b if b.size_bytes == sizes[b.id] else replace(b, size_bytes=sizes[b.id]) for b in schedule.buffers)
+    buffers = tuple([b.resized(sizes[b.id]) for b in schedule.buffers])
     return schedule if buffers == schedule.buffers else replace(schedule, buffers=buffers)
 
 
@@ -92,32 +101,17 @@ def _keeps_channels(graph: Graph, op: DepthwiseConv2D) -> bool:
     return graph.tensors[op.input].shape[3] == graph.tensors[op.output].shape[3]
 
 
-def _largest_hole(
-    ranges: Sequence[LiveRange], step: Step, index: int, offsets: Mapping[BufferId, int], arena_bytes: int
-) -> tuple[int, int]:
-    """Return start and size of the largest run of bytes that only the step's scratch may use; the lowest of equals."""
-    best, low = (0, 0), 0
-    for start, stop in (*_covered(_taken(ranges, step, index, offsets)), (arena_bytes, arena_bytes)):
-        if start - low > best[1]:
-            best = low, start - low
-        low = stop
-    return best
+def _largest_hole(taken: Sequence[Span], arena_bytes: int) -> tuple[int, int]:
+    """Return start and size of the largest run of bytes that nothing takes; the lowest of equals."""
+    found, size, low = 0, 0, 0
+    for start, stop in (*sorted(taken), (arena_bytes, arena_bytes)):
+        if start - low > size:
+            found, size = low, start - low
+        if stop > low:
+            low = stop
+    return found, size
 
 
-def _taken(
-    ranges: Sequence[LiveRange], step: Step, index: int, offsets: Mapping[BufferId, int]
-) -> list[tuple[int, int]]:
-    """Return where the buffers lie that live during the step beside its scratch."""
-    live = (r for r in ranges if r.first <= index <= r.last and r.buffer != step.scratch)
-    return [(offsets[r.buffer], aligned(offsets[r.buffer] + r.size_bytes)) for r in live]
-
-
-def _covered(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the spans' union, upwards."""
-    merged: list[tuple[int, int]] = []
-    for start, stop in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(merged[-1][1], stop)
-        else:
-            merged.append((start, stop))
-    return merged
+def _taken(live: Sequence[LiveRange], scratch: BufferId, offsets: Mapping[BufferId, int]) -> list[Span]:
+    """Return where the buffers lie that live during a step beside its scratch."""
+    return [(start := offsets[r.buffer], start + aligned(r.size_bytes)) for r in live if r.buffer != scratch]

@@ -13,7 +13,7 @@ from typing import assert_never
 import numpy as np
 import numpy.typing as npt
 
-from services.compiler.ir.alone import remembered, tensor_order
+from services.compiler.ir.alone import remembered
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
     Add,
@@ -77,17 +77,24 @@ class Overlap:
 
 def overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> tuple[Overlap, ...]:
     """Return the overlaps that the operator's kernel allows when it has so much scratch; one an input and output."""
-    order = tensor_order(op)
-    numbered = _numbered_overlaps(graph, op, kernels, scratch_bytes)
-    return tuple(Overlap(order[o.source], order[o.target], o.distance_bytes, o.multiple_bytes) for o in numbered)
+    inputs, outputs = op.inputs, op.outputs
+    return tuple(
+        [
+            Overlap(inputs[source], outputs[target], distance, multiple)
+            for source, target, distance, multiple in _numbered_overlaps(graph, op, kernels, scratch_bytes)
+        ]
+    )
 
 
 @remembered
-def _numbered_overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> tuple[Overlap, ...]:
-    """Return the overlaps with tensors told by their place in `tensor_order`."""
-    numbers = {t: number for number, t in enumerate(tensor_order(op))}
-    found = _found_overlaps(graph, op, kernels, scratch_bytes)
-    return tuple(replace(o, source=numbers[o.source], target=numbers[o.target]) for o in found)
+def _numbered_overlaps(
+    graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int
+) -> tuple[tuple[int, int, int, int], ...]:
+    """Return the overlaps as numbers, tensors told by their place among the operator's inputs and outputs."""
+    return tuple(
+        (op.inputs.index(o.source), op.outputs.index(o.target), o.distance_bytes, o.multiple_bytes)
+        for o in _found_overlaps(graph, op, kernels, scratch_bytes)
+    )
 
 
 def _found_overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> tuple[Overlap, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import DepthwiseConv2D, Op, PullRows, Reshape, RnnPool
@@ -20,7 +20,7 @@ def per_layer_schedule(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE, pl
     """
     roots = alias_roots(graph)
     tensor_buffers = _tensor_buffers(graph, roots)
-    buffer_of = {roots[t]: b.id for b in tensor_buffers for t in b.tensors}
+    held = {t: b.id for b in tensor_buffers for t in b.tensors}
     scratches: list[Buffer] = []
     steps: list[Step] = []
     for index, op in enumerate(graph.ops):
@@ -29,15 +29,17 @@ def per_layer_schedule(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE, pl
         scratch_bytes = _scratch_bytes(graph, op, index, roots, kernels)
         if not scratch_bytes and index in planes and isinstance(op, DepthwiseConv2D):
             scratch_bytes = plane_bytes(graph, op)
-        if scratch_bytes:
-            scratch_id = len(tensor_buffers) + len(scratches)
-            scratches.append(Buffer(scratch_id, f"scratch of {op.name}", BufferKind.SCRATCH, scratch_bytes))
-        reads = tuple(dict.fromkeys(buffer_of[roots[t]] for t in op.inputs if roots[t] in buffer_of))
-        writes = tuple(dict.fromkeys(buffer_of[roots[t]] for t in op.outputs))
-        steps.append(Step(index, reads, writes, scratches[-1].id if scratch_bytes else None))
-    outputs = tuple(dict.fromkeys(buffer_of[roots[t]] for t in graph.outputs if roots[t] in buffer_of))
+        scratch = len(tensor_buffers) + len(scratches) if scratch_bytes else None
+        if scratch is not None:
+            scratches.append(Buffer(scratch, f"scratch of {op.name}", BufferKind.SCRATCH, scratch_bytes))
+        steps.append(Step(index, _holding(held, op.inputs), _holding(held, op.outputs), scratch))
     stage = Stage(StageKind.PER_LAYER, tuple(steps))
-    return Schedule(graph.name, (*tensor_buffers, *scratches), (stage,), outputs)
+    return Schedule(graph.name, (*tensor_buffers, *scratches), (stage,), _holding(held, graph.outputs))
+
+
+def _holding(held: Mapping[TensorId, BufferId], tensors: Iterable[TensorId]) -> tuple[BufferId, ...]:
+    """Return the buffers that hold these tensors, once each; constants and what the caller keeps are in none."""
+    return tuple(dict.fromkeys([held[t] for t in tensors if t in held]))
 
 
 def alias_roots(graph: Graph) -> dict[TensorId, TensorId]:
@@ -77,17 +79,20 @@ def _tensor_buffers(graph: Graph, roots: dict[TensorId, TensorId]) -> tuple[Buff
     inputs = {pulled.get(t, t) for t in graph.inputs}
     members: dict[TensorId, list[TensorId]] = {}
     for t in (*graph.inputs, *(t for op in graph.ops for t in op.outputs)):
-        if t not in pulled and not graph.tensors[roots[t]].is_constant:
-            members.setdefault(roots[t], []).append(t)
+        root = roots[t]
+        if t not in pulled and not graph.tensors[root].is_constant:
+            members.setdefault(root, []).append(t)
     return tuple(
-        Buffer(
-            BufferId(number),
-            graph.tensors[root].name,
-            BufferKind.INPUT if root in inputs else BufferKind.ACTIVATION,
-            max(graph.tensors[t].size_bytes for t in tensors),
-            tuple(dict.fromkeys(tensors)),
-        )
-        for number, (root, tensors) in enumerate(members.items())
+        [
+            Buffer(
+                BufferId(number),
+                graph.tensors[root].name,
+                BufferKind.INPUT if root in inputs else BufferKind.ACTIVATION,
+                max([graph.tensors[t].size_bytes for t in tensors]),
+                tuple(dict.fromkeys(tensors)),
+            )
+            for number, (root, tensors) in enumerate(members.items())
+        ]
     )
 
 

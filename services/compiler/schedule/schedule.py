@@ -55,6 +55,12 @@ class Buffer:
     rows: int | None = None
     columns: int | None = None
 
+    def resized(self, size_bytes: int) -> Buffer:
+        """Return the buffer with another size; itself where that is its own."""
+        if size_bytes == self.size_bytes:
+            return self
+        return Buffer(self.id, self.name, self.kind, size_bytes, self.tensors, self.rows, self.columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -65,6 +71,12 @@ class Step:
     writes: tuple[BufferId, ...]
     scratch: BufferId | None = None
     extent: tuple[int, int] | None = None
+
+    @property
+    def buffers(self) -> tuple[BufferId, ...]:
+        """All buffers that the step uses; scratch comes last."""
+        used = (*self.reads, *self.writes)
+        return used if self.scratch is None else (*used, self.scratch)
 
 
 class StageKind(Enum):
@@ -134,7 +146,8 @@ class Schedule:
         if unknown := set(self.outputs) - known:
             raise ValueError(f"schedule {self.name!r} outputs unknown buffers {sorted(unknown)}")
         for step in self.steps():
-            if unknown := {*step.reads, *step.writes, *([step.scratch] if step.scratch is not None else [])} - known:
+            if not known.issuperset(step.buffers):
+                unknown = set(step.buffers) - known
                 raise ValueError(f"step of operator {step.op_index} uses unknown buffers {sorted(unknown)}")
 
     @property
