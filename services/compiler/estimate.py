@@ -16,6 +16,7 @@ from services.compiler.errors import InvalidModelError
 from services.compiler.importers.supported import check_supported
 from services.compiler.ir import ops
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.same_objects import remembered_by_objects
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
 from services.compiler.ir.verify import InvalidGraphError, verify
 from services.compiler.macs import op_macs
@@ -28,6 +29,8 @@ from services.compiler.planner.choose import Choice, choose, choose_every
 _SCALE = 1 / 64
 # Training gives outputs that are never negative the lowest zero point, where int8 itself is their lower limit.
 _RELU_ZERO_POINT = -128
+_QUANTIZED = (DType.INT4, DType.INT8, DType.UINT8, DType.INT32)
+_REMEMBERED_TENSORS = 1 << 15
 _FUSING = (ops.Conv2D, ops.DepthwiseConv2D, ops.FullyConnected, ops.Add)
 # TFLite fixes the output scale and zero point of these.
 _FIXED_INT16 = 1 / 32768
@@ -132,10 +135,9 @@ def with_quantization(network: Graph) -> Graph:
     fixed |= dict.fromkeys(_clamped_at_zero(network), (_SCALE, _RELU_ZERO_POINT))
     changed: dict[TensorId, Tensor] = {}
     for tensor_id, tensor in network.tensors.items():
-        if tensor.quant is None and tensor.dtype in (DType.INT4, DType.INT8, DType.UINT8, DType.INT32):
+        if tensor.quant is None and tensor.dtype in _QUANTIZED:
             channels = tensor.shape[0] if tensor_id in dense and tensor.shape else None
-            quant = _stand_in(channels, *fixed.get(tensor_id, (_SCALE, 0)))
-            changed[tensor_id] = _quantized(tensor, quant)
+            changed[tensor_id] = _quantized(tensor, _stand_in(channels, *fixed.get(tensor_id, (_SCALE, 0))))
         elif tensor.quant is None and tensor.dtype is DType.INT16:
             scale = _FIXED_INT16 if tensor_id in unit else _SCALE
             changed[tensor_id] = _quantized(tensor, _stand_in(None, scale, 0))
@@ -150,6 +152,7 @@ def _clamped_at_zero(network: Graph) -> set[TensorId]:
     return found - joined
 
 
+@remembered_by_objects(_REMEMBERED_TENSORS)
 def _quantized(tensor: Tensor, quant: QuantParams) -> Tensor:
     return Tensor(tensor.name, tensor.shape, tensor.dtype, quant, tensor.data, tensor.is_constant)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from services.common.errors import InvalidArgumentError
 from services.compiler.convert.operators import op_from_proto, op_to_proto
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import Op
 from services.compiler.ir.tensor import DType, QuantParams, Tensor
 from tinyfarm.v1 import network_pb2
 
 SCHEMA_VERSION = 1
+
+# In a search the same tensors and operators come again and again: equal messages become one object. Those with many
+# scales are read anew.
+_REMEMBERED, _REMEMBERED_BYTES = 1 << 15, 256
 
 
 def network_to_proto(graph: Graph) -> network_pb2.Network:
@@ -30,8 +35,8 @@ def network_from_proto(network: network_pb2.Network) -> Graph:
     try:
         return Graph(
             name=network.name,
-            tensors={t.id: _tensor_from_proto(t) for t in network.tensors},
-            ops=tuple(op_from_proto(op) for op in network.ops),
+            tensors={t.id: _tensor(t) for t in network.tensors},
+            ops=tuple([_op(op.SerializeToString()) for op in network.ops]),
             inputs=tuple(network.inputs),
             outputs=tuple(network.outputs),
         )
@@ -56,6 +61,21 @@ def _tensor_to_proto(tensor_id: int, tensor: Tensor) -> network_pb2.Tensor:
         else None,
         is_constant=tensor.is_constant,
     )
+
+
+def _tensor(tensor: network_pb2.Tensor) -> Tensor:
+    told = tensor.SerializeToString()
+    return _known_tensor(told) if len(told) <= _REMEMBERED_BYTES else _tensor_from_proto(tensor)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _known_tensor(told: bytes) -> Tensor:
+    return _tensor_from_proto(network_pb2.Tensor.FromString(told))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _op(told: bytes) -> Op:
+    return op_from_proto(network_pb2.Op.FromString(told))
 
 
 def _tensor_from_proto(tensor: network_pb2.Tensor) -> Tensor:

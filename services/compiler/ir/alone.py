@@ -14,6 +14,7 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Op
+from services.compiler.ir.same_objects import remembered_by_objects
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
 
 _REMEMBERED_OPERATORS = 1 << 14
@@ -42,19 +43,19 @@ def alone(graph: Graph, op: Op) -> Alone | None:
     known = graph.alone.get(op.output)
     if known is not None and known[0] is op:
         return known[1]
-    found = _known(graph, op)
+    tensors = [graph.tensors[t] for t in (*op.inputs, *op.outputs)]
+    found = None if any([t.data is not None for t in tensors]) else _of_objects(op, *tensors)
     graph.alone[op.output] = op, found
     return found
 
 
-def _known(graph: Graph, op: Op) -> Alone | None:
-    order = tensor_order(op)
-    tensors = [graph.tensors[t] for t in order]
-    if any(t.data is not None for t in tensors):
-        return None
-    numbers = {t: number for number, t in enumerate(order)}
+@remembered_by_objects(_REMEMBERED_OPERATORS)
+def _of_objects(op: Op, *named: Tensor) -> Alone:
+    """Return the operator by itself, of the tensors that it reads and writes; one object for all equal ones."""
+    tensors = dict(zip((*op.inputs, *op.outputs), named, strict=True))
+    numbers = {t: number for number, t in enumerate(tensors)}
     ends = tuple(numbers[t] for t in op.inputs), tuple(numbers[t] for t in op.outputs)
-    keys = tuple((t.shape, t.dtype, t.quant, t.is_constant) for t in tensors)
+    keys = tuple((t.shape, t.dtype, t.quant, t.is_constant) for t in tensors.values())
     return _of_signature(type(op), _attributes(type(op))(op), ends, keys)  # type: ignore[arg-type]
 
 
@@ -107,7 +108,8 @@ def remembered(fact: Callable[Concatenate[Graph, Op, P], R]) -> Callable[Concate
         return fact(one.graph, one.op, *args, **kwargs)
 
     def asked(graph: Graph, op: Op, *args: P.args, **kwargs: P.kwargs) -> R:
-        one = alone(graph, op)
+        met = graph.alone.get(op.outputs[0])
+        one = met[1] if met is not None and met[0] is op else alone(graph, op)
         return fact(graph, op, *args, **kwargs) if one is None else known(one, *args, **kwargs)  # type: ignore[arg-type]
 
     return cast(Callable[Concatenate[Graph, Op, P], R], wraps(fact)(asked))

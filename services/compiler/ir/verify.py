@@ -19,19 +19,22 @@ def verify(graph: Graph) -> Graph:
     written = {t for t, tensor in graph.tensors.items() if tensor.is_constant} | set(graph.inputs)
     if missing := [t for t in (*graph.inputs, *graph.outputs) if t not in graph.tensors]:
         raise InvalidGraphError(f"graph {quoted(graph.name)} names tensors {missing} that it does not hold")
+    held = set(graph.tensors)
     for op in graph.ops:
-        _verify_op(graph, op, written)
-        written |= set(op.outputs)
+        if not (written.issuperset(op.inputs) and held.issuperset(op.outputs) and written.isdisjoint(op.outputs)):
+            raise InvalidGraphError(_wrong(graph, op, written))
+        written.update(op.outputs)
     if unwritten := [t for t in graph.outputs if t not in written]:
         raise InvalidGraphError(f"outputs {unwritten} of graph {quoted(graph.name)} are written by no operator")
     return graph
 
 
-def _verify_op(graph: Graph, op: Op, written: set[int]) -> None:
+def _wrong(graph: Graph, op: Op, written: set[int]) -> str:
+    """Return what is wrong with an operator that reads what was not written, or writes what it must not."""
     for t in (*op.inputs, *op.outputs):
         if t not in graph.tensors:
-            raise InvalidGraphError(f"{op.kind} {quoted(op.name)} names tensor {t}, which the graph does not hold")
+            return f"{op.kind} {quoted(op.name)} names tensor {t}, which the graph does not hold"
     if early := [t for t in op.inputs if t not in written]:
-        raise InvalidGraphError(f"{op.kind} {quoted(op.name)} reads tensors {early} before they are written")
-    if again := [t for t in op.outputs if t in written]:
-        raise InvalidGraphError(f"{op.kind} {quoted(op.name)} writes tensors {again} a second time")
+        return f"{op.kind} {quoted(op.name)} reads tensors {early} before they are written"
+    again = [t for t in op.outputs if t in written]
+    return f"{op.kind} {quoted(op.name)} writes tensors {again} a second time"
