@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from services.common.targets import Target
 from services.compiler.convert.network import network_to_proto
-from services.compiler.convert.schedule import schedule_to_proto, stage_kind_to_proto
+from services.compiler.convert.schedule import fill_schedule, stage_kind_to_proto
 from services.compiler.estimate import Estimate, LayerEstimate
 from services.compiler.importers.supported import support_table
 from services.compiler.kernels.kernel_set import KernelSet
@@ -14,6 +15,8 @@ from services.compiler.library import LayerFacts, MemoryBytes
 from services.compiler.memory.report import ArenaSplit
 from services.compiler.pipeline import Compiled
 from tinyfarm.v1 import compile_pb2, metric_pb2
+
+_REMEMBERED_LAYERS = 1 << 14
 
 
 def sram_to_proto(memory: MemoryBytes | ArenaSplit) -> metric_pb2.SramBytes:
@@ -52,17 +55,16 @@ def misfits(
 
 def layers_to_proto(layers: Iterable[LayerFacts | LayerEstimate]) -> list[compile_pb2.LayerMemory]:
     """Return the layers' memory."""
-    return [
-        compile_pb2.LayerMemory(
-            index=layer.index,
-            name=layer.name,
-            op=layer.op,
-            macs=layer.macs,
-            output_shape=layer.output_shape,
-            live_bytes=layer.live_bytes,
-        )
-        for layer in layers
-    ]
+    return [_layer((f.index, f.name, f.op, f.macs, f.output_shape, f.live_bytes)) for f in layers]
+
+
+@lru_cache(maxsize=_REMEMBERED_LAYERS)
+def _layer(told: tuple[int, str, str, int, tuple[int, ...], int]) -> compile_pb2.LayerMemory:
+    """Return the message of a layer, which is copied where it is used: many networks of a search have the same ones."""
+    index, name, op, macs, output_shape, live_bytes = told
+    return compile_pb2.LayerMemory(
+        index=index, name=name, op=op, macs=macs, output_shape=output_shape, live_bytes=live_bytes
+    )
 
 
 def result_to_proto(compiled: Compiled, target: Target, tool: str) -> compile_pb2.CompileResult:
@@ -149,7 +151,6 @@ def estimate_to_proto(
         instructions=_modelled("instructions", found.instructions, "count", found.instructions_band),
         cycles=_modelled("cycles", cycles, "count", found.cycles_band),
         latency=_modelled("latency", cycles * 1e6 / target.clock_hz, "us", found.cycles_band),
-        schedule=schedule_to_proto(planned.schedule, planned.plan.offsets),
         fits=not wrong,
         misfits=wrong,
         peak_layer=peak,
@@ -159,6 +160,7 @@ def estimate_to_proto(
         schedule_reason=found.reason,
         schedules=[schedule_estimate_to_proto(one, target) for one in schedules],
     )
+    fill_schedule(answer.schedule, planned.schedule, planned.plan.offsets)
     if target.energy is not None:
         energy = _modelled("energy", cycles * target.energy.nj_per_cycle * 1e-3, "uJ", found.cycles_band)
         energy.source = target.energy.source

@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
-from services.compiler.schedule.schedule import BufferKind, Region, Schedule, Stage, StageKind, Step
+from services.compiler.schedule.schedule import BufferId, BufferKind, Region, Schedule, Stage, StageKind, Step
 from tinyfarm.v1 import schedule_pb2
 
 SCHEMA_VERSION = 1
+_REMEMBERED = 1 << 14
 
 
-def schedule_to_proto(schedule: Schedule, offsets: Mapping[int, int]) -> schedule_pb2.Schedule:
-    """Return the message of a planned schedule; `offsets` are the buffers' places in the arena."""
-    return schedule_pb2.Schedule(
-        name=schedule.name,
-        schema_version=SCHEMA_VERSION,
-        buffers=[
-            schedule_pb2.Buffer(
-                id=b.id,
-                name=b.name,
-                kind=_BUFFER_KINDS[b.kind],
-                size_bytes=b.size_bytes,
-                tensors=b.tensors,
-                rows=b.rows,
-                offset_bytes=offsets.get(b.id),
-            )
-            for b in schedule.buffers
-        ],
-        stages=[
-            schedule_pb2.Stage(
-                kind=_STAGE_KINDS[stage.kind],
-                steps=[_step(step, region) for step, region in _in_order(stage)],
-            )
-            for stage in schedule.stages
-        ],
-    )
+def fill_schedule(message: schedule_pb2.Schedule, schedule: Schedule, offsets: Mapping[int, int]) -> None:
+    """Tell a planned schedule in an empty message; `offsets` are the buffers' places in the arena."""
+    message.name, message.schema_version = schedule.name, SCHEMA_VERSION
+    add_buffer, add_stage = message.buffers.add, message.stages.add
+    for b in schedule.buffers:
+        add_buffer(
+            id=b.id,
+            name=b.name,
+            kind=_BUFFER_KINDS[b.kind],
+            size_bytes=b.size_bytes,
+            tensors=b.tensors,
+            rows=b.rows,
+            offset_bytes=offsets.get(b.id),
+        )
+    for stage in schedule.stages:
+        steps = [_step(s.op_index, s.reads, s.writes, s.scratch, region) for s, region in _in_order(stage)]
+        add_stage(kind=_STAGE_KINDS[stage.kind], steps=steps)
 
 
 def stage_kind_to_proto(kind: StageKind) -> schedule_pb2.StageKind.ValueType:
@@ -50,8 +44,16 @@ def _in_order(stage: Stage) -> Iterator[tuple[Step, Region | None]]:
         yield from ((step, None) for step in stage.steps)
 
 
-def _step(step: Step, region: Region | None) -> schedule_pb2.Step:
-    message = schedule_pb2.Step(op_index=step.op_index, reads=step.reads, writes=step.writes, scratch=step.scratch)
+@lru_cache(maxsize=_REMEMBERED)
+def _step(
+    op_index: int,
+    reads: tuple[BufferId, ...],
+    writes: tuple[BufferId, ...],
+    scratch: BufferId | None,
+    region: Region | None,
+) -> schedule_pb2.Step:
+    """Return the message of a step, which is copied where it is used: many networks of a search have the same ones."""
+    message = schedule_pb2.Step(op_index=op_index, reads=reads, writes=writes, scratch=scratch)
     if region is not None:
         message.region.row_start, message.region.row_stop = region.row_start, region.row_stop
         message.region.col_start, message.region.col_stop = region.col_start, region.col_stop

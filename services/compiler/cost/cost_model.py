@@ -75,9 +75,10 @@ def linked_bytes(
     table: CostTable, kernels: Iterable[str], sources: Iterable[KernelSource], glue: Counts, core: Core
 ) -> int:
     """Return the bytes of code that links these kernels and generated files, with glue that counts so much."""
-    functions = {name for kernel in ("", *kernels) for name in table.needs[kernel]}
-    generated = sum(source_bytes(source, issue_of(core)) for source in sources)
-    return sum(table.function_bytes[name] for name in functions) + generated + round(_priced(table.glue_bytes, glue))
+    functions = set(table.needs[""]).union(*[table.needs[kernel] for kernel in kernels])
+    issue = issue_of(core)
+    generated = sum([source_bytes(source, issue) for source in sources])
+    return sum([table.function_bytes[name] for name in functions]) + generated + round(_priced(table.glue_bytes, glue))
 
 
 def known_code_bytes(planned: Planned, core: Core) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from services.compiler.codegen.calls import lower
 from services.compiler.codegen.program import ArenaRef, Program, RegionArg, Section
@@ -51,8 +52,7 @@ class InTurns:
     widths: Widths = (None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """Kernels, the core that they run on, scratch, and the turns that they take, if any."""
 
     kernels: KernelSet
@@ -83,18 +83,18 @@ def network_cost(planned: Planned, core: Core) -> NetworkCost:
         flash = planned.weights_bytes, planned.tables_bytes, code_bytes(planned, core)
         return NetworkCost(*flash, done.instructions, done.cycles)
     layers = list(_layers(planned, core))
-    regions = {region for layer in layers for region in layer.regions}
-    functions = {name for layer in layers for name in layer.functions}
+    regions = set[RegionArg]().union(*[layer.regions for layer in layers])
+    functions = set[str]().union(*[layer.functions for layer in layers])
     sources = {source.file: source for layer in layers for source in layer.sources}
-    calls, pointers = sum(layer.calls for layer in layers), sum(layer.pointers for layer in layers)
+    calls, pointers = sum([layer.calls for layer in layers]), sum([layer.pointers for layer in layers])
     glue = {"network": 1.0, "layers": len(layers), "calls": calls, "pointers": pointers}
-    turns = sum(TURN_BYTES[stage.kind] * len(stage.turns) for stage in planned.schedule.stages if stage.turns)
+    turns = sum([TURN_BYTES[stage.kind] * len(stage.turns) for stage in planned.schedule.stages if stage.turns])
     return NetworkCost(
-        weights_bytes=sum(layer.weights_bytes for layer in layers),
-        tables_bytes=sum(layer.tables_bytes for layer in layers) + PARAMS_BYTES["tf_region"] * len(regions) + turns,
+        weights_bytes=sum([layer.weights_bytes for layer in layers]),
+        tables_bytes=sum([layer.tables_bytes for layer in layers]) + PARAMS_BYTES["tf_region"] * len(regions) + turns,
         code_bytes=linked_bytes(load_cost_table(core, planned.kernels), functions, sources.values(), glue, core),
-        instructions=sum(layer.instructions for layer in layers),
-        cycles=sum(layer.cycles for layer in layers),
+        instructions=sum([layer.instructions for layer in layers]),
+        cycles=sum([layer.cycles for layer in layers]),
     )
 
 

@@ -44,7 +44,7 @@ def alone(graph: Graph, op: Op) -> Alone | None:
     if known is not None and known[0] is op:
         return known[1]
     tensors = [graph.tensors[t] for t in (*op.inputs, *op.outputs)]
-    found = None if any([t.data is not None for t in tensors]) else _of_objects(op, *tensors)
+    found = None if any(t.data is not None for t in tensors) else _of_objects(op, *tensors)
     graph.alone[op.output] = op, found
     return found
 

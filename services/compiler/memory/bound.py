@@ -35,11 +35,9 @@ def step_needs(problem: Problem) -> list[int]:
 
 def _shared(problem: Problem, pairs: list[Pair]) -> int:
     """Return the units that buffers of one step share at most."""
-    return min(_shared_of(problem, pairs, side) for side in (0, 1))
-
-
-def _shared_of(problem: Problem, pairs: list[Pair], side: int) -> int:
-    sums: dict[BufferId, int] = {}
+    sizes, of_sources, of_targets = problem.sizes, dict[BufferId, int](), dict[BufferId, int]()
     for pair in pairs:
-        sums[pair[side]] = sums.get(pair[side], 0) + problem.shared(pair)
-    return sum(min(problem.sizes[buffer], total) for buffer, total in sums.items())
+        (source, target), shared = pair, problem.shared(pair)
+        of_sources[source] = min(sizes[source], of_sources.get(source, 0) + shared)
+        of_targets[target] = min(sizes[target], of_targets.get(target, 0) + shared)
+    return min(sum(of_sources.values()), sum(of_targets.values()))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.compiler.schedule.schedule import BufferId, Schedule, Stage
 
 
-@dataclass(frozen=True, slots=True)
-class LiveRange:
-    """A buffer is needed from step `first` to step `last`, both included."""
+class LiveRange(NamedTuple):
+    """A buffer is needed from step `first` to step `last`, both included. Made by the hundred for every plan."""
 
     buffer: BufferId
     size_bytes: int
@@ -55,7 +54,10 @@ def resized(ranges: Sequence[LiveRange], schedule: Schedule) -> tuple[LiveRange,
     """Return the ranges of a schedule that differs from theirs in the sizes of buffers only."""
     sizes = {b.id: b.size_bytes for b in schedule.buffers}
     return tuple(
-        [r if r.size_bytes == sizes[r.buffer] else LiveRange(r.buffer, sizes[r.buffer], r.first, r.last) for r in ranges]
+        [
+            r if r.size_bytes == sizes[r.buffer] else LiveRange(r.buffer, sizes[r.buffer], r.first, r.last)
+            for r in ranges
+        ]
     )
 
 

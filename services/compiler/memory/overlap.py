@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import DepthwiseConv2D, Op
@@ -13,8 +13,7 @@ from services.compiler.schedule.core_kernels import chunk_rows
 from services.compiler.schedule.schedule import Buffer, BufferId, Schedule, StageKind, Step
 
 
-@dataclass(frozen=True, slots=True)
-class OverlapRule:
+class OverlapRule(NamedTuple):
     """`target`, born `lasting` steps before the one where `source` dies, may share its bytes if it starts low enough.
 
     Allowed: source.offset - target.offset is at least `distance_bytes` and a multiple of `multiple_bytes`. Then the
@@ -96,9 +95,9 @@ def _step_rules(
             joined[pair] = _joined(joined[pair], overlap) if pair in joined else overlap
     rules = []
     for (source, target), overlap in joined.items():
-        if overlap.distance_bytes < buffers[target].size_bytes:
-            if len(buffers[source].tensors) == 1 or _all_ruled(op, buffers[source], buffers[target], allowed):
-                rules.append(OverlapRule(source, target, overlap.distance_bytes, overlap.multiple_bytes))
+        is_near = overlap.distance_bytes < buffers[target].size_bytes
+        if is_near and _all_ruled(op, buffers[source], buffers[target], allowed):
+            rules.append(OverlapRule(source, target, overlap.distance_bytes, overlap.multiple_bytes))
     return tuple(rules)
 
 
@@ -110,5 +109,7 @@ def _joined(one: Overlap, other: Overlap) -> Overlap:
 
 def _all_ruled(op: Op, source: Buffer, target: Buffer, allowed: Sequence[Overlap]) -> bool:
     """Whether every tensor of the source that the operator reads may lie below one of the target."""
+    if len(source.tensors) == 1:
+        return True
     ruled = {o.source for o in allowed if o.target in target.tensors}
     return ruled.issuperset([t for t in op.inputs if t in source.tensors])

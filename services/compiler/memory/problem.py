@@ -31,11 +31,12 @@ class Problem:
     _neighbors: dict[BufferId, list[Neighbor]] = field(default_factory=dict, init=False, repr=False, compare=False)
     # by buffer: itself as a neighbor of which nothing may be shared
     _apart: dict[BufferId, Neighbor] = field(init=False, repr=False, compare=False)
-    _shifted: set[BufferId] = field(init=False, repr=False, compare=False)
+    # by buffer: those that it may share units with, as its neighbors
+    _sharing: dict[BufferId, dict[BufferId, Neighbor]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_apart", {b: (b, size, None, None) for b, size in self.sizes.items()})
-        object.__setattr__(self, "_shifted", {b for pair in self.shifts for b in pair})
+        object.__setattr__(self, "_sharing", self._shared_pairs())
 
     @classmethod
     def of(cls, ranges: Sequence[LiveRange], rules: Sequence[OverlapRule]) -> Problem:
@@ -84,10 +85,10 @@ class Problem:
         self, order: Sequence[BufferId], limit: int | None, fixed: Mapping[BufferId, int] | None = None
     ) -> dict[BufferId, int] | None:
         """Return the same, or None as soon as a buffer reaches up to the limit."""
-        offsets, sizes, neighbors = dict(fixed or {}), self.sizes, self.neighbors
+        offsets, sizes, known = dict(fixed or {}), self.sizes, self._neighbors.get
         for buffer in order:
-            size = sizes[buffer]
-            offset = lowest(size, [neighbor for neighbor in neighbors(buffer) if neighbor[0] in offsets], offsets)
+            size, neighbors = sizes[buffer], known(buffer) or self.neighbors(buffer)
+            offset = lowest(size, [neighbor for neighbor in neighbors if neighbor[0] in offsets], offsets)
             if limit is not None and offset + size >= limit:
                 return None
             offsets[buffer] = offset
@@ -101,19 +102,22 @@ class Problem:
     def neighbors(self, buffer: BufferId) -> list[Neighbor]:
         """Return those that live with a buffer."""
         if (found := self._neighbors.get(buffer)) is None:
-            apart, shifted = self._apart, self._shifted
-            if buffer not in shifted:
+            apart, sharing = self._apart, self._sharing.get(buffer)
+            if sharing is None:
                 found = [apart[other] for other in self.conflicts[buffer]]
             else:
-                found = [
-                    self._shifting(buffer, other) if other in shifted else apart[other]
-                    for other in self.conflicts[buffer]
-                ]
+                found = [sharing.get(other) or apart[other] for other in self.conflicts[buffer]]
             self._neighbors[buffer] = found
         return found
 
-    def _shifting(self, buffer: BufferId, other: BufferId) -> Neighbor:
-        return other, self.sizes[other], self.shifts.get((other, buffer)), self.shifts.get((buffer, other))
+    def _shared_pairs(self) -> dict[BufferId, dict[BufferId, Neighbor]]:
+        found: dict[BufferId, dict[BufferId, Neighbor]] = {}
+        sizes, shifts = self.sizes, self.shifts
+        for (source, target), shift in shifts.items():
+            back = shifts.get((target, source))
+            found.setdefault(target, {})[source] = source, sizes[source], shift, back
+            found.setdefault(source, {})[target] = target, sizes[target], back, shift
+        return found
 
     def extent(self, offsets: Mapping[BufferId, int]) -> int:
         """Return the units up to the highest end."""

@@ -17,7 +17,7 @@ from services.compiler.memory.report import Span, covered_bytes
 from services.compiler.schedule import thumb2
 from services.compiler.schedule.core_kernels import scratch_sizes
 from services.compiler.schedule.per_layer import plane_bytes
-from services.compiler.schedule.schedule import BufferId, Schedule, Step
+from services.compiler.schedule.schedule import BufferId, Schedule
 
 # how much larger an arena may become where kernels would wait for flash at every turn
 _MORE_ARENA = 1 / 8
@@ -107,8 +107,7 @@ def _largest_hole(taken: Sequence[Span], arena_bytes: int) -> tuple[int, int]:
     for start, stop in (*sorted(taken), (arena_bytes, arena_bytes)):
         if start - low > size:
             found, size = low, start - low
-        if stop > low:
-            low = stop
+        low = max(low, stop)
     return found, size
 
 

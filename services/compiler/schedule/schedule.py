@@ -38,6 +38,8 @@ class BufferKind(Enum):
     LINE_BUFFER = "line_buffer"
     SCRATCH = "scratch"
 
+    __hash__ = object.__hash__  # members are single objects; that of Enum is slow
+
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
@@ -85,6 +87,8 @@ class StageKind(Enum):
     PER_LAYER = "per-layer"
     PATCH = "patch"
     STREAMING = "streaming"
+
+    __hash__ = object.__hash__
 
 
 @dataclass(frozen=True, slots=True)
