@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.compiler.codegen.elementwise import mul_call, quantize_call
+from services.compiler.codegen.image_sums import image_sums_call
 from services.compiler.codegen.limits import limit_calls
 from services.compiler.codegen.movement import mean_call, pool_call
 from services.compiler.codegen.operands import Operands
@@ -30,6 +31,7 @@ from services.compiler.ir.ops import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    ImageSums,
     MaxPool2D,
     Mean,
     Mul,
@@ -99,6 +101,8 @@ def thumb2_calls(graph: Graph, op: Op, operands: Operands, *, small: bool = Fals
             return (_own(pool_call(graph, op, operands)),)
         case Mean() if averages(graph, op):
             return (_own(mean_call(graph, op, operands)),)
+        case ImageSums():
+            return (_own(image_sums_call(graph, op, operands)),)
         case Quantize() if quantizes(graph, op):
             return (replace(quantize_call(graph, op, operands), function="tf_quantize_thumb2_f32"),)
         case Softmax() if normalizes(graph, op):

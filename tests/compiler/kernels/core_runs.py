@@ -32,6 +32,7 @@ REPLACED_BY_DSP = {
     "tf_max_pool2d_s8.c",
     "tf_average_pool2d_s8.c",
     "tf_mean_s8.c",
+    "tf_image_sums_s8.c",
     "tf_softmax_s8.c",
     "tf_conv2d_s16.c",
     "tf_fully_connected_s16.c",

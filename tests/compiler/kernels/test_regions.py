@@ -22,7 +22,7 @@ from tests.compiler.graph_maker import GraphMaker, random_inputs
 from tests.compiler.host_twin import build_twins
 from tests.compiler.kernels.test_kernels_against_reference import CASES, OPTIONS
 
-FROM_THE_TOP_LEFT = ("tf_image_sums_s8",)
+FROM_THE_TOP_LEFT = ("tf_image_sums_s8", "tf_image_sums_thumb2_s8")
 
 
 def halves(span: tuple[int, int]) -> list[tuple[int, int]]:

@@ -437,6 +437,54 @@ static inline int32_t tf_turn_of(const tf_window *k, const tf_region *region, in
     return ky;
 }
 
+/* A part of an image: its first pixel, its size, and how far its rows and pixels lie apart. */
+typedef struct {
+    const int8_t *first;
+    int32_t rows, cols, row_stride, channels;
+} tf_part;
+
+static inline tf_part tf_part_of(const tf_image_sums_s8_params *p, const tf_region *region, const int8_t *image)
+{
+    tf_part part;
+    part.first = image + region->row_start * p->in_row_stride + region->col_start * p->channels;
+    part.rows = region->row_stop - region->row_start;
+    part.cols = region->col_stop - region->col_start;
+    part.row_stride = p->in_row_stride;
+    part.channels = p->channels;
+    if (part.cols * part.channels == part.row_stride) { /* rows without a gap are one */
+        part.cols *= part.rows;
+        part.rows = 1;
+    }
+    return part;
+}
+
+static inline int32_t tf_sum_of_channel(const tf_part *part, int32_t channel)
+{
+    const int32_t channels = part->channels;
+    const int8_t *row = part->first + channel;
+    int32_t sum = 0, y, x;
+    for (y = part->rows; y > 0; --y, row += part->row_stride) {
+        const int8_t *in = row;
+        for (x = part->cols; x > 0; --x, in += channels) {
+            TF_KEEP_LOOP(in);
+            sum += *in;
+        }
+    }
+    return sum;
+}
+
+/* Clears sums where the image begins. */
+static inline void tf_begin_sums(const tf_region *region, int32_t *sums, int32_t channels)
+{
+    int32_t c;
+    if (region->row_start == 0 && region->col_start == 0) {
+        for (c = 0; c < channels; ++c) {
+            TF_KEEP_LOOP(c);
+            sums[c] = 0;
+        }
+    }
+}
+
 /* a * b in Q31, rounded to nearest; both factors are never the smallest integer. */
 static inline int32_t tf_mul_q31(int32_t a, int32_t b)
 {

@@ -32,6 +32,7 @@ NEEDS = {
     "tf_max_pool2d_thumb2_s8": (),
     "tf_average_pool2d_thumb2_s8": (),
     "tf_mean_thumb2_s8": (),
+    "tf_image_sums_thumb2_s8": (),
     "tf_softmax_thumb2_s8": (),
     "tf_quantize_thumb2_f32": ("tf_quantize_f32",),
     "tf_conv2d_thumb2_s16": (),

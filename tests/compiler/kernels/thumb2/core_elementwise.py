@@ -222,6 +222,7 @@ def pool_cases() -> dict[str, CoreCase]:
     }  # fmt: skip
     images = ((1, 1, 9), (15, 17, 4), (16, 16, 6), (17, 31, 5))
     cases |= {f"mean of {h}x{w}": one(averaged((1, 2)), 1, h, w, c) for h, w, c in images}
+    cases |= {f"sums of {h}x{w}": one(lambda m, x: m.mean_in_halves(x), 1, h, w, c) for h, w, c in images}
     return cases | {
         "average of 255 pixels": one(pooled("average", (15, 17), (1, 1), NO_PADDING), 1, 15, 17, 6),
         "average of 256 pixels": one(pooled("average", (16, 16), (1, 1), NO_PADDING), 1, 16, 16, 6, covered=False),

@@ -1,30 +1,6 @@
 /* Mean of each channel over all pixels, four channels at a time; the division is part of the multiplier. */
 #include "tinyfarm_thumb2.h"
 
-/* Pixels whose bytes add up to an int16. */
-#define RUN 255
-
-static void four_sums(const int8_t *in, int32_t pixels, int32_t channels, int32_t *sums)
-{
-    while (pixels > 0) {
-        int32_t run = pixels < RUN ? pixels : RUN;
-        uint32_t even = 0, odd = 0;
-        pixels -= run;
-        for (; run > 1; run -= 2, in += 2 * channels) {
-            tf_add_bytes(&even, &odd, tf_load_word(in));
-            tf_add_bytes(&even, &odd, tf_load_word(in + channels));
-        }
-        if (run > 0) {
-            tf_add_bytes(&even, &odd, tf_load_word(in));
-            in += channels;
-        }
-        sums[0] += (int16_t)even;
-        sums[1] += (int16_t)odd;
-        sums[2] += (int32_t)even >> 16;
-        sums[3] += (int32_t)odd >> 16;
-    }
-}
-
 void tf_mean_thumb2_s8(const tf_mean_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output)
 {
     const int32_t pixels = p->reduced[1] * p->reduced[2], channels = p->kept[3];
@@ -34,7 +10,7 @@ void tf_mean_thumb2_s8(const tf_mean_s8_params *p, const tf_region *region, cons
     }
     for (; c + 4 <= channels; c += 4) {
         int32_t sums[4] = {p->bias, p->bias, p->bias, p->bias};
-        four_sums(input + c, pixels, channels, sums);
+        tf_add_pixels(input + c, pixels, channels, sums);
         for (i = 0; i < 4; ++i) {
             output[c + i] = tf_clamp(tf_requantize(sums[i], p->multiplier, p->shift), &p->out);
         }

@@ -159,6 +159,8 @@ void tf_average_pool2d_thumb2_s8(const tf_pool2d_s8_params *p, const tf_region *
                                  int8_t *output);
 void tf_quantize_thumb2_f32(const tf_quantize_params *p, const tf_region *region, const float *input, int8_t *output);
 void tf_mean_thumb2_s8(const tf_mean_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
+void tf_image_sums_thumb2_s8(const tf_image_sums_s8_params *p, const tf_region *region, const int8_t *image,
+                             int32_t *sums);
 
 /* Four bytes at any address: one LDR or STR on these cores. */
 typedef struct {
@@ -193,6 +195,31 @@ static inline void tf_add_bytes(uint32_t *even, uint32_t *odd, uint32_t bytes)
 {
     __asm__("sxtab16 %0, %0, %1" : "+r"(*even) : "r"(bytes));
     __asm__("sxtab16 %0, %0, %1, ror #8" : "+r"(*odd) : "r"(bytes));
+}
+
+/* Bytes that add up to an int16. */
+#define TF_BYTES_IN_HALF 255
+
+/* Adds bytes of four channels of so many pixels, which lie `channels` bytes apart, to the sums of each. */
+static inline void tf_add_pixels(const int8_t *in, int32_t pixels, int32_t channels, int32_t *sums)
+{
+    while (pixels > 0) {
+        int32_t run = pixels < TF_BYTES_IN_HALF ? pixels : TF_BYTES_IN_HALF;
+        uint32_t even = 0, odd = 0;
+        pixels -= run;
+        for (; run > 1; run -= 2, in += 2 * channels) {
+            tf_add_bytes(&even, &odd, tf_load_word(in));
+            tf_add_bytes(&even, &odd, tf_load_word(in + channels));
+        }
+        if (run > 0) {
+            tf_add_bytes(&even, &odd, tf_load_word(in));
+            in += channels;
+        }
+        sums[0] += (int16_t)even;
+        sums[1] += (int16_t)odd;
+        sums[2] += (int32_t)even >> 16;
+        sums[3] += (int32_t)odd >> 16;
+    }
 }
 
 /* The larger of four signed bytes each. */
