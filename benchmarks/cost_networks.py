@@ -64,6 +64,7 @@ def random_layers(seed: int) -> Graph:
         m.prelu(x, (c,)),
         m.prelu(x, (h, w, c)),
         m.resize(x, pick(h * 2, h // 2, h + 3), pick(w * 2, w // 2), bilinear=True),
+        m.mean_in_halves(x),
     ]
     return m.build(*outputs)
 
@@ -160,6 +161,7 @@ def core_kernel_networks(kernels: KernelSet) -> Iterator[tuple[str, Graph]]:
         f"tf_max_pool2d_{own}_s8": lambda m: m.pool("max", m.input(1, 4, 4, 2), (2, 2)),
         f"tf_average_pool2d_{own}_s8": lambda m: m.pool("average", m.input(1, 4, 4, 2), (2, 2)),
         f"tf_mean_{own}_s8": lambda m: m.mean(m.input(1, 4, 4, 2), (1, 2)),
+        f"tf_image_sums_{own}_s8": lambda m: m.image_sums(m.input(1, 4, 4, 2)),
         f"tf_add_constant_{own}_s8": lambda m: m.binary(
             "add", m.input(1, 3, 4), m.constant(np.array([1, 2, 3, 4], np.int8), m.quant())
         ),
@@ -215,6 +217,8 @@ def kernel_networks() -> Iterator[tuple[str, Graph]]:
         "tf_average_pool2d_s8": lambda m: m.pool("average", m.input(1, 4, 4, 2), (2, 2)),
         "tf_max_pool2d_s8": lambda m: m.pool("max", m.input(1, 4, 4, 2), (2, 2)),
         "tf_mean_s8": lambda m: m.mean(m.input(1, 4, 4, 2), (1, 2)),
+        "tf_image_sums_s8": lambda m: m.image_sums(m.input(1, 4, 4, 2)),
+        "tf_mean_of_sums_s8": lambda m: m.mean_of_sums(m.input(1, 1, 1, 2, dtype=DType.INT32), 16),
         "tf_softmax_s8": lambda m: m.unary("softmax", m.input(1, 4)),
         "tf_lut_s8": lambda m: m.unary("logistic", m.input(1, 4)),
         "tf_copy_s8": lambda m: m.transpose(m.input(4, 5), (1, 0)),

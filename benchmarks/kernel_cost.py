@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks.cost_measured import Subject, kernel_functions, run
 from benchmarks.cost_networks import core_kernel_networks, depthwise_chain, kernel_networks
+from benchmarks.cost_parts import image_sums, run_in_parts
 from benchmarks.cost_table import TABLES, fit, layer_rows, worst_and_rms
 from services.compiler.cost import cost_model
 from services.compiler.cost.kernel_counts import Counts
@@ -164,6 +165,9 @@ LAYERS: dict[str, Callable[[int], Graph]] = {
     "tf_max_pool2d_thumb2_s8": pools("max"),
     "tf_average_pool2d_thumb2_s8": pools("average"),
     "tf_mean_thumb2_s8": means,
+    "tf_image_sums_s8": image_sums,
+    "tf_image_sums_thumb2_s8": image_sums,
+    "tf_mean_of_sums_s8": image_sums,
     "tf_add_thumb2_s8": sums,
     "tf_add_constant_thumb2_s8": sums_with_constants,
     "tf_quantize_thumb2_f32": quantized_floats,
@@ -177,7 +181,8 @@ LAYERS: dict[str, Callable[[int], Graph]] = {
 
 def rows_of(kernel: str, seeds: Iterable[int], subject: Subject, cache: Path) -> list[tuple[Counts, int, float]]:
     """Return counts, instructions and cycles of the layers that the kernel covers."""
-    rows = layer_rows(run(LAYERS[kernel](seed), subject, cache) for seed in seeds)
+    run_network = run_in_parts if LAYERS[kernel] is image_sums else run
+    rows = layer_rows(run_network(LAYERS[kernel](seed), subject, cache) for seed in seeds)
     return [row for row in rows if all(name.startswith(f"{kernel} ") for name in row[0])]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from services.compiler.codegen.program import KernelCall
+from services.compiler.cost.image_sums_counts import image_sums_counts
 from services.compiler.cost.thumb1_counts import thumb1_counts
 from services.compiler.cost.thumb2_counts import thumb2_counts
 from services.compiler.ir.graph import Graph
@@ -14,9 +15,11 @@ from services.compiler.ir.ops import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    ImageSums,
     Maximum,
     MaxPool2D,
     Mean,
+    MeanOfSums,
     Minimum,
     Mul,
     Op,
@@ -72,6 +75,10 @@ def _call_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, 
             yield "outputs", graph.tensors[op.output].elements
             yield "inputs", graph.tensors[op.input].elements
             yield "rows", graph.tensors[op.input].elements // _reduced_run(graph, op)
+        case ImageSums():
+            yield from image_sums_counts(call)
+        case MeanOfSums():
+            yield "outputs", graph.tensors[op.output].elements
         case RnnPool():
             yield from _rnn_pool_counts(graph, op)
         case _:

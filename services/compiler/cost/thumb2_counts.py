@@ -11,6 +11,7 @@ from math import prod
 
 from services.compiler.codegen.program import FieldValue, KernelCall, Symbol
 from services.compiler.cost.executed import KINDS, Mix, executed
+from services.compiler.cost.image_sums_counts import THUMB2_RUN, image_sums_counts
 from services.compiler.cost.thumb2_windows import window_counts, window_taps
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
@@ -18,6 +19,7 @@ from services.compiler.ir.ops import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    ImageSums,
     MaxPool2D,
     Mean,
     Mul,
@@ -62,6 +64,8 @@ def thumb2_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str,
             elements, outputs = graph.tensors[op.input].elements, graph.tensors[op.output].elements
             yield from _words("sum", elements, outputs)
             yield from _words("output", outputs, outputs)
+        case ImageSums():
+            yield from image_sums_counts(call, THUMB2_RUN)
         case Mul():
             elements = graph.tensors[op.output].elements
             rows, columns = (stop - start for start, stop in (call.region.rows, call.region.cols))

@@ -73,18 +73,25 @@ def _along(slid: Window, start: int, stop: int) -> _Along:
 def part_counts(graph: Graph, op: Op, layer: Layer, part: Part) -> Counts:
     """Return the counts of one run of the kernel over a part."""
     held = {t: _cut(graph.tensors[t], part, 0) for t in op.inputs if not graph.tensors[t].is_constant}
-    if op.swept in op.outputs:  # else an output is whole after each part, as sums of an image are
+    if not _keeps_sums(op):
         held |= {t: _cut(graph.tensors[t], part, 1) for t in op.outputs}
     if isinstance(op, Conv2D | DepthwiseConv2D):
         left = op.padding.left if part.columns is None else part.columns[2]
         op = replace(op, padding=replace(op.padding, top=part.rows[2], left=left))
-    return layer_counts(graph.with_tensors(held), op, tuple(_calls(layer, part)))
+    # of sums only the first part begins where the image does
+    first = 1 if _keeps_sums(op) else 0
+    return layer_counts(graph.with_tensors(held), op, tuple(_calls(layer, part, first)))
 
 
-def _calls(layer: Layer, part: Part) -> Iterator[KernelCall]:
+def _keeps_sums(op: Op) -> bool:
+    """Whether every part adds to the whole output."""
+    return op.swept not in op.outputs
+
+
+def _calls(layer: Layer, part: Part, first: int) -> Iterator[KernelCall]:
     for call in layer.calls:
         columns = call.region.cols if part.columns is None else (0, part.columns[1])
-        yield replace(call, region=replace(call.region, rows=(0, part.rows[1]), cols=columns))
+        yield replace(call, region=replace(call.region, rows=(first, first + part.rows[1]), cols=columns))
 
 
 def _cut(tensor: Tensor, part: Part, side: int) -> Tensor:
