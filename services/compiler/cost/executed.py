@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 
 from services.compiler.kernels.thumb2.assembly import Routine
 
@@ -34,6 +35,7 @@ def executed(routine: Routine, turns: Mapping[str, int]) -> Mix:
     return found
 
 
+@cache
 def _kind(name: str) -> str:
     if name == "ldrd":
         return "double loads"

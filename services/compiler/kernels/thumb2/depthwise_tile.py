@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from services.compiler.kernels.thumb2.depthwise_shape import (
     RESIDENT,
@@ -52,7 +54,6 @@ class Tile:
     def _rolled(self, label: str) -> list[str]:
         """Return a loop over the filter's rows, whose pairs lie at lr."""
         shape, row_pairs = self.shape, len(self.shape.pairs)
-        started = set(range(self.outputs))
         back = shape.kernel_hw[0] * shape.tap_row_bytes - 2 * self.outputs * shape.stride_hw[1]
         return [
             f"ldr {self.sums[0]}, [sp, #{SLOT_BIAS}]",
@@ -60,7 +61,7 @@ class Tile:
             f"add lr, sp, #{shape.pairs_at}",
             f"{label}:",
             *_load_words(self.data, "r10", 0),
-            *self._products(0, started, "lr", 0),
+            *self._products(0, True, "lr", 0),
             f"add r10, r10, #{shape.tap_row_bytes}",
             f"add lr, lr, #{4 * row_pairs}",
             f"add {self.data[0]}, sp, #{shape.pairs_at + 4 * shape.kernel_hw[0] * row_pairs}",
@@ -85,48 +86,51 @@ class Tile:
 
     def _row(self, row: int) -> list[str]:
         code = _load_words(self.data, "r10", row * self.shape.tap_row_bytes)
-        started: set[int] = set()
         if row == 0:  # the last sum starts as the bias, which the others take from it first
             code.append(f"ldr {self.sums[-1]}, [sp, #{SLOT_BIAS}]")
-        else:
-            started = set(range(self.outputs))
-        return code + self._products(row, started, "sp", self.shape.pairs_at + 4 * row * len(self.shape.pairs))
+        return code + self._products(row, row > 0, "sp", self.shape.pairs_at + 4 * row * len(self.shape.pairs))
 
-    def _products(self, row: int, started: set[int], base: str, offset: int) -> list[str]:
+    def _products(self, row: int, started: bool, base: str, offset: int) -> list[str]:
         """Return the products of a filter row, whose pairs lie so far behind a base unless they stay in registers."""
         code: list[str] = []
-        terms = self._terms()
-        pairs = self.shape.pairs
-        for first in range(0, len(pairs), len(self.filters)):
-            chunk = pairs[first : first + len(self.filters)]
-            registers = self._filters(row, first, len(chunk))
-            if not self.shape.resident:
-                code += _load_words(registers, base, offset + 4 * first)
-            for term in [t for t in terms if any(_covers(pair, t[2]) for pair in chunk)]:
-                code.append(self._multiply(term, dict(zip(chunk, registers, strict=True)), started))
-                terms.remove(term)
+        shape, count = self.shape, len(self.shape.pairs)
+        filters = RESIDENT[row * count : (row + 1) * count] if shape.resident else self.filters
+        row_of = FilterRow(shape.kernel_hw[1], shape.stride_hw[1], shape.pairs, self.data, self.sums, filters)
+        for first, multiplied in zip(range(0, count, len(filters)), row_of.products(started), strict=True):
+            if not shape.resident:
+                code += _load_words(filters[: count - first], base, offset + 4 * first)
+            code += multiplied
         return code
 
-    def _filters(self, row: int, first: int, count: int) -> tuple[str, ...]:
-        if self.shape.resident:
-            start = row * len(self.shape.pairs) + first
-            return RESIDENT[start : start + count]
-        return self.filters[:count]
 
-    def _terms(self) -> list[Term]:
+class FilterRow(NamedTuple):
+    """A row of the filter and the registers for its values, for outputs and their data: what products are made of."""
+
+    width: int
+    stride: int
+    pairs: tuple[Pair, ...]
+    data: tuple[str, ...]
+    sums: tuple[str, ...]
+    filters: tuple[str, ...]
+
+    def products(self, started: bool) -> tuple[tuple[str, ...], ...]:
+        """Return the products, as many pairs at a time as there are registers; sums that are new start as the last."""
+        return _products(self, started)
+
+    def terms(self) -> list[Term]:
         """Return the products of one row, in the order of the outputs."""
         terms: list[Term] = []
-        width, stride = self.shape.kernel_hw[1], self.shape.stride_hw[1]
-        for output in range(self.outputs):
+        for output in range(len(self.sums)):
             tap = 0
-            while tap < width:
-                column = output * stride + tap
-                two = column % 2 == 0 and (tap, tap + 1) in self.shape.pairs
+            while tap < self.width:
+                column = output * self.stride + tap
+                two = column % 2 == 0 and (tap, tap + 1) in self.pairs
                 terms.append((output, column, (tap, tap + 1) if two else (tap,)))
                 tap += 2 if two else 1
         return terms
 
-    def _multiply(self, term: Term, registers: dict[Pair, str], started: set[int]) -> str:
+    def multiply(self, term: Term, registers: dict[Pair, str], started: set[int]) -> str:
+        """Return the instruction of one term, with a pair that is in a register."""
         output, column, taps = term
         target = self.sums[output]
         source = target if output in started else self.sums[-1]
@@ -137,6 +141,18 @@ class Tile:
             return f"smlad {target}, {word}, {weights}, {source}"
         half, lane = "bt"[column % 2], "bt"[pair[1] == taps[0]]
         return f"smla{half}{lane} {target}, {word}, {weights}, {source}"
+
+
+@lru_cache(maxsize=1024)  # few, whatever the shapes of the images
+def _products(row: FilterRow, started: bool) -> tuple[tuple[str, ...], ...]:
+    code, terms, pairs = [], row.terms(), row.pairs
+    begun = set(range(len(row.sums))) if started else set[int]()
+    for first in range(0, len(pairs), len(row.filters)):
+        registers = dict(zip(pairs[first:], row.filters, strict=False))
+        now = [t for t in terms if any(_covers(pair, t[2]) for pair in registers)]
+        code.append(tuple(row.multiply(term, registers, begun) for term in now))
+        terms = [t for t in terms if t not in now]
+    return tuple(code)
 
 
 def _covers(pair: Pair, taps: tuple[int, ...]) -> bool:

@@ -7,6 +7,8 @@ assembler takes the narrow one. Source: Armv7-M Architecture Reference Manual, e
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from services.compiler.kernels.thumb2.assembly import Routine
 
@@ -14,41 +16,68 @@ _LOW = frozenset(f"r{number}" for number in range(8))
 _OPERANDS = re.compile(r"\[[^\]]*\]!?|\{[^}]*\}|[^,\s][^,]*")
 # how far a narrow branch reaches from its own address, back and on, with and without a condition
 _REACH_IF, _REACH = (252, 258), (2044, 2050)
+_BRANCHES = frozenset(("b", "bne", "beq", "blt", "bcc", "bpl"))
+# the routines of all shapes are made of few different lines
+_REMEMBERED = 1 << 15
 
 
 def code_bytes(routine: Routine) -> int:
     """Return the bytes between the routine's label and its end."""
+    parts = tuple(_parts(routine))
     labels: dict[str, int] = {}
     while True:  # branches grow until every one reaches its label
-        found, size = _laid_out(routine, labels)
+        found, size = _laid_out(parts, labels)
         if found == labels:
             return size
         labels = found
 
 
-def _laid_out(routine: Routine, known: dict[str, int]) -> tuple[dict[str, int], int]:
+# bytes of instructions that lie together, and the label, alignment or branch behind them
+Part = tuple[int, str]
+
+
+def _parts(routine: Routine) -> Iterator[Part]:
+    size = 0
+    for line in routine.lines():
+        width = 2 if routine.narrow and not line.endswith(":") and not line.startswith(".") else _width(line)
+        if width is None:
+            yield size, line
+            size = 0
+        else:
+            size += width
+    yield size, ""
+
+
+def _laid_out(parts: Iterable[Part], known: dict[str, int]) -> tuple[dict[str, int], int]:
     """Return where labels come to lie, and the size, with branches as wide as the labels known ask for."""
     at, labels = 0, dict[str, int]()
-    for line in routine.lines():
+    for size, line in parts:
+        at += size
         if line.endswith(":"):
             labels[line[:-1]] = at
         elif line.startswith(".balign"):
             at = -(-at // 4) * 4
-        elif not line.startswith("."):
-            at += 2 if routine.narrow else _bytes(line, at, known)
+        elif line:
+            name, _, target = line.partition(" ")
+            at += 2 if _near(name, target, at, known) else 4
     return labels, at
 
 
-def _bytes(line: str, at: int, labels: dict[str, int]) -> int:
+@lru_cache(maxsize=_REMEMBERED)
+def _width(line: str) -> int | None:
+    """Return the bytes of a line; None where they depend on what lies before it: labels, alignments and branches."""
+    if line.endswith(":") or line.startswith(".balign"):
+        return None
+    if line.startswith("."):
+        return 0
     name, _, rest = line.partition(" ")
-    operands = tuple(part.strip() for part in _OPERANDS.findall(rest))
-    return 2 if _narrow(name, operands, at, labels) else 4
+    if name in _BRANCHES:
+        return None
+    return 2 if _narrow(name, tuple(part.strip() for part in _OPERANDS.findall(rest))) else 4
 
 
-def _narrow(name: str, operands: tuple[str, ...], at: int, labels: dict[str, int]) -> bool:
+def _narrow(name: str, operands: tuple[str, ...]) -> bool:
     match name:
-        case "b" | "bne" | "beq" | "blt" | "bcc" | "bpl":
-            return _near(name, operands[0], at, labels)
         case "ldr" | "str" | "ldrb" | "strb" | "strh":
             return len(operands) == 2 and operands[0] in _LOW and _short_address(name, operands[1])
         case "ldm" | "stm":
