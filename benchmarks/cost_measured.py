@@ -131,12 +131,16 @@ def kernel_functions(kernel: str, measured: Measured) -> dict[str, int]:
     }
 
 
-def code_table(subject: Subject, cache: Path) -> tuple[dict[str, int], dict[str, list[str]]]:
-    """Return the bytes of every function, and what each kernel links."""
+def code_table(
+    subject: Subject, cache: Path, *, only: str | None = None
+) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """Return the bytes of every function, and what each kernel links, or `only` one."""
     sizes: dict[str, int] = {}
     needs: dict[str, list[str]] = {}
     own = subject.kernel_set is not KernelSet.PORTABLE
     for kernel, graph in core_kernel_networks(subject.kernel_set) if own else kernel_networks():
+        if only not in (None, kernel):
+            continue
         named = kernel_functions(kernel, run(graph, subject, cache))
         if kernel == "tf_limit_s8":  # what that network needs beyond is the pixels' kernel
             named = {name: size for name, size in named.items() if name == kernel}

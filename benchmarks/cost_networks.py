@@ -141,6 +141,13 @@ def random_core_layers(seed: int) -> Graph:
     return m.build(*outputs)
 
 
+def transposed_images(seed: int) -> Graph:
+    """Return a network that transposes images of several sizes in place, each for itself."""
+    m = GraphMaker(seed=seed, name=f"transposed_{seed}")
+    images = [m.input(1, *(int(n) for n in m.random.integers(4, 40, 2)), c) for c in (1, 1, 3, 3, m.pick(4, 8), 13, 24)]
+    return m.build(*map(m.transpose_image, images))
+
+
 def depthwise_chain(seed: int) -> Graph:
     """Return depthwise layers with no memory to spare, whose planes are cut in chunks of rows."""
     m = GraphMaker(seed=seed, name=f"depthwise_{seed}")
@@ -222,6 +229,7 @@ def kernel_networks() -> Iterator[tuple[str, Graph]]:
         "tf_softmax_s8": lambda m: m.unary("softmax", m.input(1, 4)),
         "tf_lut_s8": lambda m: m.unary("logistic", m.input(1, 4)),
         "tf_copy_s8": lambda m: m.transpose(m.input(4, 5), (1, 0)),
+        "tf_transpose_image_s8": lambda m: m.transpose_image(m.input(1, 4, 5, 3)),
         "tf_fill_s8": lambda m: m.pad(m.input(4, 5), (1, 0), (0, 0)),
         "tf_resize_nearest_s8": lambda m: m.resize(m.input(1, 2, 2, 3), 4, 4),
         "tf_rnn_pool_s8": lambda m: m.rnn_pool(m.input(1, 4, 4, 2), 2, 2),

@@ -1,8 +1,9 @@
 """Measure what kernels cost on each core and fit services/compiler/cost/cost_tables/<core>[-<kernel set>].json.
 
-    python -m benchmarks.cost_table [--code] [TABLE...]
+    python -m benchmarks.cost_table [--code] [--kernel KERNEL] [TABLE...]
 
-The table of a core's own kernels takes what it says of portable kernels from the core's portable table.
+The table of a core's own kernels takes what it says of portable kernels from the core's portable table. With
+`--kernel` only what is told of one kernel is measured, anew or for the first time.
 
 Seeded layers of every kind are compiled, linked and run on simulated boards. Sizes of functions are read from the
 ELF files; the time of a layer is fitted, non-negative and by relative error, to the counts of
@@ -29,13 +30,16 @@ from benchmarks.cost_networks import (
     random_int4_layers,
     random_int16_layers,
     random_layers,
+    transposed_images,
 )
 from benchmarks.shared import SHARED_MODELS
 from services.compiler.cost import cost_model
 from services.compiler.cost.kernel_counts import layer_counts
 from services.compiler.cost.thumb2_counts import source_bytes
+from services.compiler.ir.graph import Graph
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import Core, Kernels, issue_of
+from services.compiler.planned import plan_network
 
 TABLES = Path(cost_model.__file__).parent / "cost_tables"
 TRAINING, HELD_OUT = range(14), range(14, 19)
@@ -97,14 +101,14 @@ def network_pairs(core: Core, measured: list[Measured]) -> Iterator[tuple[str, l
     yield "flash", [(n + cost_model.code_bytes(m.planned, core), float(m.flash_bytes)) for n, m in flash]
 
 
-def seeded(subject: Subject, cache: Path, *, held_out: bool) -> list[Measured]:
-    """Return seeded networks that ran: those to fit, or those to tell the error by."""
+def seeded(subject: Subject, *, held_out: bool) -> list[Graph]:
+    """Return seeded networks: those to fit, or those to tell the error by."""
     portable = subject.kernel_set is KernelSet.PORTABLE
     training, others = (TRAINING, HELD_OUT) if portable else (CORE_TRAINING, CORE_HELD_OUT)
-    makers = (random_layers, random_int4_layers, random_int16_layers) if portable else (random_core_layers,)
+    layers = random_layers, random_int4_layers, random_int16_layers, transposed_images
+    makers = layers if portable else (random_core_layers,)
     seeds = others if held_out else training
-    graphs = [*(make(seed) for seed in seeds for make in makers), *map(depthwise_chain, seeds[:2])]
-    return [run(graph, subject, cache) for graph in graphs]
+    return [*(make(seed) for seed in seeds for make in makers), *map(depthwise_chain, seeds[:2])]
 
 
 def make_table(subject: Subject, cache: Path) -> cost_model.CostTable:
@@ -114,7 +118,7 @@ def make_table(subject: Subject, cache: Path) -> cost_model.CostTable:
     if portable is not None:
         function_bytes = {**portable.function_bytes, **function_bytes}
         needs = {**{kernel: list(names) for kernel, names in portable.needs.items()}, **needs}
-    training = seeded(subject, cache, held_out=False)
+    training = [run(graph, subject, cache) for graph in seeded(subject, held_out=False)]
     rows = list(layer_rows(training))
     counts = [row[0] for row in rows]
     glue_values = []
@@ -159,6 +163,36 @@ def renew_code(subject: Subject, cache: Path) -> None:
     cost_model.load_cost_table.cache_clear()
 
 
+def renew_kernel(kernel: str, subject: Subject, cache: Path) -> None:
+    """Measure and fit one kernel, from seeded layers that call no other, and keep all else."""
+    table = cost_model.load_cost_table(subject.core, subject.kernel_set)
+    graphs = [
+        g for g in seeded(subject, held_out=False) if kernel in plan_network(g, subject.kernel_set).program.functions()
+    ]
+    rows = [
+        row
+        for row in layer_rows(run(graph, subject, cache) for graph in graphs)
+        if all(name.startswith(f"{kernel} ") for name in row[0])
+    ]
+    counts = [row[0] for row in rows]
+    function_bytes, needs = code_table(subject, cache, only=kernel)
+    renewed = replace(
+        table,
+        function_bytes={**table.function_bytes, **function_bytes},
+        needs={**table.needs, kernel: tuple(needs[kernel])},
+        instructions={**table.instructions, **fit(counts, [row[1] for row in rows])},
+        cycles={**table.cycles, **fit(counts, [row[2] for row in rows])},
+    )
+    write(subject, renewed, dict(table.error))
+    cost_model.load_cost_table.cache_clear()
+    for name, prices, ran in (
+        ("instructions", renewed.instructions, [row[1] for row in rows]),
+        ("cycles", renewed.cycles, [row[2] for row in rows]),
+    ):
+        pairs = [(sum(prices[k] * v for k, v in each.items()), x) for each, x in zip(counts, ran, strict=True)]
+        print(subject.core.value, kernel, len(rows), "layers,", name, "worst and rms", worst_and_rms(pairs))
+
+
 def main() -> None:
     tables = {
         _name(subject): subject for subject in (Subject(c, k) for k in (Kernels.PORTABLE, Kernels.CORE) for c in Core)
@@ -166,6 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure and fit the cost tables anew: ten minutes a table.")
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"all unless given; of {', '.join(tables)}")
     parser.add_argument("--code", action="store_true", help="only the bytes of their functions")
+    parser.add_argument("--kernel", help="only what is told of this one, where the table's layers call it")
     options = parser.parse_args()
     if unknown := sorted(set(options.tables) - set(tables)):
         parser.error(f"unknown table {', '.join(unknown)}: there is {', '.join(tables)}")
@@ -173,13 +208,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
         for subject in subjects:
+            if options.kernel is not None:
+                renew_kernel(options.kernel, subject, cache)
+                continue
             if only_code:
                 renew_code(subject, cache)
                 continue
             table = make_table(subject, cache)
             write(subject, table, {})
             cost_model.load_cost_table.cache_clear()
-            held_out = seeded(subject, cache, held_out=True)
+            held_out = [run(graph, subject, cache) for graph in seeded(subject, held_out=True)]
             models = [run_model(path, subject, cache) for path in sorted(SHARED_MODELS.glob("*.tflite"))]
             error = errors(table, subject, held_out, models)
             write(subject, table, error)

@@ -81,10 +81,13 @@ def bottlenecks(
     return Plan(resolution, 3, classes, tuple(made))
 
 
-def plan_graph(plan: Plan, name: str = "network", seed: int = 0) -> Graph:
-    """Return the int8 graph of a plan; padding is kernel // 2 on every side, as in PyTorch."""
+def plan_graph(plan: Plan, name: str = "network", seed: int = 0, *, width: int | None = None) -> Graph:
+    """Return the int8 graph of a plan; padding is kernel // 2 on every side, as in PyTorch.
+
+    `width` is that of images which are not square; their height is the plan's resolution.
+    """
     layers = Layers(name, seed)
-    x = layers.input(plan.resolution, plan.resolution, plan.input_channels)
+    x = layers.input(plan.resolution, width or plan.resolution, plan.input_channels)
     for block in plan.blocks:
         skip = x
         for conv in block.convs:

@@ -138,8 +138,9 @@ def _layers(planned: Planned, name: str) -> tuple[LayerFacts, ...]:
 def _sight(sight: Sight | None) -> SightFacts | None:
     if sight is None:
         return None
-    step_h, step_w = sight.step_hw
-    return SightFacts(sight.pixels_hw, (float(step_h), float(step_w)))
+    on_input = sight.swapped() if sight.transposed else sight
+    step_h, step_w = on_input.step_hw
+    return SightFacts(on_input.pixels_hw, (float(step_h), float(step_w)), sight.transposed)
 
 
 def _live_buffers(planned: Planned, step: int) -> tuple[BufferFacts, ...]:

@@ -68,10 +68,14 @@ class BufferFacts:
 
 @dataclass(frozen=True, slots=True)
 class SightFacts:
-    """Rows and columns of the input that one value of a layer depends on, and those from one value to the next."""
+    """Rows and columns of the input that one value of a layer depends on, and those from one value to the next.
+
+    Where the layer's output is `transposed`, its rows are columns of the input.
+    """
 
     receptive_field_hw: tuple[int, int]
     step_hw: tuple[float, float]
+    transposed: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -345,6 +345,11 @@ class GraphMaker:
             ops.Transpose(name=self.name_op("transpose"), inputs=(x,), outputs=(y,), permutation=permutation)
         )
 
+    def transpose_image(self, x: TensorId) -> TensorId:
+        _, h, w, c = self.shape(x)
+        y = self.tensor((1, w, h, c), self.tensors[x].quant, self.tensors[x].dtype)
+        return self.add_op(ops.TransposeImage(name=self.name_op("transpose image"), inputs=(x,), outputs=(y,)))
+
     def resize(
         self, x: TensorId, h: int, w: int, *, corners: bool = False, half: bool = False, bilinear: bool = False
     ) -> TensorId:

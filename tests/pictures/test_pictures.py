@@ -30,7 +30,7 @@ from tinyfarm.pictures.svg import byte_ticks, count_text, shortened, size_text, 
 NASTY = '</title><script>alert("x")</script>\x00&'
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-SCHEDULES = {"streamed": "streaming", "in patches": "patch:3x2"}
+SCHEDULES = {"streamed": "streaming", "by columns": "streaming", "in patches": "patch:3x2"}
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--hide-scrollbars", "--window-size=1100,2200",
@@ -58,6 +58,7 @@ NETWORKS = {
     "mcunet-like": lambda: plan_graph(mcunet_like(64), "mcunet_like"),
     "deep": lambda: plan_graph(bottlenecks(16, [Bottleneck(3, 4, 16)] * 30, 32, 10), "deep"),
     "streamed": lambda: plan_graph(bottlenecks(8, [Bottleneck(3, 3, 8)] * 3, 32, 10), "streamed"),
+    "by columns": lambda: plan_graph(bottlenecks(8, [Bottleneck(3, 3, 8)] * 3, 32, 10), "by columns", width=96),
     "in patches": lambda: plan_graph(bottlenecks(8, [Bottleneck(3, 3, 8)] * 3, 32, 10), "patches"),
     "branching": branching,
     "vectors": vectors,
@@ -144,6 +145,14 @@ def test_stages_are_told_below_the_layers(drawn):
         assert word in texts and "schedule" in texts, name
     plain = [t.text for t in ElementTree.fromstring(network_pictures(drawn["deep"])[0][1]).iter("text")]
     assert "schedule" not in plain
+
+
+def test_images_streamed_by_columns_are_told_as_the_input_has_them(drawn):
+    network = drawn["by columns"]
+    assert network.layers[0].op == "TransposeImage"
+    images = [layer.image_hw for layer in network.layers if layer.image_hw]
+    assert images[0] == (32, 96) and all(columns == 3 * rows for rows, columns in images)
+    assert {layer.receptive_field_hw for layer in network.layers[:2]} == {(1, 1), (3, 3)}
 
 
 def test_networks_without_an_image_have_no_receptive_fields(drawn):

@@ -27,7 +27,10 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer in execution order; `receptive_field_hw` and `step_hw` are None where it is no image any more."""
+    """One layer in execution order; `receptive_field_hw` and `step_hw` are None where it is no image any more.
+
+    Both are rows and columns of the input; those of the output are columns and rows of it where it is `transposed`.
+    """
 
     name: str
     op: str
@@ -37,13 +40,15 @@ class Layer:
     live_bytes: int
     receptive_field_hw: tuple[int, int] | None
     step_hw: tuple[float, float] | None
+    transposed: bool = False
 
     @property
     def image_hw(self) -> tuple[int, int] | None:
-        """Rows and columns of the output where it is an image of more than one pixel."""
+        """Rows and columns of the output, as the input has them, where it is an image of more than one pixel."""
         if len(self.output_shape) != 4 or self.output_shape[1:3] == (1, 1):
             return None
-        return self.output_shape[1], self.output_shape[2]
+        rows, columns = self.output_shape[1:3]
+        return (columns, rows) if self.transposed else (rows, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,7 @@ def _layer(layer: Mapping[str, Any]) -> Layer:
         live_bytes=layer["live_bytes"],
         receptive_field_hw=(sight["receptive_field_hw"][0], sight["receptive_field_hw"][1]) if sight else None,
         step_hw=(sight["step_hw"][0], sight["step_hw"][1]) if sight else None,
+        transposed=bool(sight and sight.get("transposed")),
     )
 
 

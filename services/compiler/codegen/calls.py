@@ -33,6 +33,7 @@ from services.compiler.codegen.program import KernelCall, Layer, LayerTurn, Prog
 from services.compiler.codegen.rnn_pool import rnn_pool_call
 from services.compiler.codegen.thumb1 import thumb1_calls
 from services.compiler.codegen.thumb2 import thumb2_calls
+from services.compiler.codegen.transpose_image import transpose_image_call
 from services.compiler.codegen.weighted import conv2d_call, depthwise_conv2d_call, fully_connected_call
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
@@ -71,6 +72,7 @@ from services.compiler.ir.ops import (
     Table,
     Tanh,
     Transpose,
+    TransposeImage,
 )
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
@@ -170,6 +172,8 @@ def _portable_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCal
             return split_calls(graph, op, operands)
         case Transpose():
             return transpose_calls(graph, op, operands)
+        case TransposeImage():
+            return (transpose_image_call(graph, op, operands),)
         case ResizeNearestNeighbor():
             return (resize_call(graph, op, operands),)
         case RnnPool():

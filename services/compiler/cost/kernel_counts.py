@@ -30,6 +30,7 @@ from services.compiler.ir.ops import (
     Softmax,
     Sub,
     Sum,
+    TransposeImage,
 )
 from services.compiler.ir.shapes import nhwc
 from services.compiler.kernels.thumb1.files import NEEDS as THUMB1_KERNELS
@@ -81,6 +82,11 @@ def _call_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, 
             yield "outputs", graph.tensors[op.output].elements
         case RnnPool():
             yield from _rnn_pool_counts(graph, op)
+        case TransposeImage():
+            image = graph.tensors[op.input]
+            pixel = image.pixel_bytes
+            yield "pixels", image.size_bytes // pixel
+            yield ("bytes in registers" if pixel in (1, 3) else "bytes"), image.size_bytes
         case _:
             yield from _movement_counts(graph, op, call)
 

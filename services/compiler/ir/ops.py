@@ -294,6 +294,14 @@ class Transpose(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransposeImage(Node):
+    """Rows and columns of an image swapped where it lies: [1, H, W, C] to [1, W, H, C] in the same bytes.
+
+    Nothing else may read the input. No model file has it: passes/by_columns.py puts it there.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResizeNearestNeighbor(Node):
     """Nearest-neighbor resize of H and W to the output's shape."""
 
@@ -383,6 +391,7 @@ Op = Union[  # noqa: UP007 - one operator a line reads as the list it is
     StridedSlice,
     Split,
     Transpose,
+    TransposeImage,
     ResizeNearestNeighbor,
     RnnPool,
     ResizeBilinear,
@@ -391,5 +400,5 @@ Op = Union[  # noqa: UP007 - one operator a line reads as the list it is
     PullRows,
 ]
 
-PLANNED_ONLY = (ImageSums, MeanOfSums, PullRows)
+PLANNED_ONLY = (ImageSums, MeanOfSums, PullRows, TransposeImage)
 """Those that no model file has: they come into a graph when it is planned."""

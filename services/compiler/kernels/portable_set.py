@@ -14,6 +14,7 @@ _NEEDS = {
     "tf_copy_s8": ("tf_bytes",),
     "tf_fill_s8": ("tf_bytes",),
     "tf_resize_nearest_s8": ("tf_bytes",),
+    "tf_transpose_image_s8": ("tf_bytes",),
     "tf_depthwise_conv2d_plane_s8": ("tf_bytes", "tf_depthwise_plane"),
     "tf_depthwise_conv2d_plane_s4": ("tf_bytes", "tf_depthwise_plane"),
 }
@@ -38,6 +39,7 @@ PARAMS_BYTES = {
     "tf_lut_s8_params": 16,
     "tf_copy_s8_params": 64,
     "tf_fill_s8_params": 12,
+    "tf_transpose_image_s8_params": 12,
     "tf_resize_nearest_s8_params": 20,
     "tf_rnn_pool_s8_params": 104,
     "tf_resize_bilinear_s8_params": 28,

@@ -10,6 +10,7 @@ from services.compiler.ir.ops import PullRows
 from services.compiler.ir.tensor import quoted
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Planned, plan_network
+from services.compiler.planner.columns import pays, transposed
 from services.compiler.planner.stages import Pieces
 from services.compiler.planner.trials import best_patches, fastest_streams, least_streams
 from services.compiler.schedule.patches import Grid, can_patch
@@ -70,7 +71,7 @@ def _chosen(whole: Planned, options: CompileOptions, *, exact: bool) -> Choice:
             return Choice(whole, f"per-layer: it fits in {limit} bytes")
     room = None if limit is None else max(0, limit - RESERVED_BYTES)
     pieces = Pieces(whole, options.core)
-    kinds = (_in_patches, _streamed) if options.schedule.startswith("patch") else (_streamed, _in_patches)
+    kinds = (_in_patches, _in_lines) if options.schedule.startswith("patch") else (_in_lines, _in_patches)
     choice = kinds[0](pieces, options, room, whole, exact=exact)
     arena = choice.planned.plan.arena_bytes
     auto_too_much = options.schedule == "auto" and room is not None and arena > room
@@ -89,22 +90,33 @@ def _each(whole: Planned, options: CompileOptions, *, exact: bool) -> tuple[Choi
     pieces = Pieces(whole, options.core)
     others = (
         _in_patches(pieces, options, room, whole, exact=exact),
-        _streamed(pieces, options, room, whole, exact=exact),
+        _in_lines(pieces, options, room, whole, exact=exact),
     )
     found += [choice for choice in others if choice.planned.kind is not StageKind.PER_LAYER]
     return tuple(choice for choice in found if not options.pull_input or _pulls_in_turns(choice.planned))
 
 
-def _streamed(pieces: Pieces, options: CompileOptions, room: int | None, whole: Planned, *, exact: bool) -> Choice:
+def _in_lines(pieces: Pieces, options: CompileOptions, room: int | None, whole: Planned, *, exact: bool) -> Choice:
+    """Return the plan that streams by rows, or by columns where that is better."""
+    rows = _streamed(pieces, options, room, whole, exact=exact)
+    if (other := transposed(whole)) is None:
+        return rows
+    columns = _streamed(Pieces(other, options.core), options, room, whole, exact=exact, line="column")
+    return columns if pays(columns.planned, rows.planned, room, options.core) else rows
+
+
+def _streamed(
+    pieces: Pieces, options: CompileOptions, room: int | None, whole: Planned, *, exact: bool, line: str = "row"
+) -> Choice:
     if room is not None and (found := fastest_streams(pieces, room)) is not None:
         planned = pieces.planner.plan(found.streams, exact=exact, known=found.placed)
-        return Choice(planned, f"{_told(planned)}: fewest instructions in {room} bytes of arena")
+        return Choice(planned, f"{_told(planned, line)}: fewest instructions in {room} bytes of arena")
     least = least_streams(pieces, exact=exact)
     if least is None or (least.arena_bytes >= whole.plan.arena_bytes and not options.pull_input):
         return Choice(whole, "per-layer: streaming saves no memory")
     planned = pieces.planner.plan(least.streams, exact=exact, known=least.placed, is_least=True)
     beside = f"per-layer needs {whole.plan.arena_bytes} bytes of arena"
-    return Choice(planned, f"{_told(planned)}: {_least_memory(room)}; {beside}")
+    return Choice(planned, f"{_told(planned, line)}: {_least_memory(room)}; {beside}")
 
 
 def _lesser(first: Choice, other: Choice, options: CompileOptions) -> Choice:
@@ -172,13 +184,13 @@ def _uncut(graph: Graph) -> str:
     return "their outputs have fewer rows or columns" if len(graph.ops) > 1 else "there is only one operator"
 
 
-def _told(planned: Planned) -> str:
-    """Return the stages in a few words."""
+def _told(planned: Planned, line: str = "row") -> str:
+    """Return the stages in a few words; a `line` of images is what operators make at a turn."""
     stages, start = [], 0
     for stage in planned.schedule.stages:
         stop = start + len(stage.steps)
         if stage.kind is StageKind.STREAMING:
             rows = max(turn.region.row_stop - turn.region.row_start for turn in stage.turns)
-            stages.append(f"layers {start}-{stop - 1} {rows} row{'s' if rows > 1 else ''} at a time")
+            stages.append(f"layers {start}-{stop - 1} {rows} {line}{'s' if rows > 1 else ''} at a time")
         start = stop
     return f"streaming {', '.join(stages)}" if stages else "per-layer, less scratch"

@@ -44,6 +44,7 @@ from services.compiler.ir.ops import (
     Table,
     Tanh,
     Transpose,
+    TransposeImage,
 )
 from services.compiler.ir.tensor import DType, TensorId, quoted
 from services.compiler.quant.affine import dequantize, quantize
@@ -158,6 +159,8 @@ def _run_single(graph: Graph, op: Op, arguments: Sequence[Array]) -> Array:
             raise AssertionError("Split writes several tensors: run_op handles it")
         case Transpose():
             return np.transpose(x, op.permutation)
+        case TransposeImage():
+            return np.transpose(x, (0, 2, 1, 3))
         case ResizeNearestNeighbor():
             return resize_nearest(graph, op, x)
         case RnnPool():

@@ -51,6 +51,7 @@ from services.compiler.ir.ops import (
     Table,
     Tanh,
     Transpose,
+    TransposeImage,
 )
 from services.compiler.ir.shapes import Shape4, dense_strides, nhwc
 from services.compiler.ir.tensor import DType, TensorId
@@ -143,8 +144,9 @@ def _overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> t
             return _single(op, _resize(graph, op)) if _one_image(graph, op) else ()
         case RnnPool():
             return _single(op, _patches(graph, op)) if _one_image(graph, op) else ()
-        # a padding is filled before its input is copied; a reshape is no step; pulled rows come from elsewhere
-        case Pad() | Reshape() | PullRows():
+        # a padding is filled before its input is copied; a reshape is no step; pulled rows come from elsewhere; what is
+        # transposed in place stays there
+        case Pad() | Reshape() | PullRows() | TransposeImage():
             return ()
         case ImageSums():  # cleared before the first pixel is read
             return ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import DepthwiseConv2D, Op, PullRows, Reshape, RnnPool
+from services.compiler.ir.ops import DepthwiseConv2D, Op, PullRows, Reshape, RnnPool, TransposeImage
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.schedule.access_order import overlaps
@@ -43,10 +43,10 @@ def _holding(held: Mapping[TensorId, BufferId], tensors: Iterable[TensorId]) -> 
 
 
 def alias_roots(graph: Graph) -> dict[TensorId, TensorId]:
-    """Return for every tensor the tensor whose bytes it is: its own, or through reshapes another's."""
+    """Return for every tensor the tensor whose bytes it is: its own, or another's that was reshaped or transposed."""
     roots = {t: t for t in graph.tensors}
     for op in graph.ops:
-        if isinstance(op, Reshape):
+        if isinstance(op, Reshape | TransposeImage):
             roots[op.output] = roots[op.input]
     return roots
 
@@ -68,6 +68,12 @@ def rnn_pool_scratch_bytes(graph: Graph, op: RnnPool) -> int:
     """Return the size of a patch's states: sums, next state, one state of each row and column, the summary's."""
     hidden, summary = graph.tensors[op.sweep[0]].shape[0], graph.tensors[op.summary[0]].shape[0]
     return 6 * max(hidden, summary) + 2 * (sum(op.kernel_hw) * hidden + summary)
+
+
+def transpose_scratch_bytes(graph: Graph, op: TransposeImage) -> int:
+    """Return the size of a bit for every pixel of the image."""
+    _, height, width, _ = graph.tensors[op.output].shape
+    return (height * width + 7) // 8
 
 
 def _tensor_buffers(graph: Graph, roots: dict[TensorId, TensorId]) -> tuple[Buffer, ...]:
@@ -100,6 +106,8 @@ def _scratch_bytes(graph: Graph, op: Op, index: int, roots: dict[TensorId, Tenso
     """Return the least scratch of the operator's kernel; 0 where it needs none."""
     if isinstance(op, RnnPool):
         return rnn_pool_scratch_bytes(graph, op)
+    if isinstance(op, TransposeImage):
+        return transpose_scratch_bytes(graph, op)
     sizes = scratch_sizes(graph, op, kernels)
     return sizes[0] if sizes else _plane_bytes(graph, op, index, roots)
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import TransposeImage
 from services.compiler.options import CompileOptions, kernel_set
+from services.compiler.passes.by_columns import by_columns
 from services.compiler.planned import Planned, StreamPlanner, plan_network
 from services.compiler.planner.choose import RESERVED_BYTES, Choice, choose
 from services.compiler.schedule.patches import Patches, can_patch, patches
@@ -17,16 +19,24 @@ from services.compiler.schedule.schedule import StageKind
 from services.compiler.schedule.streaming import Stream, stream
 
 _MOST_PARTS = 6
+# Of twelve plans one is per-layer, these are drawn, the others answer wishes.
+_MOST_DRAWN = 8
 
 
 def draw_schedule(graph: Graph, options: CompileOptions, seed: int) -> Choice:
-    """Return a plan for these options' kernels: drawn patches, drawn streams, or a wish to the planner."""
+    """Return a plan for these options' kernels: drawn patches, drawn streams, or a wish to the planner.
+
+    What is drawn is often by columns, where images are wider than high.
+    """
     random = np.random.default_rng(seed)
+    kind = int(random.integers(0, 12))
+    if kind <= _MOST_DRAWN and seed % 2 and (columns := by_columns(graph)) is not None:
+        graph = columns
     planner = StreamPlanner(graph, kernel_set(options))
-    match int(random.integers(0, 12)):
+    match kind:
         case 0:
             return Choice(plan_network(graph, kernel_set(options), exact=bool(random.random() < 0.5)), "per-layer")
-        case 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 as kind:
+        case _ if kind <= _MOST_DRAWN:
             found = draw_patches(graph, random) if kind > 4 else None
             if found is None:
                 return Choice(planner.plan(list(draw_streams(graph, random)), exact=False), "drawn streams")
@@ -84,11 +94,12 @@ def _wish(graph: Graph, options: CompileOptions, random: np.random.Generator) ->
 
 
 def kind_of(planned: Planned) -> str:
-    """Return what the plan is in a few words: patches with their grid's shape, streamed stages, rows at a turn."""
+    """Return what the plan is in a few words: patches with their grid's shape, streamed stages, by columns or not."""
     stages = planned.schedule.stages
     streams = [stage for stage in stages if stage.kind is StageKind.STREAMING]
     grids = [stage.grid for stage in stages if stage.grid is not None]
     told = ["square patches" if rows == columns else "patches, not square" for rows, columns in grids]
     if streams:
         told.append("one streamed stage" if len(streams) == 1 else "several streamed stages")
-    return ", ".join(told) or "per-layer"
+    by_columns = any(isinstance(op, TransposeImage) for op in planned.graph.ops)
+    return ", ".join(told or ["per-layer"]) + (", by columns" if by_columns else "")

@@ -25,10 +25,12 @@ _MOST_ELEMENTS = 9000
 
 
 def image_network(number: int) -> Graph:
-    """Return network `number`: one of twelve has activations of int16, one of six many weights of int4."""
+    """Return network `number`: one of twelve has activations of int16, one of six many weights of int4, one of five
+    images much wider than high.
+    """
     for attempt in range(20):
         random = np.random.default_rng((number, attempt))
-        graph = _Drawing(random, f"n{number:05}", *_types(number)).draw()
+        graph = _Drawing(random, f"n{number:05}", *_types(number), wide_images=number % 5 == 1).draw()
         if not refusals(graph):
             return graph
     raise AssertionError(f"network {number} is refused whatever is drawn")
@@ -52,6 +54,7 @@ class _Drawing:
     name: str
     activations: DType
     weights: DType
+    wide_images: bool
     seen: list[TensorId] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -62,7 +65,10 @@ class _Drawing:
 
     def draw(self) -> Graph:
         """Return the network: its blocks, then often a classifier, at times with a second output."""
-        h, w = (int(n) for n in self.random.integers(5, 33, 2))
+        h, w = (
+            int(n)
+            for n in self.random.integers((1, 24) if self.wide_images else 5, (9, 65) if self.wide_images else 33, 2)
+        )
         x = self.m.input(1, h, w, int(self.random.integers(1, 5)))
         x = self.conv(x)
         for _ in range(int(self.random.integers(2, 9))):

@@ -36,6 +36,16 @@ def test_receptive_field_by_hand(name):
     assert (found.pixels_hw, found.step_hw) == (field, step)
 
 
+def test_transposed_image_is_seen_along_its_own_rows():
+    m = GraphMaker()
+    x = m.transpose_image(m.conv2d(m.input(1, 16, 30, 3), 4, (3, 5), (2, 1)))
+    graph = m.build(m.conv2d(x, 4, (1, 3)))
+    found = receptive_fields(graph)[graph.outputs[0]]
+    assert found.transposed
+    assert (found.pixels_hw, found.step_hw) == ((5, 7), (1, 2))
+    assert (found.swapped().pixels_hw, found.swapped().step_hw) == ((7, 5), (2, 1))
+
+
 @pytest.mark.parametrize("plan", [mobilenet_v2(0.35, 96), mcunet_like(80)], ids=["mobilenet", "mcunet"])
 def test_receptive_field_is_that_of_the_searchs_plan(plan):
     graph = plan_graph(plan)

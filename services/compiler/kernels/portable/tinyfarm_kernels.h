@@ -205,6 +205,14 @@ typedef struct {
 void tf_copy_s8(const tf_copy_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
 
 typedef struct {
+    int32_t rows, cols; /* before */
+    int32_t pixel_bytes;
+} tf_transpose_image_s8_params;
+/* Swaps rows and columns of an image in place, always of all of it; scratch has room for a bit a pixel. */
+void tf_transpose_image_s8(const tf_transpose_image_s8_params *p, const tf_region *region, int8_t *image,
+                           int8_t *scratch);
+
+typedef struct {
     int32_t out_row_stride, col_elements;
     int32_t value;
 } tf_fill_s8_params;
