@@ -15,7 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.compiler.ir.tensor import DType
 from services.compiler.kernels.portable_set import KERNEL_HEADER, kernel_text
+from services.compiler.planned import plan_network
+from tests.compiler.graph_maker import GraphMaker
 
 Image = npt.NDArray[np.int8]
 Cuts = tuple[int, ...]
@@ -56,6 +59,13 @@ def add_part(kernel: Any, image: Image, rows: tuple[int, int], cols: tuple[int, 
     region = Region(*rows, *cols, (1 << 31) - 1, 0)
     params = Params(width * channels, channels)
     kernel(ctypes.byref(params), ctypes.byref(region), ctypes.c_void_p(start), sums.ctypes.data_as(ctypes.c_void_p))
+
+
+def test_an_image_of_int16_is_refused() -> None:
+    m = GraphMaker(activations=DType.INT16)
+    graph = m.build(m.mean_in_halves(m.input(1, 4, 4, 3)))
+    with pytest.raises(AssertionError, match=r"ImageSums .* is int16: must be int8"):
+        _ = plan_network(graph).program
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
