@@ -95,6 +95,7 @@ KINDS: dict[str, tuple[tuple[int, ...], Callable[[GraphMaker, int], int]]] = {
     "max pool 2x2 s2": ((1, 20, 20, 16), lambda m, x: m.pool("max", x, (2, 2), (2, 2))),
     "max pool 3x3 s2": ((1, 20, 20, 16), lambda m, x: m.pool("max", x, (3, 3), (2, 2))),
     "mean over the image": ((1, 28, 28, 72), lambda m, x: m.mean(x, (1, 2))),
+    "sums over the image": ((1, 28, 28, 72), lambda m, x: m.image_sums(x)),
     "logistic": ((1, 20, 20, 16), lambda m, x: m.unary("logistic", x)),
     "hard swish": ((1, 20, 20, 16), lambda m, x: m.unary("hard_swish", x)),
     **{f"softmax of {n}": ((1, n), lambda m, x: m.unary("softmax", x)) for n in (2, 10, 12, 1000)},
