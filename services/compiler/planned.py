@@ -97,14 +97,16 @@ def scheduled_macs(graph: Graph, schedule: Schedule) -> int:
     return total
 
 
-def plan_network(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE, *, exact: bool = True) -> Planned:
+def plan_network(
+    graph: Graph, kernels: KernelSet = KernelSet.PORTABLE, *, exact: bool = True, in_order: bool = False
+) -> Planned:
     """Return the graph's per-layer schedule with offsets and calls, in the order of operators that needs least
-    memory; needs no weights.
+    memory, or if `in_order` in that of the graph; needs no weights.
 
     Without `exact` the solver that closes what gaps the heuristics leave is not asked: faster, for searches.
     """
     placed = _placed(graph, kernels, exact)
-    if (ordered := order_operators(graph, kernels)) is not graph:
+    if not in_order and (ordered := order_operators(graph, kernels)) is not graph:
         other = _placed(ordered, kernels, exact)
         if other[2].arena_bytes < placed[2].arena_bytes:
             graph, placed = ordered, other
@@ -135,8 +137,10 @@ class StreamPlanner:
         problem = Problem.of(ranges, self._rules_among(self._per_layer, ranges))
         return [n * BUFFER_ALIGN for n in step_needs(problem)]
 
-    def place_patches(self, found: Patches, streams: Sequence[Stream] = (), *, exact: bool) -> Placed:
-        """Return the schedule of which these patches are the beginning, with offsets of its buffers at their least."""
+    def place_patches(self, found: Sequence[Patches], streams: Sequence[Stream] = (), *, exact: bool) -> Placed:
+        """Return the schedule with these stages in patches and, behind them, others streamed, with offsets of its
+        buffers at their least.
+        """
         return self._place(patched_schedule(self.graph, self.kernels, self._per_layer, found, streams), exact)
 
     def ranges(self, schedule: Schedule) -> tuple[LiveRange, ...]:
@@ -154,10 +158,15 @@ class StreamPlanner:
         return tuple(r for r in self._rules.of(schedule) if inside.issuperset((r.source, r.target)))
 
     def plan_patches(
-        self, found: Patches, streams: Sequence[Stream] = (), *, exact: bool = True, known: Placed | None = None
+        self,
+        found: Sequence[Patches],
+        streams: Sequence[Stream] = (),
+        *,
+        exact: bool = True,
+        known: Placed | None = None,
     ) -> Planned:
-        """Return the plan that begins with these patches and streams these stages, scratch grown; offsets are the known
-        ones unless the solver is asked.
+        """Return the plan with these stages in patches and, behind them, others streamed, scratch grown; offsets are
+        the known ones unless the solver is asked.
         """
         if known is None or exact:
             known = self.place_patches(found, streams, exact=exact)

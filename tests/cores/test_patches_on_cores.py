@@ -49,7 +49,7 @@ def options_of(core: Core) -> CompileOptions:
 def patched(graph: Graph, grid: Grid, core: Core = Core.CORTEX_M4) -> Planned:
     found = patches(graph, len(graph.ops), grid)
     assert found is not None
-    return StreamPlanner(graph, TARGETS[core][1]).plan_patches(found)
+    return StreamPlanner(graph, TARGETS[core][1]).plan_patches([found])
 
 
 Build = Callable[[GraphMaker], TensorId]

@@ -90,13 +90,13 @@ def lower(graph: Graph, schedule: Schedule, plan: ArenaPlan, kernels: KernelSet 
     for stage in schedule.stages:
         start = len(layers)
         for index, step in enumerate(stage.steps, start):
-            operands = Operands(graph, step, f"{index:03}", buffers, plan, roots)
+            operands = Operands(graph, step, f"{index:03}", buffers, plan, roots, stage.steps[0].op_index)
             op = graph.ops[step.op_index]
             calls = _calls(graph, op, operands, kernels)
             if stage.kind is StageKind.PATCH:
                 calls = tuple(on_patch(graph, op, operands, call) for call in calls)
             pulls = operands.write(op.output) if isinstance(op, PullRows) else None
-            layers.append(Layer(index, step.op_index, calls, stage.kind, pulls))
+            layers.append(Layer(index, step.op_index, calls, stage.kind, pulls, index - start))
         if stage.turns:
             stages.append(Turns(start, len(layers), tuple(_turn(start, t) for t in stage.turns), stage.kind))
     return Program(tuple(layers), tuple(stages))

@@ -185,9 +185,11 @@ def _invoke(writer: Writer, network: NetworkText, program: Program) -> None:
         align = f"{network.name.upper()}_ARENA_ALIGN"
         with writer.block(f"if (arena == 0 || (uintptr_t)arena % {align} != 0u{wrong})"):
             writer.line("return -1;")
+        if network.pulled is not None:
+            writer.line("int code;")
         for _, function, pulls in sorted(_functions(network, program)):
             if pulls:
-                writer.line(f"const int code = {function}((uint8_t *)arena, read_rows, context);")
+                writer.line(f"code = {function}((uint8_t *)arena, read_rows, context);")
                 with writer.block("if (code != 0)"):
                     writer.line("return code;")
             else:

@@ -17,7 +17,9 @@ from services.compiler.schedule.schedule import Buffer, BufferId, Step
 
 @dataclass(frozen=True, slots=True)
 class Operands:
-    """Pointers of one step; `label` (the layer's number) makes the names of its constants."""
+    """Pointers of one step; `label` (the layer's number) makes the names of its constants, `first_op` is the operator
+    with which its stage begins.
+    """
 
     graph: Graph
     step: Step
@@ -25,6 +27,7 @@ class Operands:
     buffers: Mapping[BufferId, Buffer]
     plan: ArenaPlan
     roots: Mapping[TensorId, TensorId]
+    first_op: int = 0
 
     def read(self, tensor: TensorId) -> ArenaRef | ArrayRef:
         """Return the pointer to an input: arena bytes, or a constant array."""
@@ -72,8 +75,8 @@ class Operands:
             return None
         column_bytes = self.graph.tensors[tensor].pixel_bytes
         # an operator that is lowered alone does not know who makes its input
-        maker = next((n for n, op in enumerate(self.graph.ops) if tensor in op.outputs), 0)
-        return Patch(buffer.columns * column_bytes, column_bytes, maker)
+        maker = next((n for n, op in enumerate(self.graph.ops) if tensor in op.outputs), self.first_op)
+        return Patch(buffer.columns * column_bytes, column_bytes, maker - self.first_op)
 
     def _ring(self, tensor: TensorId, buffer: Buffer) -> Ring | None:
         if buffer.rows is None or buffer.columns is not None:

@@ -82,7 +82,9 @@ class Ring:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A buffer for a patch of a tensor: bytes of its rows and columns, and the layer of the stage that makes it."""
+    """A buffer for a patch of a tensor: bytes of its rows and columns, and the place in the stage of the layer that
+    makes it.
+    """
 
     row_bytes: int
     column_bytes: int
@@ -138,6 +140,7 @@ class KernelCall:
 class Layer:
     """One operator as emitted: a function of its own. Beside per-layer stages it computes what it is asked for.
 
+    `place` is its place in its stage.
     `pulls` is where the rows go that the caller is asked for, in the layer that asks.
     """
 
@@ -146,6 +149,7 @@ class Layer:
     calls: tuple[KernelCall, ...]
     kind: StageKind = StageKind.PER_LAYER
     pulls: ArenaRef | None = None
+    place: int = 0
 
     @property
     def in_turns(self) -> bool:

@@ -59,7 +59,7 @@ def pulling_layer(writer: Writer, name: str, layer: Layer, pulls: ArenaRef, sour
             rows = f"{part_pointer(replace(pulls, ctype=CType.INT8)) or _start(pulls)} + row_start * {source.row_bytes}"
             asked = f"{rows}, row_start, row_stop - row_start"
         case StageKind.PATCH:
-            box = f"patch[{layer.index}]"
+            box = f"patch[{layer.place}]"
             # what is read behind the patches, too, is held whole
             rows = _start(pulls) if pulls.patch else f"{_start(pulls)} + {box}.row_start * {source.row_bytes}"
             asked = f"{rows}, {box}.row_start, {box}.row_stop - {box}.row_start"

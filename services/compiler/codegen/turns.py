@@ -28,7 +28,7 @@ def turn_parameters(layer: Layer) -> str:
 def region_of_turn(layer: Layer, call: KernelCall) -> str:
     """Return the initializer of a turn's region; where a window slides over a ring, it tells where that turns."""
     if layer.kind is StageKind.PATCH:
-        return f"tf_region_of(patch + {layer.index})"
+        return f"tf_region_of(patch + {layer.place})"
     cols = f"{call.region.cols[0]}, {call.region.cols[1]}"
     rings = [p.ring for p in call.pointers if isinstance(p, ArenaRef) and p.ring is not None]
     sliding = [ring for ring in rings if ring.window.slides]

@@ -11,6 +11,7 @@ from services.compiler.ir.tensor import quoted
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Planned, plan_network
 from services.compiler.planner.columns import pays, transposed
+from services.compiler.planner.recomputed import with_images_made_again
 from services.compiler.planner.stages import Pieces
 from services.compiler.planner.trials import best_patches, fastest_streams, least_streams
 from services.compiler.schedule.patches import Grid, can_patch
@@ -108,6 +109,22 @@ def _in_lines(pieces: Pieces, options: CompileOptions, room: int | None, whole: 
 def _streamed(
     pieces: Pieces, options: CompileOptions, room: int | None, whole: Planned, *, exact: bool, line: str = "row"
 ) -> Choice:
+    def plan(pieces: Pieces, exact: bool) -> Choice:
+        return _by_lines(pieces, options, room, whole, exact=exact, line=line)
+
+    return with_images_made_again(pieces, options.core, room, plan, in_patches=False, exact=exact)
+
+
+def _in_patches(pieces: Pieces, options: CompileOptions, room: int | None, whole: Planned, *, exact: bool) -> Choice:
+    def plan(pieces: Pieces, exact: bool) -> Choice:
+        return _on_grids(pieces, options, room, whole, exact=exact)
+
+    return with_images_made_again(pieces, options.core, room, plan, in_patches=True, exact=exact)
+
+
+def _by_lines(
+    pieces: Pieces, options: CompileOptions, room: int | None, whole: Planned, *, exact: bool, line: str
+) -> Choice:
     if room is not None and (found := fastest_streams(pieces, room)) is not None:
         planned = pieces.planner.plan(found.streams, exact=exact, known=found.placed)
         return Choice(planned, f"{_told(planned, line)}: fewest instructions in {room} bytes of arena")
@@ -146,7 +163,7 @@ def _held_whole(graph: Graph, schedule: str, why: str) -> UnsupportedError:
     )
 
 
-def _in_patches(pieces: Pieces, options: CompileOptions, room: int | None, whole: Planned, *, exact: bool) -> Choice:
+def _on_grids(pieces: Pieces, options: CompileOptions, room: int | None, whole: Planned, *, exact: bool) -> Choice:
     named = options.patch_grid
     best = best_patches(pieces, _grids(pieces.graph) if named is None else (named,), room)
     if best is None:
@@ -155,9 +172,10 @@ def _in_patches(pieces: Pieces, options: CompileOptions, room: int | None, whole
     planned = pieces.planner.plan_patches(best.patches, best.streams, exact=exact, known=best.placed)
     if named is None and planned.plan.arena_bytes >= whole.plan.arena_bytes and not options.pull_input:
         return Choice(whole, "per-layer: patches save no memory")
-    rows, columns = best.patches.grid
+    rows, columns = best.patches[0].grid
+    layers = " and ".join(f"{stage.start}-{stage.stop - 1}" for stage in best.patches)
     told = [
-        f"layers 0-{best.patches.stop - 1} in {rows}x{columns} patches",
+        f"layers {layers} in {rows}x{columns} patches",
         *([_told(planned)] if best.streams else []),
     ]
     fits = room is not None and planned.plan.arena_bytes <= room

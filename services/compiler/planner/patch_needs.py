@@ -1,4 +1,4 @@
-"""What patches at the beginning of a network need and compute, from parts that all such patches share."""
+"""What stages in patches need and compute, from parts that all such stages share."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ class PatchNeeds:
 
     def __init__(self, graph: Graph, kernels: KernelSet, streams: Streams) -> None:
         self._graph, self._kernels, self._streams = graph, kernels, streams
-        self._chains: dict[tuple[int, int, int], list[PartSpans]] = {}
+        self._chains: dict[tuple[int, int, int, int], list[PartSpans]] = {}
         known = [alone(graph, op) for op in graph.ops]
         self._weighted = any(one is None for one in known)  # values of constants are not for other networks to remember
         self._ops = tuple(one or isolated(graph, op) for one, op in zip(known, graph.ops, strict=True))
 
-    def facts(self, stop: int, grid: Grid) -> PatchFacts | None:
-        """Return the facts of the first `stop` operators in patches; None if an output has fewer rows or columns."""
-        beside = saved = macs = start = 0
+    def facts(self, stop: int, grid: Grid, start: int = 0) -> PatchFacts | None:
+        """Return the facts of operators [start, stop) in patches; None if what they make has fewer rows or columns."""
+        beside = saved = macs = 0
         fed = (0, 0)  # rows and columns of the patch that the operators before a part leave for it
         facts = _part_facts.__wrapped__ if self._weighted else _part_facts
-        down, across = self._chain(stop, 1, grid[0]), self._chain(stop, 2, grid[1])
+        down, across = self._chain(start, stop, 1, grid[0]), self._chain(start, stop, 2, grid[1])
         if not down or not across:
             return None
         for rows, columns in zip(down, across, strict=True):
@@ -57,21 +57,21 @@ class PatchNeeds:
             start, fed = after, (rows.longest[-1], columns.longest[-1])
         return PatchFacts(beside, saved, macs)
 
-    def _chain(self, stop: int, axis: int, patches: int) -> list[PartSpans]:
-        """Return the parts of the first `stop` operators in so many patches along an axis; none if an output has fewer
-        rows or columns.
+    def _chain(self, first: int, stop: int, axis: int, patches: int) -> list[PartSpans]:
+        """Return the parts of operators [first, stop) in so many patches along an axis; none if what they make has
+        fewer rows or columns.
         """
-        key = stop, axis, patches
+        key = first, stop, axis, patches
         if key not in self._chains:
-            self._chains[key] = self._parts(stop, axis, patches)
+            self._chains[key] = self._parts(first, stop, axis, patches)
         return self._chains[key]
 
-    def _parts(self, stop: int, axis: int, patches: int) -> list[PartSpans]:
+    def _parts(self, first: int, stop: int, axis: int, patches: int) -> list[PartSpans]:
         found: list[PartSpans] = []
         wanted: Spans | None = None
         at = stop
-        while at:
-            start = self._streams.joint(at) if found else self._streams.last_joint(stop)
+        while at > first:
+            start = max(first, self._streams.joint(at) if found else self._streams.last_joint(stop))
             part = self._streams.spans(start, at, axis, patches, wanted)
             if any(self._size(start + n, axis) < patches for n in part.whole):
                 return []
@@ -80,7 +80,7 @@ class PatchNeeds:
         return found[::-1]
 
     def _size(self, op: int, axis: int) -> int:
-        return self._graph.tensors[self._graph.ops[op].output].shape[axis]
+        return self._graph.tensors[self._graph.ops[op].swept].shape[axis]
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -223,7 +223,8 @@ class StageNeeds:
             return 0
         tensors = self._graph.tensors
         source_row, target_row = (tensors[t].size_bytes // tensors[t].shape[1] for t in (source_id, target_id))
-        behind = max(w * target_row - f * source_row for w, f in zip(written, free, strict=True))
+        height = tensors[target_id].shape[1]  # sums have one row, whatever they go through
+        behind = max(min(w, height) * target_row - f * source_row for w, f in zip(written, free, strict=True))
         size = target.size_bytes
         return max(0, min(source.size_bytes, size, size - behind) // BUFFER_ALIGN * BUFFER_ALIGN)
 
@@ -239,7 +240,7 @@ class StageNeeds:
 
     def _in_turns(self, op: Op, rows: int) -> tuple[_OpBytes, float]:
         """Return an operator's bytes and instructions; turns of more rows than it has are like one of all."""
-        height = self._graph.tensors[op.output].shape[1]
+        height = self._graph.tensors[op.swept].shape[1]
         return _in_turns(self._graph, op, self._kernels, self._core, min(rows, height))
 
 
@@ -282,7 +283,7 @@ def _sums(ranges: Iterable[LiveRange], steps: int) -> tuple[list[int], list[int]
 @remembered
 def _in_turns(graph: Graph, op: Op, kernels: KernelSet, core: Core, rows: int) -> tuple[_OpBytes, float]:
     """Return the bytes and the instructions of an operator that computes so many rows at a turn."""
-    _, height, width, _ = graph.tensors[op.output].shape
+    _, height, width, _ = graph.tensors[op.swept].shape
     boxes = tuple(((at, min(at + rows, height)), (0, width)) for at in range(0, height, rows))
     turns = InTurns(StageKind.STREAMING, (rows, width), boxes)
     scratch_bytes = turn_scratch_bytes(graph, op, kernels, turns.extent)

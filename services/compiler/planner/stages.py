@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -19,7 +20,7 @@ from services.compiler.planned import Planned, StreamPlanner
 from services.compiler.planner.bottleneck import NEVER, Bottleneck
 from services.compiler.planner.patch_needs import PatchNeeds
 from services.compiler.planner.stage_needs import StageNeeds
-from services.compiler.schedule.patches import Grid, can_patch
+from services.compiler.schedule.patches import Grid, can_patch, sum_stages
 from services.compiler.schedule.row_bounds import Ints
 from services.compiler.schedule.rows import is_row_wise
 from services.compiler.schedule.schedule import BufferId, BufferKind
@@ -45,13 +46,28 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class PatchCut:
-    """The first `stop` operators over a grid of patches: bytes of arena beside them, and beside any operator of the
-    network; multiply-accumulates of the network.
+    """Stages of operators [start, stop) over a grid of patches, the last one and those that sum images before it: bytes
+    of arena beside them, and beside any operator of the network; multiply-accumulates of the network; whether images
+    are made again behind their sums.
     """
 
-    stop: int
+    stages: tuple[tuple[int, int], ...]
     grid: Grid
     own_bytes: int
+    need_bytes: int
+    macs: int
+    makes_again: bool
+
+    @property
+    def stop(self) -> int:
+        """The operator behind the patches."""
+        return self.stages[-1][1]
+
+
+@dataclass(frozen=True, slots=True)
+class _PatchStage:
+    """A stage in patches: bytes of arena beside it, multiply-accumulates."""
+
     need_bytes: int
     macs: int
 
@@ -81,7 +97,7 @@ class Pieces:
         self._singles = [self._single(op) for op in range(len(graph.ops))]
         self._single_needs = [piece.need_bytes for piece in self._singles]
         self._row_wise_until = _ends_of_runs([is_row_wise(graph, op) for op in graph.ops])
-        self._heights = [(graph.tensors[op.output].shape[1:2] or (1,))[0] for op in graph.ops]
+        self._heights = [(graph.tensors[op.swept].shape[1:2] or (1,))[0] for op in graph.ops]
         self._by_cost: dict[tuple[int, int], list[tuple[float, int]]] = {}
         self._streamed: dict[tuple[int, int, int], Piece] = {}
 
@@ -96,6 +112,15 @@ class Pieces:
             self._single_needs[piece.start] = self.need_bytes(piece)
         if piece.rows in (None, 1):
             self._bottleneck.set_need(piece.start, piece.stop, self.need_bytes(piece))
+
+    def apart(self) -> Pieces:
+        """Return pieces that know as much, and note for themselves what they are told of needs from now on."""
+        found = copy(self)
+        found._raised, found._single_needs = dict(self._raised), list(self._single_needs)
+        found.__dict__.pop("_bottleneck", None)
+        for piece in self._raised:
+            found.raise_need(piece, self.need_bytes(piece))
+        return found
 
     def slots(self, piece: Piece) -> tuple[int, ...]:
         """Return the numbers of the piece's layers."""
@@ -183,25 +208,48 @@ class Pieces:
         least: list[int] = [BEYOND_BYTES] * count
         after = list(accumulate(reversed(self._single_needs), max, initial=0))[::-1]
         macs = list(accumulate((op_macs(self.graph, op) for op in reversed(self.graph.ops)), initial=0))[::-1]
-        for stop in range(1, len(self.graph.ops) + 1):
+        sums, first = sum_stages(self.graph)
+        before = {grid: known for grid in grids if (known := self._before(sums, first, grid)) is not None}
+        for grid, (own, done) in before.items() if sums else ():
+            stop = sums[-1][1]
+            yield PatchCut(sums, grid, own, max(after[stop], own), done + macs[first], True)
+        for stop in range(first + 1, len(self.graph.ops) + 1):
             if not can_patch(self.graph, self.graph.ops[stop - 1]):
                 break
-            if stop == 1:
+            if stop == first + 1:
                 continue
             if since == _PATIENCE:
                 break
             since += 1
-            if self._stages.least_whole_bytes[0, stop] > max(after[stop], room_bytes, least[-1] - 1):
+            if self._stages.least_whole_bytes[first, stop] > max(after[stop], room_bytes, least[-1] - 1):
                 continue
-            whole = self._stages.whole_bytes(0, self._slots[stop - 1])
-            for grid in grids:
-                if (found := self._patches.facts(stop, grid)) is not None:
-                    own = whole - found.saved_bytes + found.beside_bytes
+            for grid, (most, done) in before.items():
+                if (found := self._in_patches(first, stop, grid)) is not None:
+                    own = max(most, found.need_bytes)
                     need = max(after[stop], own)
                     if need < best or need == after[stop]:  # while the rest is the neediest, patches have yet to help
                         best, since = min(best, need), 0
                     least = sorted((*least, need))[:count]
-                    yield PatchCut(stop, grid, own, need, found.macs + macs[stop])
+                    yield PatchCut((*sums, (first, stop)), grid, own, need, done + found.macs + macs[stop], bool(sums))
+
+    def _before(self, sums: Sequence[tuple[int, int]], first: int, grid: Grid) -> tuple[int, int] | None:
+        """Return the bytes that the operators before one need where these stages are in patches, and their MACs; None
+        if they cannot be.
+        """
+        alone = set(range(first)).difference(*(range(*stage) for stage in sums))
+        most = max((self._single_needs[op] for op in alone), default=0)
+        macs = sum(op_macs(self.graph, self.graph.ops[op]) for op in alone)
+        for stage in sums:
+            if (part := self._in_patches(*stage, grid)) is None:
+                return None
+            most, macs = max(most, part.need_bytes), macs + part.macs
+        return most, macs
+
+    def _in_patches(self, start: int, stop: int, grid: Grid) -> _PatchStage | None:
+        if (found := self._patches.facts(stop, grid, start)) is None:
+            return None
+        whole = self._stages.whole_bytes(self._slots[start], self._slots[stop - 1])
+        return _PatchStage(whole - found.saved_bytes + found.beside_bytes, found.macs)
 
     def _piece(self, start: int, stop: int, rows: int) -> Piece:
         key = start, stop, rows

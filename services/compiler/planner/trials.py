@@ -81,9 +81,9 @@ def least_streams(pieces: Pieces, *, exact: bool = False) -> Trial | None:
 
 @dataclass(frozen=True, slots=True)
 class PatchTrial:
-    """Patches at the beginning and streamed stages behind them."""
+    """Stages in patches at the beginning and streamed ones behind them."""
 
-    patches: Patches
+    patches: tuple[Patches, ...]
     streams: tuple[Stream, ...]
     placed: Placed
 
@@ -97,19 +97,27 @@ def best_patches(pieces: Pieces, grids: Sequence[Grid], room_bytes: int | None =
     """Return the patches of fewest MACs within the room, of least memory where there is none or nothing keeps to it;
     None if no operator can be cut.
     """
-    found = sorted(pieces.patched(grids, _MOST_BLAMED, room_bytes or 0), key=lambda cut: (cut.need_bytes, cut.macs))
+    cuts = ((_promised(pieces, cut), cut) for cut in pieces.patched(grids, _MOST_BLAMED, room_bytes or 0))
+    found = sorted(cuts, key=lambda promised: (promised[0], promised[1].macs))
     if room_bytes is not None:
-        fitting = sorted((cut for cut in found if cut.need_bytes <= room_bytes), key=lambda cut: cut.macs)
+        fitting = sorted((cut for need, cut in found if need <= room_bytes), key=lambda cut: cut.macs)
         for cut in fitting[:_MOST_BLAMED]:
             trial = _patch_trial(pieces, cut)
             if trial.arena_bytes <= room_bytes:
                 return trial
     best: PatchTrial | None = None
-    for cut in found[:_MOST_BLAMED]:
+    for _, cut in found[:_MOST_BLAMED]:
         if best is None or _least_beside(pieces, cut) < best.arena_bytes:
             trial = _patch_trial(pieces, cut)
             best = trial if best is None or trial.arena_bytes < best.arena_bytes else best
     return best
+
+
+def _promised(pieces: Pieces, cut: PatchCut) -> int:
+    """Return the bytes by which cuts are ranked: what they need per layer behind the patches, or if images are made
+    again there, which is nothing to be done per layer, streamed.
+    """
+    return _least_beside(pieces, cut) if cut.makes_again else cut.need_bytes
 
 
 def _least_beside(pieces: Pieces, cut: PatchCut) -> int:
@@ -122,8 +130,8 @@ def _patch_trial(pieces: Pieces, cut: PatchCut) -> PatchTrial:
     streams: tuple[Stream, ...] = ()
     if cut.need_bytes > cut.own_bytes:
         streams = _streams(pieces, fastest(pieces, _least_beside(pieces, cut), cut.stop))
-    found = patches(pieces.graph, cut.stop, cut.grid)
-    if found is None:
+    found = tuple(p for start, stop in cut.stages if (p := patches(pieces.graph, stop, cut.grid, start)) is not None)
+    if len(found) < len(cut.stages):
         raise AssertionError(f"patches that were priced: {cut}")
     return PatchTrial(found, streams, pieces.planner.place_patches(found, streams, exact=False))
 

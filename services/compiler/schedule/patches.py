@@ -1,7 +1,7 @@
-"""Patches: a prefix of the network runs once a patch of its output, with what its windows reach beyond (the halo).
+"""Patches: operators run once a patch of what they make at last, with what their windows reach beyond (the halo).
 
-What lies between input and output of the prefix is held for one patch only; the halo is computed again for every
-patch that needs it. Source: MCUNetV2 (NeurIPS 2021).
+What lies between their inputs and outputs is held for one patch only; the halo is computed again for every patch that
+needs it. Source: MCUNetV2 (NeurIPS 2021).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from services.compiler.ir.ops import (
     Conv2D,
     DepthwiseConv2D,
     HardSwish,
+    ImageSums,
     LeakyRelu,
     Logistic,
     Maximum,
@@ -38,7 +39,7 @@ from services.compiler.schedule.schedule import Region
 
 _PATCHED = (
     Conv2D, DepthwiseConv2D, AveragePool2D, MaxPool2D, RnnPool, Add, Sub, Mul, Maximum, Minimum, PRelu, Logistic, Tanh,
-    HardSwish, Relu, LeakyRelu, Table, Quantize, PullRows,
+    HardSwish, Relu, LeakyRelu, Table, Quantize, PullRows, ImageSums,
 )  # fmt: skip
 
 Grid = tuple[int, int]
@@ -46,7 +47,8 @@ Grid = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Patches:
-    """Operators [0, stop) over a grid of patches: `regions[patch][op]` is what an operator computes of its output.
+    """Operators [start, stop) over a grid of patches: `regions[patch][op]` is what an operator goes through, of its
+    output or of the image that it sums; operators by their places in the stage.
 
     `extents` are the rows and columns of the largest patch of every tensor that nothing outside reads.
 
@@ -56,6 +58,7 @@ class Patches:
     the widest, and nothing inside the stage reads it, or all of its columns are computed for every patch.
     """
 
+    start: int
     stop: int
     grid: Grid
     regions: tuple[tuple[Region, ...], ...]
@@ -67,7 +70,7 @@ class Patches:
 
     def life(self, graph: Graph, tensor: TensorId) -> tuple[int, int]:
         """Return the first and last operator of a patch that has to do with the tensor."""
-        touched = [n for n, op in enumerate(graph.ops[: self.stop]) if tensor in (*op.inputs, *op.outputs)]
+        touched = [n for n, op in enumerate(graph.ops[self.start : self.stop]) if tensor in (*op.inputs, *op.outputs)]
         return touched[0], touched[-1]
 
     def computed(self, op: int) -> int:
@@ -82,23 +85,41 @@ def can_patch(graph: Graph, op: Op) -> bool:
     return isinstance(op, _PATCHED) and is_row_wise(graph, op)
 
 
+def sum_stages(graph: Graph) -> tuple[tuple[tuple[int, int], ...], int]:
+    """Return the runs of operators [start, stop) at the beginning that end with sums of an image, and the first
+    operator behind them that goes through an image again: it is made once more, now that its mean is known.
+    """
+    found: list[tuple[int, int]] = []
+    start = 0
+    for index, op in enumerate(graph.ops):
+        if isinstance(op, ImageSums):
+            found.append((start, index + 1))
+            start = index + 1
+        elif start == index and found and graph.tensors[op.swept].elements == graph.tensors[op.swept].shape[-1]:
+            start = index + 1  # gates, a value for every channel
+        elif not can_patch(graph, op):
+            break
+    return tuple(found), start
+
+
 def _types(graph: Graph, op: Op) -> set[DType]:
     return {graph.tensors[t].dtype for t in (op.input, op.output)}
 
 
-def patches(graph: Graph, stop: int, grid: Grid) -> Patches | None:
-    """Return the stage of the first `stop` operators; None if its output has fewer rows or columns than the grid."""
-    ops = graph.ops[:stop]
+def patches(graph: Graph, stop: int, grid: Grid, start: int = 0) -> Patches | None:
+    """Return the stage of operators [start, stop); None if what it makes has fewer rows or columns than the grid."""
+    ops = graph.ops[start:stop]
     made = {t for op in ops for t in op.outputs}
     outside = {t for op in graph.ops[stop:] for t in op.inputs} | set(graph.outputs)
     read = {t for op in ops for t in op.inputs}
     whole = {t for t in made if t in outside or t not in read}
-    if any(graph.tensors[t].shape[at + 1] < grid[at] for t in whole for at in (0, 1)):
+    swept = {t: graph.tensors[op.swept].shape for op in ops for t in op.outputs}
+    if any(swept[t][at + 1] < grid[at] for t in whole for at in (0, 1)):
         return None
     wide = {op.output for op in ops if isinstance(op, DepthwiseConv2D) and op.output in whole & read}
     while True:
         made_of = [
-            _needed(graph, ops, _Outputs(whole, wide), grid, (row, column))
+            _needed(graph, ops, _Outputs({t: swept[t][1:3] for t in whole}, wide), grid, (row, column))
             for row in range(grid[0])
             for column in range(grid[1])
         ]
@@ -108,14 +129,16 @@ def patches(graph: Graph, stop: int, grid: Grid) -> Patches | None:
     regions = tuple(made_of)
     parts = {t: [patch[n] for patch in regions] for n, op in enumerate(ops) for t in op.outputs}
     extents = {t: _extent(found) for t, found in parts.items() if t not in whole}
-    return Patches(stop, grid, regions, extents)
+    return Patches(start, stop, grid, regions, extents)
 
 
 @dataclass(frozen=True, slots=True)
 class _Outputs:
-    """Tensors that are held whole, and those of which every patch computes whole rows."""
+    """Tensors that are held whole, by the rows and columns of what their makers go through, and those of which every
+    patch computes whole rows.
+    """
 
-    whole: set[TensorId]
+    whole: Mapping[TensorId, tuple[int, ...]]
     wide: set[TensorId]
 
 
@@ -133,13 +156,12 @@ def _uneven(graph: Graph, ops: tuple[Op, ...], regions: Sequence[Sequence[Region
 def _needed(graph: Graph, ops: tuple[Op, ...], outputs: _Outputs, grid: Grid, at: Grid) -> tuple[Region, ...]:
     """Return what every operator must compute for one patch of the outputs, from the last operator back."""
     needed: dict[TensorId, Region] = {}
-    for t in outputs.whole:
-        _, height, width, _ = graph.tensors[t].shape
+    for t, (height, width) in outputs.whole.items():
         needed[t] = Region(*_part(height, grid[0], at[0]), *_part(width, grid[1], at[1]))
     found: list[Region] = []
     for op in reversed(ops):
         (own,) = (needed[t] for t in op.outputs)
-        width = graph.tensors[op.output].shape[2]
+        width = graph.tensors[op.swept].shape[2]
         if isinstance(op, PullRows) or op.output in outputs.wide:  # rows come whole
             own = replace(own, col_start=0, col_stop=width)
         found.append(own)

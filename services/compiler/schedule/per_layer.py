@@ -81,8 +81,11 @@ def _tensor_buffers(graph: Graph, roots: dict[TensorId, TensorId]) -> tuple[Buff
 
     An input that is pulled lies with the caller: what is held of it is the input here.
     """
-    pulled = {op.input: op.output for op in graph.ops if isinstance(op, PullRows)}
-    inputs = {pulled.get(t, t) for t in graph.inputs}
+    pulled: dict[TensorId, list[TensorId]] = {}
+    for op in graph.ops:
+        if isinstance(op, PullRows):
+            pulled.setdefault(op.input, []).append(op.output)
+    inputs = {t for t in graph.inputs if t not in pulled} | {t for held in pulled.values() for t in held}
     members: dict[TensorId, list[TensorId]] = {}
     for t in (*graph.inputs, *(t for op in graph.ops for t in op.outputs)):
         root = roots[t]

@@ -15,6 +15,7 @@ from services.compiler.ir.ops import (
     Conv2D,
     DepthwiseConv2D,
     HardSwish,
+    ImageSums,
     LeakyRelu,
     Logistic,
     Maximum,
@@ -39,6 +40,7 @@ from services.compiler.ir.tensor import DType, TensorId
 _ROW_WISE = (
     Conv2D, DepthwiseConv2D, AveragePool2D, MaxPool2D, RnnPool, Add, Sub, Mul, Maximum, Minimum, PRelu, Logistic, Tanh,
     HardSwish, Relu, LeakyRelu, Table, Quantize, Pad, Concatenation, StridedSlice, Split, PullRows,
+    ImageSums,
 )  # fmt: skip
 
 
@@ -76,14 +78,15 @@ class Window:
 
 
 def is_row_wise(graph: Graph, op: Op) -> bool:
-    """Whether the operator can compute any rows of its output from some rows of its inputs.
+    """Whether the operator can go through any rows of what it sweeps with some rows of its inputs.
 
     Images of batch 1 in four dimensions, of 8 bits or for most operators int16, or float images that are pulled or
     quantized; no input twice.
     """
     if not isinstance(op, _ROW_WISE):
         return False
-    images = [t for t in (*_activations(op), *op.outputs) if not graph.tensors[t].is_constant]
+    results = () if isinstance(op, ImageSums) else op.outputs
+    images = [t for t in (*_activations(op), *results) if not graph.tensors[t].is_constant]
     if any(len(graph.tensors[t].shape) != 4 or graph.tensors[t].shape[0] != 1 for t in images):
         return False
     if any(isinstance(op, kind) and op.axis in axes for kind, axes in ((Concatenation, (0,)), (Split, (0, 1)))):
@@ -116,7 +119,7 @@ def window(graph: Graph, op: Op, tensor: TensorId, axis: int = 1) -> Window:
         case StridedSlice():
             return Window(op.strides[axis], op.begin[axis], 1, size)
         case _:
-            broadcast = size != graph.tensors[op.output].shape[axis]
+            broadcast = size != graph.tensors[op.swept].shape[axis]
             return Window(1, 0, 1, size, whole=broadcast)
 
 

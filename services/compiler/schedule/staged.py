@@ -57,25 +57,29 @@ def _stages(
 
 
 def patched_schedule(
-    graph: Graph, kernels: KernelSet, whole: Schedule, found: Patches, streams: Sequence[Stream] = ()
+    graph: Graph, kernels: KernelSet, whole: Schedule, patched: Sequence[Patches], streams: Sequence[Stream] = ()
 ) -> Schedule:
-    """Return the per-layer schedule with its first operators run patch by patch, and some of the others streamed."""
+    """Return the per-layer schedule with some operators run patch by patch, and some of those behind them streamed."""
     buffers = {b.id: b for b in whole.buffers}
     of_tensor = {t: b.id for b in whole.buffers for t in b.tensors}
     steps = {step.op_index: step for step in whole.steps()}
-    for t, (rows, columns) in found.extents.items():
-        size = rows * columns * graph.tensors[t].pixel_bytes
-        old = buffers[of_tensor[t]]
-        buffers[old.id] = replace(old, size_bytes=size, rows=rows, columns=columns)
-    inside: list[Step] = []
-    for number in range(found.stop):
-        extent = found.extent(number)
-        inside.append(_with_scratch(graph, kernels, steps[number], extent, buffers))
-    turns = tuple(Turn(n, region) for patch in found.regions for n, region in enumerate(patch))
-    lives = tuple(Life(of_tensor[t], *found.life(graph, t)) for t in found.extents)
-    stage = Stage(StageKind.PATCH, tuple(inside), turns, lives, grid=found.grid)
-    after = _stages(graph, kernels, buffers, steps, streams, at=found.stop)
-    return _with_stages(whole, buffers, (stage, *after))
+    stages: list[Stage] = []
+    at = 0
+    for found in patched:
+        for t, (rows, columns) in found.extents.items():
+            size = rows * columns * graph.tensors[t].pixel_bytes
+            old = buffers[of_tensor[t]]
+            buffers[old.id] = replace(old, size_bytes=size, rows=rows, columns=columns)
+        inside = [
+            _with_scratch(graph, kernels, steps[found.start + n], found.extent(n), buffers)
+            for n in range(found.stop - found.start)
+        ]
+        turns = tuple(Turn(n, region) for patch in found.regions for n, region in enumerate(patch))
+        lives = tuple(Life(of_tensor[t], *found.life(graph, t)) for t in found.extents)
+        stages += _per_layer(steps, at, found.start)
+        stages.append(Stage(StageKind.PATCH, tuple(inside), turns, lives, grid=found.grid))
+        at = found.stop
+    return _with_stages(whole, buffers, (*stages, *_stages(graph, kernels, buffers, steps, streams, at=at)))
 
 
 def _with_stages(whole: Schedule, buffers: Mapping[BufferId, Buffer], stages: Sequence[Stage]) -> Schedule:
@@ -152,7 +156,7 @@ class _Streamed:
         return _with_scratch(self.graph, self.kernels, step, extent, self.buffers)
 
     def _columns(self, op: Op) -> int:
-        return self.graph.tensors[op.output].shape[2]
+        return self.graph.tensors[op.swept].shape[2]
 
 
 @lru_cache(maxsize=1 << 14)

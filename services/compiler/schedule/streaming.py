@@ -90,7 +90,7 @@ class Streams:
         lasts = (self._lasts.get(t, index) for t in op.outputs)
         lasting = tuple(None if last == len(self._graph.ops) else last - index for last in lasts)
         lines = Lines.ANY if axis == 1 else _lines(op)
-        return _link(self._graph.tensors[op.output].shape[axis], reads, lasting, lines)
+        return _link(self._graph.tensors[op.swept].shape[axis], reads, lasting, lines)
 
     @cached_property
     def _column_links(self) -> tuple[_Link | None, ...]:
@@ -162,7 +162,8 @@ class Streams:
         source, target = (self._graph.tensors[self.tensor(start, t)] for t in (progress.source, progress.target))
         source_bytes = source.size_bytes
         source_row, target_row = source_bytes // source.shape[1], target.size_bytes // target.shape[1]
-        furthest = max(written * target_row - free * source_row for written, free in progress.furthest)
+        height = target.shape[1]  # sums have one row, whatever they go through
+        furthest = max(min(w, height) * target_row - free * source_row for w, free in progress.furthest)
         return max(furthest, -source_bytes)
 
 

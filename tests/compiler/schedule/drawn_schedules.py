@@ -9,11 +9,13 @@ import numpy as np
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import TransposeImage
+from services.compiler.ir.verify import verify
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.passes.by_columns import by_columns
+from services.compiler.passes.recompute import checkpoints, image_means, made_again
 from services.compiler.planned import Planned, StreamPlanner, plan_network
 from services.compiler.planner.choose import RESERVED_BYTES, Choice, choose
-from services.compiler.schedule.patches import Patches, can_patch, patches
+from services.compiler.schedule.patches import Patches, can_patch, patches, sum_stages
 from services.compiler.schedule.rows import is_row_wise
 from services.compiler.schedule.schedule import StageKind
 from services.compiler.schedule.streaming import Stream, stream
@@ -26,23 +28,25 @@ _MOST_DRAWN = 8
 def draw_schedule(graph: Graph, options: CompileOptions, seed: int) -> Choice:
     """Return a plan for these options' kernels: drawn patches, drawn streams, or a wish to the planner.
 
-    What is drawn is often by columns, where images are wider than high.
+    What is drawn is often by columns, where images are wider than high, and in a third images of means are made again.
     """
     random = np.random.default_rng(seed)
     kind = int(random.integers(0, 12))
     if kind <= _MOST_DRAWN and seed % 2 and (columns := by_columns(graph)) is not None:
         graph = columns
+    if kind <= _MOST_DRAWN and seed % 3 == 0:
+        graph = made_again_somewhere(graph, random)
     planner = StreamPlanner(graph, kernel_set(options))
     match kind:
         case 0:
             return Choice(plan_network(graph, kernel_set(options), exact=bool(random.random() < 0.5)), "per-layer")
         case _ if kind <= _MOST_DRAWN:
-            found = draw_patches(graph, random) if kind > 4 else None
-            if found is None:
+            found = draw_patches(graph, random) if kind > 4 else []
+            if not found:
                 return Choice(planner.plan(list(draw_streams(graph, random)), exact=False), "drawn streams")
-            streams = list(draw_streams(graph, random, found.stop)) if random.random() < 0.5 else []
-            grid = f"{found.grid[0]}x{found.grid[1]}"
-            return Choice(planner.plan_patches(found, streams, exact=False), f"drawn patches {grid}")
+            streams = list(draw_streams(graph, random, found[-1].stop)) if random.random() < 0.5 else []
+            rows, columns = found[0].grid
+            return Choice(planner.plan_patches(found, streams, exact=False), f"drawn patches {rows}x{columns}")
         case _:
             return choose(graph, _wish(graph, options, random), exact=False)
 
@@ -63,16 +67,27 @@ def draw_streams(graph: Graph, random: np.random.Generator, start: int = 0) -> I
         at = stop
 
 
-def draw_patches(graph: Graph, random: np.random.Generator) -> Patches | None:
-    """Return patches of some of the first operators; None where nothing can be cut."""
-    most = 0
+def draw_patches(graph: Graph, random: np.random.Generator) -> list[Patches]:
+    """Return patches of some of the first operators, in stages if they sum images; none where nothing can be cut."""
+    sums, first = sum_stages(graph)
+    most = first
     while most < len(graph.ops) and can_patch(graph, graph.ops[most]):
         most += 1
-    for stop in sorted((int(random.integers(1, most + 1)) for _ in range(3)), reverse=True) if most else ():
+    for stop in sorted((int(random.integers(first, most + 1)) for _ in range(3)), reverse=True):
         grid = int(random.integers(1, _MOST_PARTS)), int(random.integers(1, _MOST_PARTS))
-        if (found := patches(graph, stop, grid)) is not None:
-            return found
-    return None
+        stages = [*sums, (first, stop)] if stop > first else sums
+        found = [patches(graph, stop, grid, start) for start, stop in stages]
+        if found and None not in found:
+            return [stage for stage in found if stage is not None]
+    return []
+
+
+def made_again_somewhere(graph: Graph, random: np.random.Generator) -> Graph:
+    """Return the graph with images of some means made again, or their sums kept where nothing else reads them."""
+    for mean in image_means(graph):
+        if (found := checkpoints(graph, mean)) and random.random() < 0.8:
+            graph = made_again(graph, mean, found[int(random.integers(len(found)))])
+    return verify(graph)
 
 
 def _wish(graph: Graph, options: CompileOptions, random: np.random.Generator) -> CompileOptions:

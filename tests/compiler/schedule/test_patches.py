@@ -29,7 +29,7 @@ from tests.cores.packed import PackedBoard
 def patched(graph: Graph, kernels: KernelSet, stop: int, grid: Grid) -> Planned:
     found = patches(graph, stop, grid)
     assert found is not None
-    return StreamPlanner(graph, kernels).plan_patches(found)
+    return StreamPlanner(graph, kernels).plan_patches([found])
 
 
 def two_convolutions() -> Graph:
@@ -167,7 +167,7 @@ def test_streams_follow_patches(tmp_path: Path) -> None:
     graph = bottlenecks(size=16, name="both")
     found = patches(graph, 2, (2, 2))
     assert found is not None
-    planned = StreamPlanner(graph, KernelSet.PORTABLE).plan_patches(found, [stream(graph, 4, 9, 2)])
+    planned = StreamPlanner(graph, KernelSet.PORTABLE).plan_patches([found], [stream(graph, 4, 9, 2)])
     (twin,) = build_twins([compiled(planned)], tmp_path)
     inputs = random_inputs(graph, 1)
     for got, want in zip(twin.run(*inputs), run_graph(graph, inputs), strict=True):

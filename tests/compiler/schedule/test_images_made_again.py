@@ -1,0 +1,151 @@
+"""Squeeze-and-excite in stages: graphs in which images are made again, the plans that they allow, and their C code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.compiler.estimate import estimate
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.ops import ImageSums, PullRows
+from services.compiler.ir.verify import verify
+from services.compiler.macs import graph_macs
+from services.compiler.options import CompileOptions, Core, Interface, Kernels
+from services.compiler.passes.optimize import optimize
+from services.compiler.passes.recompute import checkpoints, image_means, made_again
+from services.compiler.pipeline import compile_graph
+from services.compiler.planner.choose import RESERVED_BYTES, choose
+from services.compiler.quant.reference import run_graph
+from services.compiler.schedule.schedule import StageKind
+from tests.compiler.graph_maker import GraphMaker, random_inputs
+from tests.compiler.host_twin import build_twins
+from tests.compiler.schedule.drawn_schedules import made_again_somewhere
+from tests.compiler.schedule.image_networks import image_network
+from tests.cores.packed import PackedBoard
+
+HOST = CompileOptions("host", Core.CORTEX_M4, "streaming", Interface.INT8, Kernels.PORTABLE)
+BOARD = CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4, "streaming", Interface.INT8)
+
+
+def excited(size: int = 24, channels: int = 1, name: str = "excited") -> Graph:
+    """Bottlenecks with squeeze-and-excite before they are projected, one with a residual, and a classifier."""
+    m = GraphMaker(seed=2, name=name)
+    x = m.conv2d(m.input(1, size, size, channels), 8, (3, 3))
+    for kernel, stride in ((3, 1), (5, 1), (3, 2)):
+        y = m.depthwise(m.conv2d(x, 24, (1, 1)), 1, (kernel, kernel), (stride, stride))
+        gates = m.conv2d(m.conv2d(m.mean(y, (1, 2)), 6, (1, 1)), 24, (1, 1))
+        y = m.conv2d(m.binary("mul", y, m.unary("logistic", gates)), 8, (1, 1))
+        x = m.binary("add", x, y) if stride == 1 else y
+    return m.build(m.dense(m.mean(x, (1, 2), keep=False), 4))
+
+
+def sums_in(graph: Graph) -> int:
+    return sum(isinstance(op, ImageSums) for op in graph.ops)
+
+
+def without_weights(graph: Graph) -> Graph:
+    return replace(graph, tensors={t: replace(v, data=None) for t, v in graph.tensors.items()})
+
+
+@pytest.mark.parametrize("first", range(0, 240, 60))
+def test_graphs_with_images_made_again_compute_the_same(first: int) -> None:
+    for number in range(first, first + 60):
+        graph = optimize(image_network(number), Interface.FLOAT)
+        again = made_again_somewhere(graph, np.random.default_rng(number))
+        inputs = random_inputs(graph, number)
+        for got, want in zip(run_graph(again, inputs), run_graph(graph, inputs), strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+def test_checkpoints_are_block_inputs_and_at_last_the_image() -> None:
+    graph = excited()
+    first, second, third, tail = image_means(graph)
+    (image,) = graph.inputs
+    for mean, ops in ((first, [2, 3]), (second, [2, 8]), (third, [13])):
+        found = checkpoints(graph, mean)
+        assert [len(c.ops) for c in found] == ops
+        assert found[-1].tensor == image
+        sizes = [graph.tensors[t].size_bytes for t in (found[0].image, *(c.tensor for c in found))]
+        assert sizes == sorted(sizes, reverse=True)
+    assert [c.ops for c in checkpoints(graph, tail)] == [()]
+
+
+def test_image_that_only_its_mean_reads_is_made_once() -> None:
+    graph = excited()
+    tail = image_means(graph)[-1]
+    (only,) = checkpoints(graph, tail)
+    again = verify(made_again(graph, tail, only))
+    assert graph_macs(again) == graph_macs(graph)
+    assert len(again.ops) == len(graph.ops) + 1
+
+
+@pytest.mark.parametrize("schedule", ["streaming", "patch", "patch:3x2"])
+def test_stages_go_through_squeeze_and_excite(schedule: str, tmp_path: Path) -> None:
+    graph = excited()
+    plain = max(graph.tensors[graph.producers()[mean].input].size_bytes for mean in image_means(graph))
+    for options in (replace(HOST, schedule=schedule), replace(BOARD, schedule=schedule)):
+        choice = choose(graph, options)
+        assert sums_in(choice.planned.graph) > 1
+        assert choice.planned.plan.arena_bytes < plain, "the image that is squeezed is not held"
+        inputs = random_inputs(graph, 1)
+        compiled = compile_graph(graph, graph, options)
+        if options.target == "host":
+            (twin,) = build_twins([compiled], tmp_path)
+            outputs = twin.run(*inputs)
+        else:
+            with PackedBoard([compiled]) as board:
+                outputs = board.run(0, inputs)
+        for got, want in zip(outputs, run_graph(graph, inputs), strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+def test_patches_come_in_stages_with_boxes_of_their_own(tmp_path: Path) -> None:
+    """The second stage took its patches from the boxes of the first one's operators."""
+    graph = excited(name="stages")
+    options = replace(HOST, schedule="patch:2x2")
+    stages = [s for s in choose(graph, options).planned.schedule.stages if s.kind is StageKind.PATCH]
+    assert len(stages) > 1
+    (twin,) = build_twins([compile_graph(graph, graph, options)], tmp_path)
+    inputs = random_inputs(graph, 3)
+    for got, want in zip(twin.run(*inputs), run_graph(graph, inputs), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_rows_are_pulled_again_by_patches_only(tmp_path: Path) -> None:
+    graph = excited(channels=3, name="pulled")
+    inputs = random_inputs(graph, 5)
+    for schedule, is_patched in (("patch:2x2", True), ("streaming", False)):
+        options = replace(HOST, schedule=schedule, pull_input=True)
+        compiled = compile_graph(graph, graph, options)
+        pulls = sum(layer.op == PullRows.__name__ for layer in compiled.manifest.layers)
+        assert (pulls > 1) == is_patched
+        folder = tmp_path / schedule.replace(":", " ")
+        folder.mkdir()
+        (twin,) = build_twins([compiled], folder)
+        for got, want in zip(twin.run(*inputs), run_graph(graph, inputs), strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+def test_nothing_is_made_again_where_the_room_is_enough() -> None:
+    graph = excited()
+    least = choose(graph, BOARD).planned
+    macs = []
+    for share in (0.55, 0.75, 1.1):
+        room = int(share * choose(graph, replace(BOARD, schedule="per-layer")).planned.plan.arena_bytes)
+        planned = choose(graph, replace(BOARD, sram_budget_bytes=room + RESERVED_BYTES)).planned
+        assert planned.plan.arena_bytes <= max(room, least.plan.arena_bytes)
+        macs.append(planned.macs)
+    assert macs == sorted(macs, reverse=True)
+    assert macs[-1] == graph_macs(graph) < macs[0]
+
+
+@pytest.mark.parametrize("schedule", ["streaming", "patch", "auto"])
+def test_estimates_are_those_of_the_compiled_network(schedule: str) -> None:
+    graph = excited(channels=3)
+    options = replace(BOARD, schedule=schedule, sram_budget_bytes=12_000 if schedule == "auto" else None)
+    found = estimate(without_weights(graph), options)
+    memory = compile_graph(graph, graph, options).manifest.memory
+    assert found.planned.plan.gap_bytes or found.planned.memory.split.arena == memory.arena
