@@ -45,8 +45,8 @@ def draw_schedule(graph: Graph, options: CompileOptions, seed: int) -> Choice:
             if not found:
                 return Choice(planner.plan(list(draw_streams(graph, random)), exact=False), "drawn streams")
             streams = list(draw_streams(graph, random, found[-1].stop)) if random.random() < 0.5 else []
-            rows, columns = found[0].grid
-            return Choice(planner.plan_patches(found, streams, exact=False), f"drawn patches {rows}x{columns}")
+            grid = f"{found[0].grid[0]}x{found[0].grid[1]}"
+            return Choice(planner.plan_patches(found, streams, exact=False), f"drawn patches {grid}")
         case _:
             return choose(graph, _wish(graph, options, random), exact=False)
 
