@@ -24,6 +24,7 @@ from services.search.space.plan import BlockPlan, ConvPlan, Plan
 INPUT = QuantParams((1 / 128,), (0,))
 LINEAR = QuantParams((6 / 128,), (0,))
 RECTIFIED = QuantParams((6 / 255,), (-128,))
+GATE = QuantParams((1 / 256,), (-128,))
 # Uniform int8 weights have a deviation of 73; inputs are taken to have one of 50, outputs get one of 40.
 _GAIN = 40 / (73 * 50)
 
@@ -151,6 +152,18 @@ class Layers:
         out = self.activation(self._label("add"), self.tensors[x].shape, RECTIFIED if relu else LINEAR)
         activation = Activation.RELU if relu else Activation.NONE
         return self._add_op(ops.Add(name=self._label("add"), inputs=(x, y), outputs=(out,), activation=activation))
+
+    def squeeze_and_excite(self, x: TensorId, ratio: int = 4) -> TensorId:
+        """Scale channels by gates that a small network makes of their means. Source: Hu et al., CVPR 2018."""
+        channels, shape = self.channels(x), self.tensors[x].shape
+        means = self.activation(self._label("squeeze"), (1, 1, 1, channels), self.tensors[x].quant)
+        self._add_op(ops.Mean(name=self._label("squeeze"), inputs=(x,), outputs=(means,), axes=(1, 2)))
+        sums = self.conv(self.conv(means, round_to_8(channels / ratio)), channels, relu=False)
+        gates = self.activation(self._label("gates"), (1, 1, 1, channels), GATE)
+        self._add_op(ops.Logistic(name=self._label("gates"), inputs=(sums,), outputs=(gates,)))
+        out = self.activation(self._label("excite"), shape, self.tensors[x].quant)
+        product = ops.Mul(name=self._label("excite"), inputs=(x, gates), outputs=(out,), activation=Activation.NONE)
+        return self._add_op(product)
 
     def max_pool(self, x: TensorId, kernel: int, stride: int) -> TensorId:
         """Add a maximum over windows."""
