@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import TransposeImage
+from services.compiler.ir.ops import ImageSums, TransposeImage
 from services.compiler.ir.verify import verify
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.passes.by_columns import by_columns
@@ -109,12 +109,16 @@ def _wish(graph: Graph, options: CompileOptions, random: np.random.Generator) ->
 
 
 def kind_of(planned: Planned) -> str:
-    """Return what the plan is in a few words: patches with their grid's shape, streamed stages, by columns or not."""
+    """Return what the plan is in a few words: patches with their grid's shape, streamed stages, by columns or not, with
+    images made again or not.
+    """
     stages = planned.schedule.stages
     streams = [stage for stage in stages if stage.kind is StageKind.STREAMING]
     grids = [stage.grid for stage in stages if stage.grid is not None]
-    told = ["square patches" if rows == columns else "patches, not square" for rows, columns in grids]
+    told = ["square patches" if rows == columns else "patches, not square" for rows, columns in grids[:1]]
     if streams:
         told.append("one streamed stage" if len(streams) == 1 else "several streamed stages")
-    by_columns = any(isinstance(op, TransposeImage) for op in planned.graph.ops)
-    return ", ".join(told or ["per-layer"]) + (", by columns" if by_columns else "")
+    for kind, words in ((TransposeImage, "by columns"), (ImageSums, "sums kept")):
+        if any(isinstance(op, kind) for op in planned.graph.ops):
+            told = [*(told or ["per-layer"]), words]
+    return ", ".join(told or ["per-layer"])
