@@ -161,13 +161,14 @@ def split_calls(graph: Graph, op: Split, operands: Operands) -> tuple[KernelCall
 
 
 def transpose_calls(graph: Graph, op: Transpose, operands: Operands) -> tuple[KernelCall, ...]:
-    """Return the copy of a box whose input strides are permuted."""
+    """Return the copy of a box whose input strides are permuted; elements of more bytes stay side by side."""
     lead = 4 - len(op.permutation)
     permutation = [*range(lead), *(p + lead for p in op.permutation)]
     in_strides = dense_strides(nhwc(graph.tensors[op.input].shape))
     size = nhwc(graph.tensors[op.output].shape)
     box = _copy(size, _shape4(in_strides[p] for p in permutation), dense_strides(size), 0, 0, corner=(0, 0))
-    return (_copy_call(box, operands.read(op.input), operands.write(op.output), (size[1], size[2])),)
+    pointers = operands.read(op.input), operands.write(op.output)
+    return (_copy_call(box, *pointers, (size[1], size[2]), element_bytes(graph, op)),)
 
 
 def resize_call(graph: Graph, op: ResizeNearestNeighbor, operands: Operands) -> KernelCall:

@@ -76,10 +76,12 @@ def swapped_op(graph: Graph, op: Op) -> Op | None:
     """Return the operator that makes of swapped images the swapped output, bit for bit; None if there is none.
 
     Names of tensors stay: those of images mean the swapped ones. What it reads and writes beside constants are images
-    of batch 1, or single pixels.
+    of integers and batch 1, or single pixels.
     """
     activations = [graph.tensors[t] for t in (*op.inputs, *op.outputs) if not graph.tensors[t].is_constant]
     if not all(is_image(t) or is_pixel(t) for t in activations) or _computes_weights(graph, op):
+        return None
+    if any(t.dtype.is_float for t in activations):  # integers are transposed: they are smaller
         return None
     match op:
         case Conv2D() | DepthwiseConv2D():

@@ -28,6 +28,8 @@ from services.compiler.schedule.streaming import Stream
 
 # Rows that an operator computes at a turn: more cost memory, fewer cost time.
 _ROWS = (1, 2, 3, 4, 6, 8)
+# Beside these where images have at most so many columns, signals for instance: there a row is soon done.
+_NARROW, _ROWS_OF_NARROW = 4, (16, 32, 64)
 _PATIENCE = 12
 # A pulled input is never held whole: a piece that would do so is beyond every limit.
 BEYOND_BYTES = 1 << 40
@@ -98,6 +100,8 @@ class Pieces:
         self._single_needs = [piece.need_bytes for piece in self._singles]
         self._row_wise_until = _ends_of_runs([is_row_wise(graph, op) for op in graph.ops])
         self._heights = [(graph.tensors[op.swept].shape[1:2] or (1,))[0] for op in graph.ops]
+        widths = (graph.tensors[op.swept].shape[2] for op in graph.ops if is_row_wise(graph, op))
+        self._rows = _ROWS + (_ROWS_OF_NARROW if max(widths, default=0) <= _NARROW else ())
         self._by_cost: dict[tuple[int, int], list[tuple[float, int]]] = {}
         self._streamed: dict[tuple[int, int, int], Piece] = {}
 
@@ -182,14 +186,14 @@ class Pieces:
         if (start, stop) not in self._by_cost:
             most = max(self._heights[start:stop]) // 2
             sums = self._cost_sums
-            rows = (rows for rows in _ROWS if rows == 1 or rows <= most)
+            rows = (rows for rows in self._rows if rows == 1 or rows <= most)
             self._by_cost[start, stop] = sorted((sums[each][stop] - sums[each][start], each) for each in rows)
         return self._by_cost[start, stop]
 
     @cached_property
     def _cost_sums(self) -> Mapping[int, Sequence[float]]:
         """By rows a turn: the instructions of all operators before each."""
-        return {rows: self._stages.cost_sums(rows) for rows in _ROWS}
+        return {rows: self._stages.cost_sums(rows) for rows in self._rows}
 
     def needy(self, limit_bytes: float) -> list[int]:
         """Return for every operator how many before it would alone need more than the limit."""

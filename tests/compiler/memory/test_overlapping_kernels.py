@@ -145,6 +145,7 @@ FAMILIES: dict[str, Callable[[GraphMaker], int | tuple[int, ...]]] = {
     "split": split,
     "slice": cut,
     "transpose": transpose,
+    "rows and columns swapped": lambda m: m.transpose(image(m), (0, 2, 1, 3)),
     "add": add,
     "rnn pool": rnn_pool,
     "prelu": prelu,
@@ -161,7 +162,10 @@ FAMILIES: dict[str, Callable[[GraphMaker], int | tuple[int, ...]]] = {
 }
 
 
-WIDE = ("conv", "depthwise", "pool", "mean", "concatenate", "split", "add", "softmax", "table", "dense", "dequantize")
+WIDE = (
+    "conv", "depthwise", "pool", "mean", "concatenate", "split", "rows and columns swapped", "add", "softmax", "table",
+    "dense", "dequantize",
+)  # fmt: skip
 FAMILIES |= {f"{family} int16": FAMILIES[family] for family in WIDE}
 
 

@@ -121,6 +121,14 @@ def test_output_that_is_read_again_is_copied_back() -> None:
     assert sorted(kinds(turned(graph))) == ["Conv2D", "Conv2D", "Mean", "Transpose", "TransposeImage"]
 
 
+def test_float_image_is_quantized_before_it_is_transposed() -> None:
+    m = GraphMaker(seed=0)
+    x = m.conv2d(m.quantize(m.input(*WIDE, dtype=DType.FLOAT32)), 2)
+    graph = m.build(m.dequantize(x))
+    assert kinds(turned(graph)) == ["Quantize", "TransposeImage", "Conv2D", "TransposeImage", "Dequantize"]
+    assert_same_results(graph, turned(graph))
+
+
 @pytest.mark.parametrize("kept", ["output", "other reader", "reader of the same bytes"])
 def test_image_that_is_needed_as_it_is_stays(kept: str) -> None:
     m = GraphMaker(seed=0)
