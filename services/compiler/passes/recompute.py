@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import ImageSums, Mean, MeanOfSums, Op, PullRows
+from services.compiler.ir.ops import ImageSums, Mean, MeanOfSums, Op, PullRows, TransposeImage
 from services.compiler.ir.tensor import DType, Tensor, TensorId
 from services.compiler.passes.replace_tensors import read_instead
 from services.compiler.schedule.rows import is_row_wise
@@ -47,10 +47,15 @@ def checkpoints(graph: Graph, mean: TensorId, *, pulled_again: bool = False) -> 
         held = graph.tensors[checkpoint.tensor].size_bytes
         if isinstance(producers.get(checkpoint.tensor), PullRows):
             continue  # what is pulled is never held whole
-        if held < size or checkpoint.tensor in graph.inputs:
+        if held < size or _is_held_anyway(graph, producers.get(checkpoint.tensor), checkpoint.tensor):
             found.append(checkpoint)
             size = held
     return tuple(found)
+
+
+def _is_held_anyway(graph: Graph, maker: Op | None, tensor: TensorId) -> bool:
+    """Whether the tensor is an input of the network, or what became of it where it lay."""
+    return tensor in graph.inputs or (isinstance(maker, TransposeImage) and maker.input in graph.inputs)
 
 
 def made_again(graph: Graph, mean: TensorId, checkpoint: Checkpoint) -> Graph:

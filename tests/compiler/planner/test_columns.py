@@ -139,6 +139,21 @@ def test_signal_of_one_row_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert_runs(compiled, graph, 0, tmp_path)
 
 
+def test_squeeze_and_excite_is_streamed_by_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes images again for the sake of their means goes back to the image that was transposed in place."""
+    m = GraphMaker(seed=4, name="squeeze and excite")
+    x = m.conv2d(m.input(1, 12, 60, 1), 16, (3, 3))
+    gates = m.unary("logistic", m.conv2d(m.mean(x, (1, 2)), 16, (1, 1)))
+    graph = m.build(m.mean(m.conv2d(m.binary("mul", x, gates), 8, (3, 3), (2, 2)), (1, 2)))
+    options = replace(HOST, interface=Interface.FLOAT)
+    compiled = compile_graph(graph, graph, options)
+    assert "column" in compiled.manifest.schedule_reason
+    assert compiled.manifest.memory.arena < rows_alone(graph, options, monkeypatch)
+    kinds = [layer.op for layer in compiled.manifest.layers]
+    assert kinds[0] == "TransposeImage" and kinds.count("Conv2D") == 4 and "ImageSums" in kinds
+    assert_runs(compiled, graph, 0, tmp_path)
+
+
 def assert_runs(compiled: Compiled, graph: Graph, seed: int, folder: Path) -> None:
     place = folder / str(seed)
     place.mkdir()
