@@ -166,16 +166,10 @@ def _stand_in(channels: int | None, scale: float, zero_point: int) -> QuantParam
 
 
 def _layers(planned: Planned) -> tuple[LayerEstimate, ...]:
-    graph = planned.graph
+    graph, operators = planned.graph, [planned.graph.ops[step.op_index] for step in planned.schedule.steps()]
     return tuple(
-        LayerEstimate(
-            index=index,
-            name=op.name,
-            op=op.kind,
-            macs=op_macs(graph, op),
-            output_shape=graph.tensors[op.output].shape,
-            live_bytes=planned.memory.live_bytes[index],
-        )
-        for index, step in enumerate(planned.schedule.steps())
-        for op in (graph.ops[step.op_index],)
+        [
+            LayerEstimate(index, op.name, op.kind, op_macs(graph, op), graph.tensors[op.output].shape, live_bytes)
+            for index, (op, live_bytes) in enumerate(zip(operators, planned.memory.live_bytes, strict=True))
+        ]
     )

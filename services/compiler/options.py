@@ -27,6 +27,8 @@ class Core(Enum):
     CORTEX_M7 = "cortex-m7"
     CORTEX_M33 = "cortex-m33"
 
+    __hash__ = object.__hash__  # members are single objects; that of Enum is slow
+
 
 class Kernels(Enum):
     """Portable C99, the fastest that there is for the core, or such with less code."""
