@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache, wraps
 from operator import attrgetter
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Op
@@ -100,16 +100,16 @@ def remembered(fact: Callable[Concatenate[Graph, Op, P], R]) -> Callable[Concate
     """Return the function, remembering its results for operators that are equal but for names and places.
 
     It must not look at the rest of the graph, and its results must not name tensors. Results with values of constants
-    are worked out anew.
+    are worked out anew. Arguments are given by their places.
     """
 
     @lru_cache(maxsize=_REMEMBERED_FACTS)
-    def known(one: Alone, *args: P.args, **kwargs: P.kwargs) -> R:
-        return fact(one.graph, one.op, *args, **kwargs)
+    def known(one: Alone, *args: Any) -> R:
+        return fact(one.graph, one.op, *args)  # type: ignore[call-arg]
 
-    def asked(graph: Graph, op: Op, *args: P.args, **kwargs: P.kwargs) -> R:
+    def asked(graph: Graph, op: Op, *args: Any) -> R:
         met = graph.alone.get(op.outputs[0])
         one = met[1] if met is not None and met[0] is op else alone(graph, op)
-        return fact(graph, op, *args, **kwargs) if one is None else known(one, *args, **kwargs)  # type: ignore[arg-type]
+        return fact(graph, op, *args) if one is None else known(one, *args)  # type: ignore[call-arg]
 
     return cast(Callable[Concatenate[Graph, Op, P], R], wraps(fact)(asked))

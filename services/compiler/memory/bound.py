@@ -24,20 +24,20 @@ def step_needs(problem: Problem) -> list[int]:
         changes[lives.first] += size
         changes[lives.last + 1] -= size
     needs = list(accumulate(changes[:-1]))
-    by_step: dict[int, list[Pair]] = {}
+    by_step: list[list[tuple[Pair, int]]] = [[] for _ in needs]
     for pair in problem.shifts:
-        for step in range(ranges[pair[1]].first, ranges[pair[0]].last + 1):
-            by_step.setdefault(step, []).append(pair)
-    for step, pairs in by_step.items():
-        needs[step] -= problem.shared(pairs[0]) if len(pairs) == 1 else _shared(problem, pairs)
-    return needs
+        shared = pair, problem.shared(pair)
+        for at_step in by_step[ranges[pair[1]].first : ranges[pair[0]].last + 1]:
+            at_step.append(shared)
+    return [need - _shared(problem, shared) if shared else need for need, shared in zip(needs, by_step, strict=True)]
 
 
-def _shared(problem: Problem, pairs: list[Pair]) -> int:
-    """Return the units that buffers of one step share at most."""
+def _shared(problem: Problem, shared: list[tuple[Pair, int]]) -> int:
+    """Return the units that buffers of one step share at most, from what each pair does."""
+    if len(shared) == 1:
+        return shared[0][1]
     sizes, of_sources, of_targets = problem.sizes, dict[BufferId, int](), dict[BufferId, int]()
-    for pair in pairs:
-        (source, target), shared = pair, problem.shared(pair)
-        of_sources[source] = min(sizes[source], of_sources.get(source, 0) + shared)
-        of_targets[target] = min(sizes[target], of_targets.get(target, 0) + shared)
+    for (source, target), units in shared:
+        of_sources[source] = min(sizes[source], of_sources.get(source, 0) + units)
+        of_targets[target] = min(sizes[target], of_targets.get(target, 0) + units)
     return min(sum(of_sources.values()), sum(of_targets.values()))

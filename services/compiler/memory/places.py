@@ -23,6 +23,16 @@ Neighbor = tuple[int, int, Shift | None, Shift | None]
 Offsets = Mapping[int, int] | Sequence[int]
 
 
+def lowest_hole(size: int, taken: list[tuple[int, int]]) -> int:
+    """Return the lowest offset at which so many units lie beside all that is taken, from where up to where."""
+    low = 0
+    for start, stop in sorted(taken):
+        if start - low >= size:
+            break
+        low = max(low, stop)
+    return low
+
+
 def lowest(size: int, beside: Sequence[Neighbor], offsets: Offsets) -> int:
     """Return the lowest offset at which so many units may lie beside neighbors, all of them placed."""
     low, moved = 0, True

@@ -9,7 +9,7 @@ from math import lcm
 
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.overlap import OverlapRule
-from services.compiler.memory.places import Neighbor, Shift, fits, lowest
+from services.compiler.memory.places import Neighbor, Shift, fits, lowest, lowest_hole
 from services.compiler.schedule.schedule import BufferId
 
 BUFFER_ALIGN = 4
@@ -85,10 +85,14 @@ class Problem:
         self, order: Sequence[BufferId], limit: int | None, fixed: Mapping[BufferId, int] | None = None
     ) -> dict[BufferId, int] | None:
         """Return the same, or None as soon as a buffer reaches up to the limit."""
-        offsets, sizes, known = dict(fixed or {}), self.sizes, self._neighbors.get
+        offsets, sizes, conflicts, sharing = dict(fixed or {}), self.sizes, self.conflicts, self._sharing
         for buffer in order:
-            size, neighbors = sizes[buffer], known(buffer) or self.neighbors(buffer)
-            offset = lowest(size, [neighbor for neighbor in neighbors if neighbor[0] in offsets], offsets)
+            size = sizes[buffer]
+            if buffer in sharing:
+                offset = lowest(size, [n for n in self.neighbors(buffer) if n[0] in offsets], offsets)
+            else:
+                taken = [(offsets[o], offsets[o] + sizes[o]) for o in conflicts[buffer] if o in offsets]
+                offset = lowest_hole(size, taken)
             if limit is not None and offset + size >= limit:
                 return None
             offsets[buffer] = offset

@@ -39,7 +39,8 @@ def per_layer_schedule(graph: Graph, kernels: KernelSet = KernelSet.PORTABLE, pl
 
 def _holding(held: Mapping[TensorId, BufferId], tensors: Iterable[TensorId]) -> tuple[BufferId, ...]:
     """Return the buffers that hold these tensors, once each; constants and what the caller keeps are in none."""
-    return tuple(dict.fromkeys([held[t] for t in tensors if t in held]))
+    found = [held[t] for t in tensors if t in held]
+    return tuple(found) if len(found) < 2 else tuple(dict.fromkeys(found))
 
 
 def alias_roots(graph: Graph) -> dict[TensorId, TensorId]:
@@ -86,21 +87,21 @@ def _tensor_buffers(graph: Graph, roots: dict[TensorId, TensorId]) -> tuple[Buff
         if isinstance(op, PullRows):
             pulled.setdefault(op.input, []).append(op.output)
     inputs = {t for t in graph.inputs if t not in pulled} | {t for held in pulled.values() for t in held}
-    members: dict[TensorId, list[TensorId]] = {}
+    tensors, members = graph.tensors, dict[TensorId, dict[TensorId, None]]()
     for t in (*graph.inputs, *(t for op in graph.ops for t in op.outputs)):
         root = roots[t]
-        if t not in pulled and not graph.tensors[root].is_constant:
-            members.setdefault(root, []).append(t)
+        if t not in pulled and not tensors[root].is_constant:
+            members.setdefault(root, {})[t] = None
     return tuple(
         [
             Buffer(
-                BufferId(number),
-                graph.tensors[root].name,
+                number,
+                tensors[root].name,
                 BufferKind.INPUT if root in inputs else BufferKind.ACTIVATION,
-                max([graph.tensors[t].size_bytes for t in tensors]),
-                tuple(dict.fromkeys(tensors)),
+                max([tensors[t].size_bytes for t in held]),
+                tuple(held),
             )
-            for number, (root, tensors) in enumerate(members.items())
+            for number, (root, held) in enumerate(members.items())
         ]
     )
 
