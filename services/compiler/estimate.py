@@ -129,18 +129,19 @@ def with_quantization(network: Graph) -> Graph:
 
     Kernels of convolutions take a multiplier a channel either way, those of dense layers one where there is one scale.
     """
-    dense = {op.weights for op in network.ops if isinstance(op, ops.FullyConnected)}
-    fixed = {op.output: _FIXED[type(op)] for op in network.ops if type(op) in _FIXED}
-    unit = set(fixed)
-    fixed |= dict.fromkeys(_clamped_at_zero(network), (_SCALE, _RELU_ZERO_POINT))
+    units = {op.output: _FIXED[type(op)] for op in network.ops if type(op) in _FIXED}
+    fixed = units | dict.fromkeys(_clamped_at_zero(network), (_SCALE, _RELU_ZERO_POINT))
+    told = {t: _stand_in(None, *of_output) for t, of_output in fixed.items()}
+    for op in network.ops:
+        if isinstance(op, ops.FullyConnected) and op.weights in network.tensors:
+            shape = network.tensors[op.weights].shape
+            told[op.weights] = _stand_in(shape[0] if shape else None, *fixed.get(op.weights, (_SCALE, 0)))
     changed: dict[TensorId, Tensor] = {}
     for tensor_id, tensor in network.tensors.items():
         if tensor.quant is None and tensor.dtype in _QUANTIZED:
-            channels = tensor.shape[0] if tensor_id in dense and tensor.shape else None
-            changed[tensor_id] = _quantized(tensor, _stand_in(channels, *fixed.get(tensor_id, (_SCALE, 0))))
+            changed[tensor_id] = _quantized(tensor, told.get(tensor_id, _PLAIN))
         elif tensor.quant is None and tensor.dtype is DType.INT16:
-            scale = _FIXED_INT16 if tensor_id in unit else _SCALE
-            changed[tensor_id] = _quantized(tensor, _stand_in(None, scale, 0))
+            changed[tensor_id] = _quantized(tensor, _UNIT if tensor_id in units else _PLAIN)
     return network.with_tensors(changed)
 
 
@@ -152,17 +153,20 @@ def _clamped_at_zero(network: Graph) -> set[TensorId]:
     return found - joined
 
 
-@remembered_by_objects(_REMEMBERED_TENSORS)
-def _quantized(tensor: Tensor, quant: QuantParams) -> Tensor:
-    return Tensor(tensor.name, tensor.shape, tensor.dtype, quant, tensor.data, tensor.is_constant)
-
-
 @lru_cache(maxsize=1024)
 def _stand_in(channels: int | None, scale: float, zero_point: int) -> QuantParams:
     """Return scales along dimension 0 where there are channels: one each, or one if that costs the same."""
     if channels is None:
         return QuantParams((scale,), (zero_point,))
     return QuantParams((scale,) * channels, (zero_point,) * channels, 0)
+
+
+_PLAIN, _UNIT = QuantParams((_SCALE,), (0,)), QuantParams((_FIXED_INT16,), (0,))
+
+
+@remembered_by_objects(_REMEMBERED_TENSORS)
+def _quantized(tensor: Tensor, quant: QuantParams) -> Tensor:
+    return Tensor(tensor.name, tensor.shape, tensor.dtype, quant, tensor.data, tensor.is_constant)
 
 
 def _layers(planned: Planned) -> tuple[LayerEstimate, ...]:
