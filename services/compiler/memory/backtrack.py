@@ -7,7 +7,7 @@ greedy orders find by chance only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
 from services.compiler.memory.places import Neighbor, highest, lowest
@@ -41,32 +41,33 @@ class InTime:
     def within(self, extent: int) -> Mapping[BufferId, int] | None:
         """Return offsets that reach no farther; None if none are found."""
         count = len(self._order)
-        offsets, choices, states = [0] * count, [self._choices(0, [], extent)], [self._state[0]([])]
+        offsets, choices, states = [0] * count, [self._places(0, [], extent)], [self._state[0]([])]
         failed: set[tuple[int, object]] = set()
         for _ in range(_MOST_PLACED):
-            while not choices[-1]:
+            while (place := next(choices[-1], None)) is None:
                 choices.pop()
                 failed.add((len(choices), states.pop()))
                 if not choices:
                     return None
             at = len(choices)
-            offsets[at - 1] = choices[-1].pop()
+            offsets[at - 1] = place
             if at == count:
                 return dict(zip(self._order, offsets, strict=True))
             state = self._state[at](offsets)
             if (at, state) not in failed:
                 states.append(state)
-                choices.append(self._choices(at, offsets, extent))
+                choices.append(self._places(at, offsets, extent))
         return None
 
-    def _choices(self, number: int, offsets: Sequence[int], extent: int) -> list[int]:
-        """Return the highest place that is free beside what is placed, and last the lowest; none if it is too high."""
+    def _places(self, number: int, offsets: Sequence[int], extent: int) -> Iterator[int]:
+        """Yield the lowest place that is free beside what is placed, and then the highest; none if it is too high."""
         size, beside = self._sizes[number], self._beside[number]
         low = lowest(size, beside, offsets)
-        if low + size > extent:
-            return []
-        high = highest(size, beside, offsets, extent)
-        return [high, low] if high > low else [low]
+        if low + size <= extent:
+            yield low
+            high = highest(size, beside, offsets, extent)
+            if high > low:
+                yield high
 
 
 def _places_of(numbers: Sequence[int]) -> Callable[[Sequence[int]], object]:

@@ -35,29 +35,29 @@ def lowest_hole(size: int, taken: list[tuple[int, int]]) -> int:
 
 def lowest(size: int, beside: Sequence[Neighbor], offsets: Offsets) -> int:
     """Return the lowest offset at which so many units may lie beside neighbors, all of them placed."""
-    low, moved = 0, True
+    low, top, moved = 0, size, True
     while moved:
         moved = False
         for other, length, behind, ahead in beside:
             start = offsets[other]
-            if start < low + size and low < start + length:
+            if start < top and low < start + length:
                 above = start + length if behind is ahead else _above(low, start, start + length, behind, ahead)
                 if above != low:
-                    low, moved = above, True
+                    low, top, moved = above, above + size, True
     return low
 
 
 def highest(size: int, beside: Sequence[Neighbor], offsets: Offsets, extent: int) -> int:
     """Return the highest offset at which they may lie below the extent; negative if there is none."""
-    high, moved = extent - size, True
+    high, top, moved = extent - size, extent, True
     while moved:
         moved = False
         for other, length, behind, ahead in beside:
             start = offsets[other]
-            if start < high + size and high < start + length:
+            if start < top and high < start + length:
                 below = start - size if behind is ahead else _below(high, start, size, behind, ahead)
                 if below != high:
-                    high, moved = below, True
+                    high, top, moved = below, below + size, True
     return high
 
 

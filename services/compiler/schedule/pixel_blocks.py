@@ -7,6 +7,7 @@ pair of pixels does. The costs are those of an STM32L4 (../shared/SIMULATION.md)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -70,8 +71,7 @@ class PixelBlocks:
 
     def blocks(self) -> tuple[Block, ...]:
         """Return the smallest blocks for every number of them that a run can be cut into, staged and not."""
-        pairs = -(-self.length // 2)
-        counts = {-(-pairs // -(-pairs // n)) for n in range(1, pairs + 1)}
+        counts = tuple(_parts_of(-(-self.length // 2)))
         if self.weight_bits < 8:
             return tuple(Block(n, staged=True) for n in counts)
         staged = (Block(n, staged=True) for n in counts if n > 1 and self.channels >= 4)
@@ -97,6 +97,14 @@ class PixelBlocks:
     def _core(self) -> float:
         pairs = self.runs * -(-self.length // 2)
         return pairs * self.channels / 4 * (self.depth / 2 * _STEP_CYCLES + _OUTPUTS_CYCLES)
+
+
+def _parts_of(whole: int) -> Iterator[int]:
+    """Yield the largest of n parts that are as equal as can be, for every n, once each, downwards."""
+    part = whole
+    while part > 0:
+        yield part
+        part = -(-whole // -(-whole // (part - 1))) if part > 1 else 0
 
 
 @lru_cache(maxsize=_REMEMBERED)
