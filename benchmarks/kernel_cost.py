@@ -87,6 +87,19 @@ def means(seed: int) -> Graph:
     return m.build(m.mean(x, (1, 2)))
 
 
+def reductions(activations: DType) -> Callable[[int], Graph]:
+    """Return a maker of means and sums over all kinds of dimensions."""
+
+    def make(seed: int) -> Graph:
+        m = GraphMaker(seed=seed, name=f"reductions_{seed}", activations=activations)
+        h, w = (int(n) for n in m.random.integers(2, 17, 2))
+        x = m.input(1, h, w, (3, 8, 13, 16, 24, 42)[seed % 6])
+        axes = (1, 2), (3,), (1,), (2,), (1, 3), (2, 3), (1, 2, 3)
+        return m.build(*(m.mean(x, a) for a in axes), m.sum(x, (1, 2)))
+
+    return make
+
+
 def softmaxes(seed: int) -> Graph:
     """Return softmaxes of single vectors and of several."""
     m = GraphMaker(seed=seed, name=f"softmaxes_{seed}")
@@ -164,6 +177,8 @@ LAYERS: dict[str, Callable[[int], Graph]] = {
     "tf_mul_thumb2_s8": products,
     "tf_max_pool2d_thumb2_s8": pools("max"),
     "tf_average_pool2d_thumb2_s8": pools("average"),
+    "tf_mean_s8": reductions(DType.INT8),
+    "tf_mean_s16": reductions(DType.INT16),
     "tf_mean_thumb2_s8": means,
     "tf_image_sums_s8": image_sums,
     "tf_image_sums_thumb2_s8": image_sums,

@@ -14,11 +14,10 @@ from services.compiler.codegen.elementwise import (
     quantize_call,
     softmax_call,
 )
-from services.compiler.codegen.image_sums import image_sums_call, mean_of_sums_call
 from services.compiler.codegen.int16 import rescale_call, sigmoid_call, softmax_int16_call, weighted_call
+from services.compiler.codegen.means import image_sums_call, mean_call, mean_of_sums_call
 from services.compiler.codegen.movement import (
     concatenation_calls,
-    mean_call,
     pad_calls,
     pool_call,
     resize_bilinear_call,

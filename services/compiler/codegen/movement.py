@@ -1,4 +1,4 @@
-"""Calls of the kernels that pool or only move bytes: pools, mean, copies of boxes, resizes."""
+"""Calls of the kernels that pool or only move bytes: pools, copies of boxes, resizes."""
 
 from __future__ import annotations
 
@@ -29,19 +29,16 @@ from services.compiler.ir.ops import (
     AveragePool2D,
     Concatenation,
     MaxPool2D,
-    Mean,
     Node,
     Pad,
     ResizeBilinear,
     ResizeNearestNeighbor,
     Split,
     StridedSlice,
-    Sum,
     Transpose,
 )
 from services.compiler.ir.shapes import Shape4, dense_strides, nhwc, row_stride
 from services.compiler.quant.movement import bilinear_blend, nearest_indices
-from services.compiler.quant.pooling import mean_params
 from services.compiler.quant.requantize import activation_range
 from services.compiler.quant.values import output_zero_point, quant_of
 
@@ -64,33 +61,6 @@ def pool_call(graph: Graph, op: AveragePool2D | MaxPool2D, operands: Operands) -
     function = f"{kind}_{activation_suffix(graph, op)}"
     pointers = operands.read(op.input), operands.write(op.output)
     return KernelCall(function, "tf_pool2d_s8_params", fields, (), pointers, whole(graph.tensors[op.output]))
-
-
-def mean_call(graph: Graph, op: Mean | Sum, operands: Operands) -> KernelCall:
-    """Return the call of a mean or sum over any dimensions; the region is that of the output with them kept."""
-    shape = nhwc(graph.tensors[op.input].shape)
-    lead = 4 - len(graph.tensors[op.input].shape)
-    axes = {a + lead for a in op.axes}
-    kept = _shape4(1 if i in axes else d for i, d in enumerate(shape))
-
-    def fields() -> Fields:
-        params = mean_params(graph, op)
-        tensor = graph.tensors[op.output]
-        limits = activation_range(Activation.NONE, quant_of(graph, op.output), tensor.dtype)
-        return (
-            ("kept", kept),
-            ("reduced", _shape4(d if i in axes else 1 for i, d in enumerate(shape))),
-            ("in_stride", dense_strides(shape)),
-            ("out_stride", dense_strides(kept)),
-            ("bias", -params.count * params.input_zero_point),
-            ("multiplier", params.multiplier.value),
-            ("shift", params.multiplier.shift),
-            ("out", output_fields(output_zero_point(graph, op), limits)),
-        )
-
-    pointers = operands.read(op.input), operands.write(op.output)
-    region = RegionArg((0, kept[1]), (0, kept[2]))
-    return KernelCall(f"tf_mean_{activation_suffix(graph, op)}", "tf_mean_s8_params", fields, (), pointers, region)
 
 
 def pad_calls(graph: Graph, op: Pad, operands: Operands) -> tuple[KernelCall, ...]:

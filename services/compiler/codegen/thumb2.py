@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.compiler.codegen.elementwise import mul_call, quantize_call
-from services.compiler.codegen.image_sums import image_sums_call
 from services.compiler.codegen.limits import limit_calls
-from services.compiler.codegen.movement import mean_call, pool_call
+from services.compiler.codegen.means import image_sums_call, mean_call
+from services.compiler.codegen.movement import pool_call
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import (
     ArrayRef,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from services.compiler.codegen.program import KernelCall
+from services.compiler.codegen.program import FieldValue, KernelCall
 from services.compiler.cost.image_sums_counts import image_sums_counts
 from services.compiler.cost.thumb1_counts import thumb1_counts
 from services.compiler.cost.thumb2_counts import thumb2_counts
@@ -73,9 +73,7 @@ def _call_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, 
             yield "rows", outputs * op.kernel_hw[0]
             yield "taps", outputs * op.kernel_hw[0] * op.kernel_hw[1]
         case Mean() | Sum():
-            yield "outputs", graph.tensors[op.output].elements
-            yield "inputs", graph.tensors[op.input].elements
-            yield "rows", graph.tensors[op.input].elements // _reduced_run(graph, op)
+            yield from _mean_counts(graph, op, call)
         case ImageSums():
             yield from image_sums_counts(call)
         case MeanOfSums():
@@ -153,6 +151,18 @@ def _rnn_pool_counts(graph: Graph, op: RnnPool) -> Iterator[tuple[str, float]]:
     yield "state macs", 2 * pixels * hidden**2 + summary_steps * summary * (hidden + summary)
 
 
+def _mean_counts(graph: Graph, op: Mean | Sum, call: KernelCall) -> Iterator[tuple[str, float]]:
+    """Pixels of the output, its elements, runs of the inner loop, and its turns: by four, and one by one."""
+    fields = dict(call.fields())
+    kept, (outer, inner) = (_integers(fields[name]) for name in ("kept", "reduced"))
+    outputs = graph.tensors[op.output].elements
+    yield "pixels", outputs // kept[3]
+    yield "outputs", outputs
+    yield "runs", outputs * outer
+    yield "quads", outputs * outer * (inner // 4)
+    yield "rest", outputs * outer * (inner % 4)
+
+
 def _inside_and_border(graph: Graph, op: Conv2D | DepthwiseConv2D) -> tuple[int, int]:
     """Return how many output pixels see only the image, and how many see padding too."""
     _, in_h, in_w, _ = graph.tensors[op.input].shape
@@ -167,18 +177,12 @@ def _inside_and_border(graph: Graph, op: Conv2D | DepthwiseConv2D) -> tuple[int,
     return inside, out_h * out_w - inside
 
 
-def _reduced_run(graph: Graph, op: Mean | Sum) -> int:
-    shape = graph.tensors[op.input].shape
-    return shape[-1] if len(shape) - 1 in op.axes else 1
-
-
 def _movement_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, float]]:
     """Element-wise kernels and copies: rows of runs of bytes. A copy's own box tells its runs."""
     if call.function == "tf_copy_s8":
         fields = dict(call.fields())
-        size, in_stride, out_stride = fields["size"], fields["in_stride"], fields["out_stride"]
-        n, h, w, c = (v for v in size if isinstance(v, int))  # type: ignore[union-attr]
-        dense = in_stride[3] == out_stride[3] == 1  # type: ignore[index]
+        (n, h, w, c), in_stride, out_stride = (_integers(fields[name]) for name in ("size", "in_stride", "out_stride"))
+        dense = in_stride[3] == out_stride[3] == 1
         aligned = dense and c % 4 == 0
         yield "runs", n * h * w
         yield ("aligned bytes" if aligned else "bytes" if dense else "strided bytes"), n * h * w * c
@@ -192,3 +196,9 @@ def _movement_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[s
         folded = same and broadcasting
         yield "runs", n * h * (1 if folded else w)
     yield "elements", tensor.elements
+
+
+def _integers(value: FieldValue) -> tuple[int, ...]:
+    """Return the elements of an array in a call's parameters."""
+    assert isinstance(value, tuple)
+    return tuple(v for v in value if isinstance(v, int))

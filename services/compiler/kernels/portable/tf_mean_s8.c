@@ -3,16 +3,11 @@
 
 static int32_t sum(const tf_mean_s8_params *p, const int8_t *input)
 {
-    int32_t n, y, x, c, total = 0;
-    for (n = 0; n < p->reduced[0]; ++n) {
-        for (y = 0; y < p->reduced[1]; ++y) {
-            for (x = 0; x < p->reduced[2]; ++x) {
-                const int8_t *in = input + n * p->in_stride[0] + y * p->in_stride[1] + x * p->in_stride[2];
-                for (c = p->reduced[3]; c > 0; --c) {
-                    total += *in;
-                    in += p->in_stride[3];
-                }
-            }
+    int32_t outer, inner, total = 0;
+    for (outer = p->reduced[0]; outer > 0; --outer, input += p->reduced_stride[0]) {
+        const int8_t *in = input;
+        for (inner = p->reduced[1]; inner > 0; --inner, in += p->reduced_stride[1]) {
+            total += *in;
         }
     }
     return total;

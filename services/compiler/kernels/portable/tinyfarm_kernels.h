@@ -153,8 +153,9 @@ void tf_average_pool2d_s8(const tf_pool2d_s8_params *p, const tf_region *region,
 void tf_max_pool2d_s8(const tf_pool2d_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
 
 typedef struct {
-    int32_t kept[4], reduced[4]; /* sizes of the loops over [N, H, W, C]; 1 where the other has the size */
+    int32_t kept[4]; /* [N, H, W, C], 1 where a dimension is reduced */
     int32_t in_stride[4], out_stride[4];
+    int32_t reduced[2], reduced_stride[2]; /* the loops over what is reduced: neighboring dimensions are one */
     int32_t bias; /* less input zero point times the number of elements reduced */
     int32_t multiplier;
     int32_t shift;

@@ -3,7 +3,7 @@
 
 void tf_mean_thumb2_s8(const tf_mean_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output)
 {
-    const int32_t pixels = p->reduced[1] * p->reduced[2], channels = p->kept[3];
+    const int32_t pixels = p->reduced[1], channels = p->kept[3];
     int32_t c = 0, i;
     if (region->row_start > 0 || region->row_stop <= 0 || region->col_start > 0 || region->col_stop <= 0) {
         return; /* the only pixel is not asked for */
