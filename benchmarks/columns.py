@@ -29,8 +29,8 @@ from services.compiler.options import CompileOptions, Interface
 from services.compiler.passes.optimize import optimize
 from services.compiler.pipeline import compile_choice
 from services.compiler.planned import Planned, plan_network
-from services.compiler.planner.choose import Choice
 from services.compiler.planner.columns import transposed
+from services.compiler.planner.kinds import Choice
 from services.compiler.planner.stages import Pieces
 from services.compiler.planner.trials import fastest_streams, least_streams
 from services.evaluator.evaluate import Request, Workplace, evaluate

@@ -14,7 +14,7 @@ from services.compiler.ir.ops import ImageSums
 from services.compiler.options import Interface
 from services.compiler.pipeline import compile_choice
 from services.compiler.planned import plan_network
-from services.compiler.planner.choose import Choice
+from services.compiler.planner.kinds import Choice
 from tests.compiler.graph_maker import GraphMaker
 
 _Span = tuple[int, int]

@@ -23,7 +23,8 @@ from services.compiler.macs import op_macs
 from services.compiler.options import CompileOptions
 from services.compiler.passes.pull_input import with_input
 from services.compiler.planned import Planned, scheduled_macs
-from services.compiler.planner.choose import Choice, choose, choose_every
+from services.compiler.planner.choose import choose, choose_every
+from services.compiler.planner.kinds import Choice
 
 # Stands in for scales that are not known before training: no cost depends on them.
 _SCALE = 1 / 64

@@ -25,7 +25,8 @@ from services.compiler.passes.optimize import optimize
 from services.compiler.passes.pull_input import with_input
 from services.compiler.passes.strip_edge_transpose import EdgeAxes, edge_axes, strip_edge_transpose
 from services.compiler.planned import Planned, plan_network
-from services.compiler.planner.choose import Choice, choose
+from services.compiler.planner.choose import choose
+from services.compiler.planner.kinds import Choice
 from services.compiler.schedule.schedule import StageKind
 
 

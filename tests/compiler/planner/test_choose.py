@@ -20,8 +20,9 @@ from services.compiler.options import CompileOptions, Core, Interface, Kernels, 
 from services.compiler.passes.optimize import optimize
 from services.compiler.passes.pull_input import pull_input
 from services.compiler.planned import StreamPlanner, plan_network
-from services.compiler.planner.choose import RESERVED_BYTES, Choice, choose
+from services.compiler.planner.choose import RESERVED_BYTES, choose
 from services.compiler.planner.cuts import fastest
+from services.compiler.planner.kinds import Choice
 from services.compiler.planner.stages import Pieces
 from services.compiler.schedule.rows import is_row_wise
 from services.compiler.schedule.schedule import StageKind

@@ -28,7 +28,8 @@ from services.compiler.passes.optimize import optimize
 from services.compiler.passes.pull_input import pull_input
 from services.compiler.pipeline import compile_choice, compile_graph
 from services.compiler.planned import StreamPlanner
-from services.compiler.planner.choose import Choice, choose
+from services.compiler.planner.choose import choose
+from services.compiler.planner.kinds import Choice
 from services.compiler.quant.reference import run_graph
 from services.compiler.schedule.rows import is_row_wise, window
 from services.compiler.schedule.schedule import BufferKind

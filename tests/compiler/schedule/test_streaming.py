@@ -13,7 +13,8 @@ from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.pipeline import Compiled, compile_choice, compile_graph
 from services.compiler.planned import Planned, StreamPlanner, plan_network
-from services.compiler.planner.choose import Choice, choose
+from services.compiler.planner.choose import choose
+from services.compiler.planner.kinds import Choice
 from services.compiler.quant.reference import run_graph
 from services.compiler.schedule.schedule import BufferKind, StageKind
 from services.compiler.schedule.streaming import stream

@@ -1,0 +1,132 @@
+"""Plans of one kind, streamed or in patches: the best that is found for what is wanted, and in a sentence why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from services.compiler.ir.graph import Graph
+from services.compiler.options import CompileOptions
+from services.compiler.planned import Planned
+from services.compiler.planner.columns import pays, transposed
+from services.compiler.planner.recomputed import with_images_made_again
+from services.compiler.planner.stages import Pieces
+from services.compiler.planner.trials import PatchTrial, best_patches, fastest_streams, least_streams
+from services.compiler.schedule.patches import Grid, can_patch
+from services.compiler.schedule.schedule import StageKind
+
+_GRIDS = ((2, 1), (2, 2), (3, 1), (3, 3), (4, 1), (4, 4))
+# Beside these where images are twice as wide as high, or more: halos are shortest where patches are cut across.
+_WIDE_GRIDS = ((1, 2), (1, 3), (1, 4), (1, 8), (2, 4), (2, 8))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A plan, and in a sentence why it was chosen."""
+
+    planned: Planned
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is wanted of a plan: what the options say, an arena within the `room`, less than the per-layer plan `whole`;
+    gaps closed by the solver if `exact`.
+    """
+
+    whole: Planned
+    options: CompileOptions
+    room: int | None
+    exact: bool
+
+
+def in_lines(pieces: Pieces, wanted: Wanted) -> Choice:
+    """Return the plan that streams by rows, or by columns where that is better."""
+    rows = _streamed(pieces, wanted)
+    if (other := transposed(wanted.whole)) is None:
+        return rows
+    core = wanted.options.core
+    columns = _streamed(Pieces(other, core), wanted, line="column")
+    return columns if pays(columns.planned, rows.planned, wanted.room, core) else rows
+
+
+def in_patches(pieces: Pieces, wanted: Wanted) -> Choice:
+    """Return the plan of which the beginning is cut into patches."""
+
+    def plan(pieces: Pieces, exact: bool) -> Choice:
+        return _on_grids(pieces, replace(wanted, exact=exact))
+
+    core = wanted.options.core
+    return with_images_made_again(pieces, core, wanted.room, plan, in_patches=True, exact=wanted.exact)
+
+
+def _streamed(pieces: Pieces, wanted: Wanted, line: str = "row") -> Choice:
+    def plan(pieces: Pieces, exact: bool) -> Choice:
+        return _by_lines(pieces, replace(wanted, exact=exact), line)
+
+    core = wanted.options.core
+    return with_images_made_again(pieces, core, wanted.room, plan, in_patches=False, exact=wanted.exact)
+
+
+def _by_lines(pieces: Pieces, wanted: Wanted, line: str) -> Choice:
+    planner, room, whole_bytes = pieces.planner, wanted.room, wanted.whole.plan.arena_bytes
+    if room is not None and (found := fastest_streams(pieces, room)) is not None:
+        planned = planner.plan(found.streams, exact=wanted.exact, known=found.placed)
+        return Choice(planned, f"{_told(planned, line)}: fewest instructions in {room} bytes of arena")
+    least = least_streams(pieces, exact=wanted.exact)
+    if least is None or (least.arena_bytes >= whole_bytes and not wanted.options.pull_input):
+        return Choice(wanted.whole, "per-layer: streaming saves no memory")
+    planned = planner.plan(least.streams, exact=wanted.exact, known=least.placed, is_least=True)
+    beside = f"per-layer needs {whole_bytes} bytes of arena"
+    return Choice(planned, f"{_told(planned, line)}: {_least_memory(room)}; {beside}")
+
+
+def _on_grids(pieces: Pieces, wanted: Wanted) -> Choice:
+    whole, named, room = wanted.whole, wanted.options.patch_grid, wanted.room
+    best = best_patches(pieces, _grids(pieces.graph) if named is None else (named,), room)
+    if best is None:
+        grid = "" if named is None else f"{named[0]}x{named[1]} "
+        return Choice(whole, f"per-layer: the first operators cannot be cut into {grid}patches: {_uncut(pieces.graph)}")
+    planned = pieces.planner.plan_patches(best.patches, best.streams, exact=wanted.exact, known=best.placed)
+    if named is None and planned.plan.arena_bytes >= whole.plan.arena_bytes and not wanted.options.pull_input:
+        return Choice(whole, "per-layer: patches save no memory")
+    fits = room is not None and planned.plan.arena_bytes <= room
+    why = f"fewest MACs in {room} bytes of arena" if fits else _least_memory(room)
+    beside = f"per-layer needs {whole.plan.arena_bytes} bytes of arena"
+    return Choice(planned, f"{_told_patches(best, planned)}: {why}{' with that grid' if named else ''}; {beside}")
+
+
+def _told_patches(trial: PatchTrial, planned: Planned) -> str:
+    rows, columns = trial.patches[0].grid
+    layers = " and ".join(f"{stage.start}-{stage.stop - 1}" for stage in trial.patches)
+    streams = [_told(planned)] if trial.streams else []
+    return ", ".join([f"layers {layers} in {rows}x{columns} patches", *streams])
+
+
+def _grids(graph: Graph) -> tuple[Grid, ...]:
+    shape = graph.tensors[graph.ops[0].output].shape
+    is_wide = len(shape) == 4 and shape[2] >= 2 * shape[1]
+    return (*_GRIDS, *_WIDE_GRIDS) if is_wide else _GRIDS
+
+
+def _least_memory(room: int | None) -> str:
+    return "least memory" if room is None else f"least memory, {room} bytes of arena are too few"
+
+
+def _uncut(graph: Graph) -> str:
+    """Return why no patches were found: the operator at which they end, or that images are smaller than grids."""
+    for index, op in enumerate(graph.ops[:2]):
+        if not can_patch(graph, op):
+            return f"operator {index}, {op.kind}, does not run on parts of an image"
+    return "their outputs have fewer rows or columns" if len(graph.ops) > 1 else "there is only one operator"
+
+
+def _told(planned: Planned, line: str = "row") -> str:
+    """Return the stages in a few words; a `line` of images is what operators make at a turn."""
+    stages, start = [], 0
+    for stage in planned.schedule.stages:
+        stop = start + len(stage.steps)
+        if stage.kind is StageKind.STREAMING:
+            rows = max(turn.region.row_stop - turn.region.row_start for turn in stage.turns)
+            stages.append(f"layers {start}-{stop - 1} {rows} {line}{'s' if rows > 1 else ''} at a time")
+        start = stop
+    return f"streaming {', '.join(stages)}" if stages else "per-layer, less scratch"
