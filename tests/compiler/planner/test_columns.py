@@ -45,7 +45,7 @@ def without_weights(graph: Graph) -> Graph:
 def rows_alone(graph: Graph, options: CompileOptions, monkeypatch: pytest.MonkeyPatch) -> int:
     """Return the arena that the planner finds where it does not try columns."""
     with monkeypatch.context() as patch:
-        patch.setattr("services.compiler.planner.choose.transposed", lambda _: None)
+        patch.setattr("services.compiler.planner.kinds.transposed", lambda _: None)
         return choose(graph, options).planned.plan.arena_bytes
 
 
