@@ -16,6 +16,7 @@ from services.compiler.passes.fuse_tables import fuse_tables
 from services.compiler.passes.hoist_quantize import hoist_quantize
 from services.compiler.passes.merge_pads import merge_pads
 from services.compiler.passes.merge_transposes import merge_transposes
+from services.compiler.passes.reduce_images import reduce_images
 from services.compiler.passes.remove_constant_channels import remove_constant_channels
 from services.compiler.passes.remove_dead_code import remove_dead_code
 from services.compiler.passes.strip_edge_quantize import strip_edge_quantize
@@ -30,6 +31,7 @@ _PASSES: tuple[Pass, ...] = (
     merge_transposes,
     merge_pads,
     drop_identities,
+    reduce_images,
     fuse_pad,
     fuse_activation,
     fuse_tables,

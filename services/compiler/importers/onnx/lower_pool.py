@@ -24,6 +24,9 @@ def lower_pool(lowering: Lowering, node: Node) -> None:
     windows = read_windows(node, (1,) * (2 - len(kernel)) + kernel, layout.lifted(view.shape)[2:])
     if windows.dilation_hw != (1, 1):
         raise unsupported(node, f"its dilation is {windows.dilation_hw}", "use dilation 1")
+    if node.op_type == "AveragePool" and _sees_all(windows, layout.lifted(view.shape)[2:]):
+        lower_global_average_pool(lowering, node)
+        return
     source = lowering.builder.in_layout(view, layout)
     if node.op_type == "AveragePool" and node.integer("count_include_pad", 0):
         source, windows = _pad_first(lowering, node, source, windows)
@@ -41,6 +44,10 @@ def lower_pool(lowering: Lowering, node: Node) -> None:
         )
 
     lowering.write(node.output, (*view.shape[:2], *spatial), layout, lowering.type_of(view), make)
+
+
+def _sees_all(windows: Windows, image_hw: tuple[int, ...]) -> bool:
+    return windows.kernel_hw == image_hw and windows.padding == Padding()
 
 
 def _image(node: Node, view: View) -> Layout:
@@ -94,7 +101,7 @@ def lower_global_max_pool(lowering: Lowering, node: Node) -> None:
 
 
 def lower_global_average_pool(lowering: Lowering, node: Node) -> None:
-    """Emit GlobalAveragePool as a Mean over the image axes."""
+    """Emit GlobalAveragePool, or an AveragePool whose one window is the image, as a Mean over the image axes."""
     view = lowering.view(node)
     _emit_mean(lowering, node, view, tuple(range(2, len(view.shape))), keep=True)
 

@@ -108,7 +108,11 @@ def _check_size(name: str, shape: tuple[int, ...]) -> None:
 
 def _check_tensor(tensor: TensorProto) -> None:
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-        raise invalid(f"the data of initializer {tensor.name!r}", "in another file", "save the model as one file")
+        raise invalid(
+            f"the data of initializer {tensor.name!r}",
+            "in another file",
+            "save the model as one file (PyTorch: torch.onnx.export(..., external_data=False))",
+        )
     if any(d < 0 for d in tensor.dims):
         raise invalid(f"the shape of initializer {tensor.name!r}", list(tensor.dims), "must not be negative")
     _check_size(tensor.name, tuple(tensor.dims))

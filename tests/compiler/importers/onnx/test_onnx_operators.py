@@ -229,6 +229,7 @@ CASES: dict[str, Build] = {
     "average pool": _pool("AveragePool", kernel_shape=[3, 2], strides=[2, 2]),
     "average pool padded": _pool("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
     "average pool counting padding": _pool("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1),
+    "average pool of the image": _pool("AveragePool", kernel_shape=[9, 8]),
     "global average pool": _unary("GlobalAveragePool", 0.02, -3),
     "global average pool 1-D": lambda b: b.qdq(b.node("GlobalAveragePool", [b.input((1, 6, 20))]), 0.02, -3),
     "reduce mean over the image": _unary("ReduceMean", 0.02, -3, axes=[2, 3], keepdims=0),

@@ -10,9 +10,10 @@ from services.compiler.errors import UnsupportedModelError
 from services.compiler.importers.onnx.importer import build_graph
 from services.compiler.importers.onnx.weights import Weights
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import FullyConnected, Table
+from services.compiler.ir.ops import FullyConnected, Mean, Table
 from services.compiler.ir.tensor import DType
 from services.compiler.ir.text import print_graph
+from services.compiler.passes.optimize import optimize
 from tests.compiler.importers.onnx.agreement import compare
 from tests.compiler.importers.onnx.onnx_patterns import (
     PATTERNS,
@@ -75,6 +76,21 @@ def test_one_channel_input_is_only_reshaped() -> None:
     text = print_graph(compare(b.build(b.node("Flatten", [b.node("GlobalAveragePool", [y])]))).graph)
     assert "Transpose" not in text
     assert "Reshape(%1) : int8[1,4,5,1]" in text
+
+
+@pytest.mark.parametrize("form", ["AveragePool", "flatten(2).mean(-1)"])
+def test_average_of_the_image_is_a_mean_over_it(form: str) -> None:
+    """So that it is summed up from parts of the image, whichever way PyTorch was told."""
+    b = QdqBuilder()
+    y = b.qdq(conv(b, b.input((1, 3, 4, 5)), 6, 3), 0.05, 1)
+    if form == "AveragePool":
+        mean = b.node("AveragePool", [y], kernel_shape=[4, 5])
+    else:
+        flat = b.node("Reshape", [y, b.initializer(np.array([1, 6, 20], np.int64))])
+        mean = b.node("ReduceMean", [b.qdq(flat, 0.05, 1)], axes=[-1], keepdims=0)
+    graph = optimize(compare(b.build(b.qdq(mean, 0.03, 2))).graph)
+    op = next(op for op in graph.ops if isinstance(op, Mean))
+    assert (graph.tensors[op.input].shape, op.axes) == ((1, 4, 5, 6), (1, 2))
 
 
 def test_int4_initializer_stays_int4() -> None:
