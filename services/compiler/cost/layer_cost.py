@@ -15,7 +15,7 @@ from services.compiler.codegen.calls import lower
 from services.compiler.codegen.program import ArenaRef, Program, RegionArg, Section
 from services.compiler.cost.cost_model import code_bytes, layer_work, linked_bytes, load_cost_table, work
 from services.compiler.cost.turn_counts import Box, Widths
-from services.compiler.ir.alone import Alone, alone, isolated, tensor_order
+from services.compiler.ir.alone import Alone, alone, isolated, own_fact, tensor_order
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Op, Reshape
 from services.compiler.kernels.kernel_set import KernelSet
@@ -120,9 +120,10 @@ def _widths(step: Step, buffers: Mapping[BufferId, Buffer]) -> Widths:
 
 
 def layer_cost(graph: Graph, op: Op, setting: Setting) -> LayerCost:
-    """Return the costs of one layer; those of equal operators without values are remembered."""
-    one = alone(graph, op)
-    return _cost(isolated(graph, op), setting) if one is None else _remembered_cost(one, setting)
+    """Return the costs of one layer; those of equal operators without values are remembered for all graphs."""
+    if (one := alone(graph, op)) is not None:
+        return _remembered_cost(one, setting)
+    return own_fact(graph, (layer_cost, op, setting), lambda: _cost(isolated(graph, op), setting))
 
 
 def _cost(one: Alone, setting: Setting) -> LayerCost:

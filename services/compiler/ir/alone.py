@@ -22,6 +22,7 @@ _REMEMBERED_FACTS = 1 << 15
 
 P = ParamSpec("P")
 R = TypeVar("R")
+K = TypeVar("K", bound=Op)
 _TensorKey = tuple[tuple[int, ...], DType, QuantParams | None, bool]
 
 
@@ -96,20 +97,27 @@ def _attributes(kind: type[Op]) -> Callable[[Op], tuple[object, ...]]:
     return lambda op: tuple(getattr(op, name) for name in names)
 
 
-def remembered(fact: Callable[Concatenate[Graph, Op, P], R]) -> Callable[Concatenate[Graph, Op, P], R]:
+def own_fact(graph: Graph, key: object, fact: Callable[..., R], *args: Any) -> R:
+    """Return what is known of a graph under a key; if nothing is, what `fact` tells of the arguments."""
+    if key not in graph.facts:
+        graph.facts[key] = fact(*args)
+    return cast(R, graph.facts[key])
+
+
+def remembered(fact: Callable[Concatenate[Graph, K, P], R]) -> Callable[Concatenate[Graph, K, P], R]:
     """Return the function, remembering its results for operators that are equal but for names and places.
 
     It must not look at the rest of the graph, and its results must not name tensors. Results with values of constants
-    are worked out anew. Arguments are given by their places.
+    are remembered as long as their graph is. Arguments are given by their places.
     """
 
     @lru_cache(maxsize=_REMEMBERED_FACTS)
     def known(one: Alone, *args: Any) -> R:
-        return fact(one.graph, one.op, *args)  # type: ignore[call-arg]
+        return fact(one.graph, one.op, *args)  # type: ignore[call-arg,arg-type]
 
     def asked(graph: Graph, op: Op, *args: Any) -> R:
         met = graph.alone.get(op.outputs[0])
         one = met[1] if met is not None and met[0] is op else alone(graph, op)
-        return fact(graph, op, *args) if one is None else known(one, *args)  # type: ignore[call-arg]
+        return known(one, *args) if one is not None else own_fact(graph, (fact, op, *args), fact, graph, op, *args)
 
-    return cast(Callable[Concatenate[Graph, Op, P], R], wraps(fact)(asked))
+    return cast(Callable[Concatenate[Graph, K, P], R], wraps(fact)(asked))

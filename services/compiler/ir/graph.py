@@ -25,6 +25,8 @@ class Graph:
     outputs: tuple[TensorId, ...]
     # operators by themselves, by their first output: filled and read by ir/alone.py
     alone: dict[TensorId, tuple[Op, Alone | None]] = field(default_factory=dict, init=False, compare=False, repr=False)
+    # what is known of operators with values, which no other graph is told: filled and read there, too
+    facts: dict[object, object] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))

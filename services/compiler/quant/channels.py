@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from services.compiler.ir.alone import remembered
 from services.compiler.ir.graph import Graph
 from services.compiler.quant.convolution import op_multipliers
 from services.compiler.quant.folding import Weighted, channel_major, folded_bias, output_channels
@@ -29,6 +30,7 @@ class ChannelArithmetic:
     right_shift: Int32s
 
 
+@remembered
 def channel_arithmetic(graph: Graph, op: Weighted) -> ChannelArithmetic:
     """Return the operator's arithmetic; equal to the operator's for every input, bit for bit.
 
