@@ -61,15 +61,6 @@ def resized(ranges: Sequence[LiveRange], schedule: Schedule) -> tuple[LiveRange,
     )
 
 
-def by_step(ranges: Sequence[LiveRange]) -> list[list[LiveRange]]:
-    """Return for every step the ranges that are live there, in their order."""
-    live: list[list[LiveRange]] = [[] for _ in range(max((r.last for r in ranges), default=0) + 1)]
-    for r in ranges:
-        for step in live[r.first : r.last + 1]:
-            step.append(r)
-    return live
-
-
 def _keep_through(stage: Stage, start: int, first: dict[BufferId, int], last: dict[BufferId, int]) -> None:
     """Widen the ranges of what lives through a stage of turns, set those of what the stage names."""
     named = {life.buffer: life for life in stage.lives}

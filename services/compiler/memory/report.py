@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from services.compiler.memory.arena import ArenaPlan
 from services.compiler.memory.live_range import LiveRange
-from services.compiler.schedule.schedule import BufferId, BufferKind, Schedule
+from services.compiler.schedule.schedule import BufferKind, Schedule
 
 Span = tuple[int, int]  # start and stop, in bytes of the arena
 
@@ -43,10 +43,15 @@ class MemoryReport:
 
 def memory_report(schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPlan) -> MemoryReport:
     """Return how the planned arena is used over the schedule's steps."""
-    spans = _spans(ranges, plan, steps=max(1, sum(len(stage.steps) for stage in schedule.stages)))
-    live = tuple([covered_bytes(span for _, span in at_step) for at_step in spans])
+    spans: list[list[Span]] = [[] for _ in range(max(1, sum(len(stage.steps) for stage in schedule.stages)))]
+    for r in ranges:
+        start = plan.offsets[r.buffer]
+        span = start, start + r.size_bytes
+        for at_step in spans[r.first : r.last + 1]:
+            at_step.append(span)
+    live = tuple([covered_bytes(at_step) for at_step in spans])
     peak = live.index(max(live))
-    use = _bytes_by_kind(schedule, spans[peak])
+    use = _bytes_by_kind(schedule, [r for r in ranges if r.first <= peak <= r.last], plan)
     holes = plan.arena_bytes - live[peak]
     split = ArenaSplit(
         use[BufferKind.INPUT],
@@ -70,24 +75,14 @@ def covered_bytes(spans: Iterable[Span]) -> int:
 _PRIORITY = (BufferKind.INPUT, BufferKind.ACTIVATION, BufferKind.LINE_BUFFER, BufferKind.SCRATCH)
 
 
-def _spans(ranges: Sequence[LiveRange], plan: ArenaPlan, steps: int) -> list[list[tuple[BufferId, Span]]]:
-    """Return for every step the buffers that live there and where they lie."""
-    live: list[list[tuple[BufferId, Span]]] = [[] for _ in range(steps)]
-    for r in ranges:
-        start = plan.offsets[r.buffer]
-        lies = r.buffer, (start, start + r.size_bytes)
-        for at_step in live[r.first : r.last + 1]:
-            at_step.append(lies)
-    return live
-
-
-def _bytes_by_kind(schedule: Schedule, live: Sequence[tuple[BufferId, Span]]) -> dict[BufferKind, int]:
+def _bytes_by_kind(schedule: Schedule, live: Sequence[LiveRange], plan: ArenaPlan) -> dict[BufferKind, int]:
     """Return how many bytes each kind covers at a step, counting every byte once."""
     kinds = {b.id: _PRIORITY.index(b.kind) for b in schedule.buffers}
-    edges = sorted({edge for _, span in live for edge in span})
+    spans = [(start := plan.offsets[r.buffer], start + r.size_bytes, kinds[r.buffer]) for r in live]
+    edges = sorted({edge for start, stop, _ in spans for edge in (start, stop)})
     use = dict.fromkeys(_PRIORITY, 0)
     for low, high in itertools.pairwise(edges):
-        covering = [kinds[buffer] for buffer, (start, stop) in live if start <= low and high <= stop]
+        covering = [kind for start, stop, kind in spans if start <= low and high <= stop]
         if covering:
             use[_PRIORITY[min(covering)]] += high - low
     return use

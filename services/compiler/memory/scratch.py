@@ -11,7 +11,7 @@ from services.compiler.ir.ops import DepthwiseConv2D
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan
-from services.compiler.memory.live_range import LiveRange, by_step
+from services.compiler.memory.live_range import LiveRange
 from services.compiler.memory.problem import BUFFER_ALIGN, aligned
 from services.compiler.memory.report import Span, covered_bytes
 from services.compiler.schedule import thumb2
@@ -28,7 +28,7 @@ def enlarge_scratch(graph: Graph, schedule: Schedule, ranges: Sequence[LiveRange
     whose kernel would wait for flash too often and finds no hole that is large enough.
     """
     limit = int(plan.arena_bytes * (1 + _MORE_ARENA)) // BUFFER_ALIGN * BUFFER_ALIGN
-    sizes, live = {b.id: b.size_bytes for b in schedule.buffers}, by_step(ranges)
+    sizes, live = {b.id: b.size_bytes for b in schedule.buffers}, _live(ranges)
     for index, step in enumerate(schedule.steps()):
         if step.scratch is None:
             continue
@@ -40,8 +40,9 @@ def enlarge_scratch(graph: Graph, schedule: Schedule, ranges: Sequence[LiveRange
         if _largest_hole(taken, plan.arena_bytes)[1] >= wanted:
             continue
         room = limit - covered_bytes(taken)
-        affordable = (size for size in thumb2.scratch_sizes(graph, op) if size <= min(wanted, room))
-        sizes[step.scratch] = max(affordable, default=sizes[step.scratch])
+        useful = thumb2.scratch_sizes(graph, op)
+        if affordable := bisect_right(useful, min(wanted, room)):
+            sizes[step.scratch] = useful[affordable - 1]
     return _resized(schedule, sizes)
 
 
@@ -53,23 +54,23 @@ def grow_scratch(
     Nothing else moves. More scratch never makes an overlap of output and input wrong: kernels read further ahead.
     """
     sizes = {b.id: b.size_bytes for b in schedule.buffers}
-    offsets, live = dict(plan.offsets), by_step(ranges)
+    offsets, live = dict(plan.offsets), _live(ranges)
     for index, step in enumerate(schedule.steps()):
         if step.scratch is None:
             continue
         useful = scratch_sizes(graph, graph.ops[step.op_index], kernels, step.extent)
-        if sizes[step.scratch] not in useful[:-1]:
+        if sizes[step.scratch] not in useful or sizes[step.scratch] == useful[-1]:
             continue
         start, room = _largest_hole(_taken(live[index], step.scratch, offsets), plan.arena_bytes)
-        largest = bisect_right(useful, room) - 1
-        if largest >= 0 and useful[largest] > sizes[step.scratch]:
-            sizes[step.scratch], offsets[step.scratch] = useful[largest], start
+        fitting = bisect_right(useful, room)
+        if fitting and useful[fitting - 1] > sizes[step.scratch]:
+            sizes[step.scratch], offsets[step.scratch] = useful[fitting - 1], start
     return _resized(schedule, sizes), replace(plan, offsets=offsets)
 
 
 def _resized(schedule: Schedule, sizes: Mapping[BufferId, int]) -> Schedule:
     """Return the schedule with buffers of these sizes; itself where it has them."""
-    buffers = tuple([b.resized(sizes[b.id]) for b in schedule.buffers])
+    buffers = tuple([b if b.size_bytes == sizes[b.id] else b.resized(sizes[b.id]) for b in schedule.buffers])
     return schedule if buffers == schedule.buffers else replace(schedule, buffers=buffers)
 
 
@@ -111,6 +112,16 @@ def _largest_hole(taken: Sequence[Span], arena_bytes: int) -> tuple[int, int]:
     return found, size
 
 
-def _taken(live: Sequence[LiveRange], scratch: BufferId, offsets: Mapping[BufferId, int]) -> list[Span]:
+def _live(ranges: Sequence[LiveRange]) -> list[list[tuple[BufferId, int]]]:
+    """Return for every step the buffers that live there, with the bytes that they take."""
+    live: list[list[tuple[BufferId, int]]] = [[] for _ in range(max((r.last for r in ranges), default=0) + 1)]
+    for r in ranges:
+        takes = r.buffer, aligned(r.size_bytes)
+        for at_step in live[r.first : r.last + 1]:
+            at_step.append(takes)
+    return live
+
+
+def _taken(live: Sequence[tuple[BufferId, int]], scratch: BufferId, offsets: Mapping[BufferId, int]) -> list[Span]:
     """Return where the buffers lie that live during a step beside its scratch."""
-    return [(start := offsets[r.buffer], start + aligned(r.size_bytes)) for r in live if r.buffer != scratch]
+    return [(start := offsets[b], start + size) for b, size in live if b != scratch]
