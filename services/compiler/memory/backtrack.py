@@ -27,15 +27,12 @@ class InTime:
     def __init__(self, problem: Problem, group: Sequence[BufferId], *, backward: bool = False) -> None:
         self._order = _in_time(problem, group, backward=backward)
         self._sizes = [problem.sizes[b] for b in self._order]
-        place = {b: n for n, b in enumerate(self._order)}
-        self._beside: list[tuple[Neighbor, ...]] = [
-            tuple(
-                (place[o], size, behind, ahead)
-                for o, size, behind, ahead in problem.neighbors(b)
-                if place.get(o, n) < n
-            )
-            for n, b in enumerate(self._order)
-        ]
+        place: dict[BufferId, int] = {}
+        self._beside: list[tuple[Neighbor, ...]] = []
+        for number, buffer in enumerate(self._order):
+            beside = problem.beside(buffer, place)
+            self._beside.append(tuple([(place[o], size, behind, ahead) for o, size, behind, ahead in beside]))
+            place[buffer] = number
         self._state = [_places_of([other for other, *_ in beside]) for beside in self._beside]
 
     def within(self, extent: int) -> Mapping[BufferId, int] | None:

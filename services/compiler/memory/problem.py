@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import lcm
@@ -27,8 +27,6 @@ class Problem:
     sizes: Mapping[BufferId, int]
     conflicts: Mapping[BufferId, tuple[BufferId, ...]]
     shifts: Mapping[Pair, Shift]
-    # by buffer: those that live with it, with what placement asks of them again and again; filled as it is asked
-    _neighbors: dict[BufferId, list[Neighbor]] = field(default_factory=dict, init=False, repr=False, compare=False)
     # by buffer: itself as a neighbor of which nothing may be shared
     _apart: dict[BufferId, Neighbor] = field(init=False, repr=False, compare=False)
     # by buffer: those that it may share units with, as its neighbors
@@ -89,7 +87,7 @@ class Problem:
         for buffer in order:
             size = sizes[buffer]
             if buffer in sharing:
-                offset = lowest(size, [n for n in self.neighbors(buffer) if n[0] in offsets], offsets)
+                offset = lowest(size, self.beside(buffer, offsets), offsets)
             else:
                 taken = [(offsets[o], offsets[o] + sizes[o]) for o in conflicts[buffer] if o in offsets]
                 offset = lowest_hole(size, taken)
@@ -100,19 +98,12 @@ class Problem:
 
     def fits(self, buffer: BufferId, offset: int, offsets: Mapping[BufferId, int]) -> bool:
         """Whether the buffer may lie there beside those placed."""
-        placed = [neighbor for neighbor in self.neighbors(buffer) if neighbor[0] in offsets]
-        return fits(offset, self.sizes[buffer], placed, offsets)
+        return fits(offset, self.sizes[buffer], self.beside(buffer, offsets), offsets)
 
-    def neighbors(self, buffer: BufferId) -> list[Neighbor]:
-        """Return those that live with a buffer."""
-        if (found := self._neighbors.get(buffer)) is None:
-            apart, sharing = self._apart, self._sharing.get(buffer)
-            if sharing is None:
-                found = [apart[other] for other in self.conflicts[buffer]]
-            else:
-                found = [sharing.get(other) or apart[other] for other in self.conflicts[buffer]]
-            self._neighbors[buffer] = found
-        return found
+    def beside(self, buffer: BufferId, placed: Container[BufferId]) -> list[Neighbor]:
+        """Return those of the placed that live with a buffer."""
+        apart, sharing = self._apart, self._sharing.get(buffer, {})
+        return [sharing[o] if o in sharing else apart[o] for o in self.conflicts[buffer] if o in placed]
 
     def _shared_pairs(self) -> dict[BufferId, dict[BufferId, Neighbor]]:
         found: dict[BufferId, dict[BufferId, Neighbor]] = {}
