@@ -70,7 +70,9 @@ def grow_scratch(
 
 def _resized(schedule: Schedule, sizes: Mapping[BufferId, int]) -> Schedule:
     """Return the schedule with buffers of these sizes; itself where it has them."""
-    buffers = tuple([b if b.size_bytes == sizes[b.id] else b.resized(sizes[b.id]) for b in schedule.buffers])
+    buffers = tuple(
+        [b if b.size_bytes == sizes[b.id] else b._replace(size_bytes=sizes[b.id]) for b in schedule.buffers]
+    )
     return schedule if buffers == schedule.buffers else replace(schedule, buffers=buffers)
 
 

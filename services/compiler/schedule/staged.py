@@ -69,7 +69,7 @@ def patched_schedule(
         for t, (rows, columns) in found.extents.items():
             size = rows * columns * graph.tensors[t].pixel_bytes
             old = buffers[of_tensor[t]]
-            buffers[old.id] = replace(old, size_bytes=size, rows=rows, columns=columns)
+            buffers[old.id] = old._replace(size_bytes=size, rows=rows, columns=columns)
         inside = [
             _with_scratch(graph, kernels, steps[found.start + n], found.extent(n), buffers)
             for n in range(found.stop - found.start)
@@ -95,10 +95,10 @@ def _with_scratch(
     op = graph.ops[step.op_index]
     size = turn_scratch_bytes(graph, op, kernels, extent)
     if not size:
-        return replace(step, scratch=None, extent=extent)
+        return step._replace(scratch=None, extent=extent)
     number = step.scratch if step.scratch is not None else max(buffers) + 1
     buffers[number] = Buffer(number, f"scratch of {op.name}", BufferKind.SCRATCH, size)
-    return replace(step, scratch=number, extent=extent)
+    return step._replace(scratch=number, extent=extent)
 
 
 def turn_scratch_bytes(graph: Graph, op: Op, kernels: KernelSet, extent: tuple[int, int]) -> int:
@@ -136,7 +136,7 @@ class _Streamed:
             tensor, buffer = self.graph.tensors[t], self.buffers[self.of_tensor[t]]
             size = rows * (tensor.size_bytes // tensor.shape[1])
             kind = buffer.kind if buffer.kind is BufferKind.INPUT else BufferKind.LINE_BUFFER
-            self.buffers[buffer.id] = replace(buffer, kind=kind, size_bytes=size, rows=rows)
+            self.buffers[buffer.id] = buffer._replace(kind=kind, size_bytes=size, rows=rows)
         found = self.stream.found
         widths = tuple(self._columns(op) for op in self.graph.ops[self.stream.start : self.stream.stop])
         return Stage(
