@@ -141,6 +141,20 @@ def random_core_layers(seed: int) -> Graph:
     return m.build(*outputs)
 
 
+def random_signals(seed: int) -> Graph:
+    """Return a network of independent convolutions of signals: images of one column."""
+    m = GraphMaker(seed=seed, name=f"signals_{seed}")
+    length = int(m.random.integers(60, 200))
+    outputs = []
+    for channels in (m.pick(1, 2, 3), m.pick(4, 8), m.pick(12, 16, 32)):
+        x = m.input(1, length, 1, channels)
+        for taps in (2, m.pick(3, 4), m.pick(5, 7, 8, 9), m.pick(10, 13), m.pick(16, 24, 40)):
+            filters, stride = int(m.random.integers(1, 40)), m.pick(1, 1, 2, 4)
+            activation = m.pick(Activation.NONE, Activation.RELU)
+            outputs.append(m.conv2d(x, filters, (taps, 1), (stride, 1), activation=activation))
+    return m.build(*outputs)
+
+
 def transposed_images(seed: int) -> Graph:
     """Return a network that transposes images of several sizes in place, each for itself."""
     m = GraphMaker(seed=seed, name=f"transposed_{seed}")
@@ -163,6 +177,9 @@ def core_kernel_networks(kernels: KernelSet) -> Iterator[tuple[str, Graph]]:
     pointwise: dict[str, Callable[[GraphMaker], int]] = {
         f"tf_pointwise_{own}_s8": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4, (1, 1)),
     }
+    signal: dict[str, Callable[[GraphMaker], int]] = {
+        f"tf_conv2d_column_{own}_s8": lambda m: m.conv2d(m.input(1, 20, 1, 4), 4, (3, 1)),
+    }
     element_wise: dict[str, Callable[[GraphMaker], int]] = {
         f"tf_mul_{own}_s8": lambda m: m.binary("mul", m.input(1, 4), m.input(1, 4)),
         f"tf_max_pool2d_{own}_s8": lambda m: m.pool("max", m.input(1, 4, 4, 2), (2, 2)),
@@ -177,7 +194,7 @@ def core_kernel_networks(kernels: KernelSet) -> Iterator[tuple[str, Graph]]:
     }
     makers: dict[str, Callable[[GraphMaker], int]] = {
         f"tf_conv2d_{own}_s8": lambda m: m.conv2d(m.input(1, 6, 6, 4), 4),
-        **(pointwise if kernels is KernelSet.THUMB2 else {}),
+        **(pointwise | signal if kernels is KernelSet.THUMB2 else {}),
         **(element_wise if kernels is KernelSet.THUMB2 else {}),
         f"tf_fully_connected_{own}_s8": lambda m: m.dense(m.input(1, 8), 4),
         f"tf_depthwise_{own}_s8": lambda m: m.depthwise(m.input(1, 6, 6, 4)),

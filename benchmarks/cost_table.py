@@ -30,6 +30,7 @@ from benchmarks.cost_networks import (
     random_int4_layers,
     random_int16_layers,
     random_layers,
+    random_signals,
     transposed_images,
 )
 from benchmarks.shared import SHARED_MODELS
@@ -106,7 +107,7 @@ def seeded(subject: Subject, *, held_out: bool) -> list[Graph]:
     portable = subject.kernel_set is KernelSet.PORTABLE
     training, others = (TRAINING, HELD_OUT) if portable else (CORE_TRAINING, CORE_HELD_OUT)
     layers = random_layers, random_int4_layers, random_int16_layers, transposed_images
-    makers = layers if portable else (random_core_layers,)
+    makers = layers if portable else (random_core_layers, random_signals)
     seeds = others if held_out else training
     return [*(make(seed) for seed in seeds for make in makers), *map(depthwise_chain, seeds[:2])]
 
@@ -164,33 +165,34 @@ def renew_code(subject: Subject, cache: Path) -> None:
 
 
 def renew_kernel(kernel: str, subject: Subject, cache: Path) -> None:
-    """Measure and fit one kernel, from seeded layers that call no other, and keep all else."""
+    """Measure and fit one kernel, from seeded layers less what other kernels are known to take there; keep all else."""
     table = cost_model.load_cost_table(subject.core, subject.kernel_set)
-    graphs = [
-        g for g in seeded(subject, held_out=False) if kernel in plan_network(g, subject.kernel_set).program.functions()
-    ]
-    rows = [
-        row
-        for row in layer_rows(run(graph, subject, cache) for graph in graphs)
-        if all(name.startswith(f"{kernel} ") for name in row[0])
-    ]
-    counts = [row[0] for row in rows]
+    planned = ((g, plan_network(g, subject.kernel_set, exact=False)) for g in seeded(subject, held_out=False))
+    graphs = [graph for graph, plan in planned if kernel in plan.program.functions()]
+    rows = list(layer_rows(run(graph, subject, cache) for graph in graphs))
+    own = [{name: n for name, n in row[0].items() if name.startswith(f"{kernel} ")} for row in rows]
+    fitted: dict[str, dict[str, float]] = {}
+    for figure, prices, ran in (
+        ("instructions", table.instructions, [row[1] for row in rows]),
+        ("cycles", table.cycles, [row[2] for row in rows]),
+    ):
+        beside = [
+            sum(prices[k] * n for k, n in row[0].items() if k not in mine) for row, mine in zip(rows, own, strict=True)
+        ]
+        found = [(mine, x - other) for mine, x, other in zip(own, ran, beside, strict=True) if mine]
+        fitted[figure] = {**prices, **fit([mine for mine, _ in found], [x for _, x in found])}
+        pairs = [(sum(fitted[figure][k] * n for k, n in mine.items()), x) for mine, x in found]
+        print(subject.core.value, kernel, len(found), "layers,", figure, "worst and rms", worst_and_rms(pairs))
     function_bytes, needs = code_table(subject, cache, only=kernel)
     renewed = replace(
         table,
+        instructions=fitted["instructions"],
+        cycles=fitted["cycles"],
         function_bytes={**table.function_bytes, **function_bytes},
         needs={**table.needs, kernel: tuple(needs[kernel])},
-        instructions={**table.instructions, **fit(counts, [row[1] for row in rows])},
-        cycles={**table.cycles, **fit(counts, [row[2] for row in rows])},
     )
     write(subject, renewed, dict(table.error))
     cost_model.load_cost_table.cache_clear()
-    for name, prices, ran in (
-        ("instructions", renewed.instructions, [row[1] for row in rows]),
-        ("cycles", renewed.cycles, [row[2] for row in rows]),
-    ):
-        pairs = [(sum(prices[k] * v for k, v in each.items()), x) for each, x in zip(counts, ran, strict=True)]
-        print(subject.core.value, kernel, len(rows), "layers,", name, "worst and rms", worst_and_rms(pairs))
 
 
 def main() -> None:

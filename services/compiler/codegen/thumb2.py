@@ -62,6 +62,7 @@ from services.compiler.schedule.thumb2 import (
     adds_constant,
     averages,
     depthwise_plan,
+    is_column,
     is_pointwise,
     is_wide_depthwise,
     matrix_depth,
@@ -139,7 +140,7 @@ def _conv2d_call(graph: Graph, op: Conv2D, operands: Operands, small: bool) -> K
         )
 
     return KernelCall(
-        "tf_pointwise_thumb2_s8" if is_pointwise(graph, op) else "tf_conv2d_thumb2_s8",
+        _matrix_kernel(graph, op),
         "tf_conv2d_thumb2_params",
         fields,
         (array,),
@@ -147,6 +148,12 @@ def _conv2d_call(graph: Graph, op: Conv2D, operands: Operands, small: bool) -> K
         whole(graph.tensors[op.output]),
         (files.gemm_file(relu, channels % 4, bits, steps), files.expand_pair_file()),
     )
+
+
+def _matrix_kernel(graph: Graph, op: Conv2D) -> str:
+    if is_pointwise(graph, op):
+        return "tf_pointwise_thumb2_s8"
+    return "tf_conv2d_column_thumb2_s8" if is_column(graph, op) else "tf_conv2d_thumb2_s8"
 
 
 def _fully_connected_call(graph: Graph, op: FullyConnected, operands: Operands, small: bool) -> KernelCall:

@@ -12,7 +12,7 @@ from math import prod
 from services.compiler.codegen.program import FieldValue, KernelCall, Symbol
 from services.compiler.cost.executed import KINDS, Mix, executed
 from services.compiler.cost.image_sums_counts import THUMB2_RUN, image_sums_counts
-from services.compiler.cost.thumb2_windows import window_counts, window_taps
+from services.compiler.cost.thumb2_windows import column_counts, window_counts, window_taps
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
     AveragePool2D,
@@ -176,9 +176,11 @@ def _conv_counts(graph: Graph, op: Conv2D, call: KernelCall) -> Iterator[tuple[s
     yield "pair tails", pairs * len(tails)
     yield from _either("relu", routine, "tail outputs", pairs * sum(tails))
     yield "tail steps", pairs * len(tails) * (depth // 4)
-    if pointwise:
+    if pointwise or call.function == "tf_conv2d_column_thumb2_s8":
         yield "expanded words", pairs * (depth // 4)
         yield "odd words", pairs * (depth // 4 % 2)
+        if not pointwise:
+            yield from column_counts(graph, op, pairs, depth)
     else:
         yield from window_counts(graph, op, pairs, depth, length - last_pairs if left % 2 else None)
 

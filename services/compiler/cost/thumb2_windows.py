@@ -52,6 +52,18 @@ def window_counts(
     yield "odd words", pairs * expansions * (words % 2)
 
 
+def column_counts(graph: Graph, op: Conv2D, pairs: int, depth: int) -> Iterator[tuple[str, float]]:
+    """Yield the windows on an image of one column, two a pair, and what is copied of those not used in place."""
+    _, kernel_h, _, in_c = graph.tensors[op.weights].shape
+    ys, _ = window_taps(graph, op)
+    border = sum(taps < kernel_h for taps in ys)
+    copied = border if kernel_h * in_c % 4 == 0 else 2 * pairs
+    yield "windows", 2 * pairs
+    yield "copied windows", copied
+    yield "copied words", copied * (depth // 4)
+    yield "border windows", border
+
+
 def _expanded(op: Conv2D, kernel_hwc: tuple[int, int, int], ys: Sequence[int], xs: Sequence[int]) -> Counter[str]:
     """Return the parts of the windows with so many taps in the image, by output row and by output column.
 

@@ -106,6 +106,13 @@ def is_pointwise(graph: Graph, op: Conv2D) -> bool:
     return (kernel_h, kernel_w) == (1, 1) and in_c % 4 == 0 and op.padding == Padding()
 
 
+def is_column(graph: Graph, op: Conv2D) -> bool:
+    """Whether images have one column and the rows of a window lie one after the other: a convolution of a signal."""
+    _, kernel_h, kernel_w, _ = graph.tensors[op.weights].shape
+    single = graph.tensors[op.input].shape[2] == graph.tensors[op.output].shape[2] == kernel_w == 1
+    return single and kernel_h > 1 and op.dilation_hw[0] == 1 and op.padding.left == op.padding.right == 0
+
+
 def matrix_depth(graph: Graph, op: Conv2D | FullyConnected) -> int | None:
     """Return the values an output sums, or None where the matrix kernels would not be exact."""
     weights = graph.tensors[op.weights]

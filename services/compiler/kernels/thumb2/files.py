@@ -23,6 +23,7 @@ _FOLDER = Path(__file__).parent / "sources"
 # C files by the functions they define, with the portable files they call
 NEEDS = {
     "tf_conv2d_thumb2_s8": ("tf_bytes",),
+    "tf_conv2d_column_thumb2_s8": ("tf_bytes",),
     "tf_pointwise_thumb2_s8": (),
     "tf_fully_connected_thumb2_s8": (),
     "tf_depthwise_thumb2_s8": (),

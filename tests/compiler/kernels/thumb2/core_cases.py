@@ -20,11 +20,13 @@ from tests.compiler.kernels.thumb2.core_shapes import (
     dense_cases,
     depthwise_cases,
     pointwise_cases,
+    signal_cases,
 )
 
 CORE_CASES: dict[str, CoreCase] = {
     **pointwise_cases(),
     **convolution_cases(),
+    **signal_cases(),
     **depthwise_cases(),
     **dilated_cases(),
     **dense_cases(),

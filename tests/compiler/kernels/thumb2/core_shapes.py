@@ -77,6 +77,22 @@ def convolution_cases() -> dict[str, CoreCase]:
     }
 
 
+def signal_cases() -> dict[str, CoreCase]:
+    """Images of one column, whose windows lie in one piece: used where they are, assembled at the ends."""
+    cases = {
+        f"signal {k} of {c} channels by {s}": one(lambda m, x, k=k, s=s: m.conv2d(x, 5, (k, 1), (s, 1)), 1, h, 1, c)
+        for (k, c), s, h in zip(product((2, 3, 4, 8), (1, 2, 3, 4)), (1, 2, 3, 4) * 4, (7, 16, 23, 40) * 4, strict=True)
+    }
+    return cases | {
+        "signal of many taps": one(lambda m, x: m.conv2d(x, 8, (80, 1), (4, 1), activation=RELU), 1, 300, 1, 1),
+        "signal shorter than its window": one(conv(3, (9, 1)), 1, 4, 1, 4),
+        "signal padded far": one(conv(6, (3, 1), padding=Padding(top=5, bottom=4)), 1, 6, 1, 4),
+        "signal as one window": one(conv(7, (6, 1), padding=NO_PADDING), 1, 6, 1, 3),
+        "signal dilated": one(lambda m, x: m.conv2d(x, 4, (3, 1), dilation=(2, 1)), 1, 15, 1, 4),
+        "signal padded at the sides": one(conv(4, (3, 1), padding=Padding(1, 1, 1, 0)), 1, 9, 1, 4),
+    }
+
+
 def depthwise_cases() -> dict[str, CoreCase]:
     kernels = ((3, 3), (5, 5), (7, 7), (2, 2), (4, 4), (6, 6), (3, 5), (5, 3), (1, 3), (1, 7), (7, 2), (2, 7), (10, 4))
     cases = {

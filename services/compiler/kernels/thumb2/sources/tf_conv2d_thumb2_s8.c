@@ -1,26 +1,6 @@
 /* Conv2D through blocks of expanded windows and a matrix routine. */
 #include "tinyfarm_thumb2.h"
 
-/* A word at any address: one LDR or STR on these cores. */
-typedef struct {
-    uint32_t value;
-} __attribute__((packed, may_alias)) word;
-
-static inline void copy_run(int8_t *to, const int8_t *from, int32_t count)
-{
-    int32_t i;
-    for (i = 0; i + 4 <= count; i += 4) {
-        ((word *)(void *)(to + i))->value = ((const word *)(const void *)(from + i))->value;
-    }
-    if (count % 4 != 0 && count > 4) { /* the last word overlaps the one before */
-        ((word *)(void *)(to + count - 4))->value = ((const word *)(const void *)(from + count - 4))->value;
-    } else {
-        for (; i < count; ++i) {
-            to[i] = from[i];
-        }
-    }
-}
-
 /* One kernel row of a window that leaves the image or is dilated, value by value. */
 static __attribute__((noinline)) void border_row(const tf_conv2d_thumb2_params *p, const tf_region *region,
                                                  const int8_t *input, int32_t y, int32_t x, int8_t *out)
@@ -63,13 +43,13 @@ static const int8_t *window(const tf_conv2d_thumb2_params *p, const tf_region *r
     if (inside(k, y, x) && last < k->in_h && (y >= region->wrap_row || last < region->wrap_row)) {
         const int8_t *row = tf_row(input, p->in_row_stride, region, y) + x * p->in_c;
         for (; out != end; out += run, row += step) {
-            copy_run(out, row, run);
+            tf_copy_run(out, row, run);
         }
         return stage;
     }
     for (; out != end; out += run, y += k->dilation_h) {
         if (inside(k, y, x)) {
-            copy_run(out, tf_row(input, p->in_row_stride, region, y) + x * p->in_c, run);
+            tf_copy_run(out, tf_row(input, p->in_row_stride, region, y) + x * p->in_c, run);
         } else {
             border_row(p, region, input, y, x, out);
         }

@@ -17,6 +17,26 @@ typedef void tf_gemm(const int16_t *x, const uint32_t *weights, int8_t *out0, in
 /* One vector's int16 values times a packed filter. */
 typedef void tf_dot(const int16_t *x, const uint32_t *weights, int8_t *out, const tf_gemm_shape *shape);
 
+/* A word at any address: one LDR or STR on these cores. */
+typedef struct {
+    uint32_t value;
+} __attribute__((packed, may_alias)) tf_any_word;
+
+static inline void tf_copy_run(int8_t *to, const int8_t *from, int32_t count)
+{
+    int32_t i;
+    for (i = 0; i + 4 <= count; i += 4) {
+        ((tf_any_word *)(void *)(to + i))->value = ((const tf_any_word *)(const void *)(from + i))->value;
+    }
+    if (count % 4 != 0 && count > 4) { /* the last word overlaps the one before */
+        ((tf_any_word *)(void *)(to + count - 4))->value = ((const tf_any_word *)(const void *)(from + count - 4))->value;
+    } else {
+        for (; i < count; ++i) {
+            to[i] = from[i];
+        }
+    }
+}
+
 int16_t *tf_expand_pair_s8(int16_t *x, const int8_t *a, const int8_t *b, int32_t count);
 int16_t *tf_expand_s8(int16_t *x, const int8_t *in, int32_t count);
 
@@ -35,6 +55,9 @@ typedef struct {
  * weights in turn. Aligned to 4. */
 void tf_conv2d_thumb2_s8(const tf_conv2d_thumb2_params *p, const tf_region *region, const int8_t *input,
                          int8_t *output, int8_t *scratch);
+/* The same for images of one column, signals: neither dilated nor padded at the sides. */
+void tf_conv2d_column_thumb2_s8(const tf_conv2d_thumb2_params *p, const tf_region *region, const int8_t *input,
+                                int8_t *output, int8_t *scratch);
 /* The same for 1x1 kernels on a multiple of 4 channels without padding; needs no assembled windows. */
 void tf_pointwise_thumb2_s8(const tf_conv2d_thumb2_params *p, const tf_region *region, const int8_t *input,
                             int8_t *output, int8_t *scratch);
