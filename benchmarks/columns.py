@@ -3,9 +3,9 @@
     python -m benchmarks.columns [--json]
 
 Int8 networks with random weights, which neither memory nor time depends on. Each is streamed in the least memory by
-rows and by columns, and by columns as fast as may be within 1 KiB more and within what rows need, then run once on the simulated
-nucleo-l4r5zi: instructions are exact counts, SRAM has the stack, outputs are compared with the portable twin's, which
-runs by rows, layer by layer. Exit 1 where they differ.
+rows and by columns, and by columns as fast as may be within 1 KiB more and within what rows need, then run once on the
+simulated nucleo-l4r5zi: instructions are exact counts, SRAM has the stack, outputs are compared with the portable
+twin's, which runs by rows, layer by layer. Exit 1 where they differ.
 """
 
 from __future__ import annotations
