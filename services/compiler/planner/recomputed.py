@@ -1,12 +1,12 @@
 """Which images are made twice, so that their means are known without holding them (passes/recompute.py).
 
 It costs time and saves memory only where the image is held when the arena is fullest. So that is what decides: images
-are made again, and from farther back, as long as the arena gets smaller.
+are made again, and from farther back, as long as the arena gets smaller. A budget ends that earlier, no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
@@ -36,11 +36,11 @@ class Recomputed:
         """Return the graph."""
         return self._made()[0]
 
-    def holding_less(self, planned: Planned, room: int | None) -> Recomputed | None:
-        """Return what holds less of the tensors of this graph where they need more than the room, or most, in a plan:
-        images or checkpoints among them are made from what lies farther back. None if there is nothing.
+    def holding_less(self, live: Set[TensorId]) -> Recomputed | None:
+        """Return what holds less of these tensors of the graph: images or checkpoints among them are made from farther
+        back. None if there is nothing.
         """
-        live, found = _live_beyond(planned, room), self._made()[1]
+        found = self._made()[1]
         levels = {mean: self.levels.get(mean, 0) for mean in found}
         held = {
             mean: [n for n, t in enumerate(_held(found[mean])) if n >= levels[mean] and t in live] for mean in found
@@ -50,11 +50,11 @@ class Recomputed:
         behind = {mean: places[0] + 1 for mean, places in held.items() if places}
         return self._with({**levels, **(first or behind)})
 
-    def with_more_in_patches(self, planned: Planned, room: int | None) -> Recomputed | None:
+    def with_more_in_patches(self, live: Set[TensorId]) -> Recomputed | None:
         """Return what holds less of them, where images are made from the network's input, as patches are: the first one
         that is held there and those before it. None if there is nothing.
         """
-        live, levels = _live_beyond(planned, room), dict(self.levels)
+        levels = dict(self.levels)
         for mean, found in self._made()[1].items():
             if found[-1].ops and found[-1].tensor not in self.original.inputs:
                 return None
@@ -102,19 +102,33 @@ def with_images_made_again(
 
     `plan` is told whether the solver shall be asked; what is made again is decided without it.
     """
-    ways = (Recomputed.with_more_in_patches, Recomputed.holding_less)[0 if in_patches else 1 :]
     before = pieces.apart() if exact else pieces
     best = last = _Tried(before, Recomputed(pieces.graph, pulled_again=in_patches), plan(pieces, False))
-    in_vain = 0
+    known, in_vain = [last.state], 0
     while (room is None or best.arena_bytes > room) and in_vain < _PATIENCE:
-        states = (way(last.state, last.chosen.planned, room) for way in ways)
-        tried = [_tried(state, pieces, core, plan) for state in states if state is not None]
+        tried = list[_Tried[C]]()
+        for state in _holding_less(last.state, last.chosen.planned, in_patches=in_patches):
+            if state is not None and state not in known:
+                known.append(state)
+                tried.append(_tried(state, pieces, core, plan))
         if not tried:
             break
         last = min(tried, key=lambda t: t.arena_bytes)
         in_vain = 0 if last.arena_bytes < best.arena_bytes else in_vain + 1
         best = min(best, last, key=lambda t: t.arena_bytes)
     return plan(best.before, True) if exact else best.chosen
+
+
+def _holding_less(state: Recomputed, planned: Planned, *, in_patches: bool) -> Iterator[Recomputed | None]:
+    """Yield what holds less where the arena is fullest: of tensors, and with the scratch beside them, which grows into
+    what is left but cannot always be as little as that. In patches also what holds less of the first image that can be.
+    """
+    fullest = _live_at_peak(planned, with_scratch=False)
+    if in_patches:
+        yield state.with_more_in_patches(state.graph().tensors.keys())
+        yield state.with_more_in_patches(fullest)
+    yield state.holding_less(fullest)
+    yield state.holding_less(_live_at_peak(planned, with_scratch=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +154,10 @@ def _held(found: Sequence[Checkpoint]) -> tuple[TensorId, ...]:
     return found[0].image, *(c.tensor for c in found[:-1])
 
 
-def _live_beyond(planned: Planned, room: int | None) -> set[TensorId]:
-    """Return the tensors that live where they need more than the room, or if there is none most of all; scratch takes
-    what is left.
-    """
+def _live_at_peak(planned: Planned, *, with_scratch: bool) -> set[TensorId]:
+    """Return the tensors that live where they, or they and scratch, need most memory."""
     tensors = {b.id: b.tensors for b in planned.schedule.buffers}
     held = [r for r in planned.ranges if tensors[r.buffer]]
-    live = memory_report(planned.schedule, held, planned.plan).live_bytes
-    limit = max(live) - 1 if room is None else room
-    full = [step for step, size in enumerate(live) if size > limit]
+    live = memory_report(planned.schedule, planned.ranges if with_scratch else held, planned.plan).live_bytes
+    full = [step for step, size in enumerate(live) if size == max(live)]
     return {t for r in held if any(r.first <= step <= r.last for step in full) for t in tensors[r.buffer]}

@@ -142,6 +142,32 @@ def test_nothing_is_made_again_where_the_room_is_enough() -> None:
     assert macs[-1] == graph_macs(graph) < macs[0]
 
 
+@pytest.mark.parametrize("schedule", ["streaming", "patch"])
+def test_budget_that_cannot_be_kept_gets_least_memory(schedule: str) -> None:
+    """All images beyond the budget were made again at once, which needed more memory than some of them."""
+    graph, least = excited(channels=3), replace(BOARD, schedule=schedule)
+    arena = [
+        choose(graph, replace(least, sram_budget_bytes=budget), exact=False).planned.plan.arena_bytes
+        for budget in (None, 3_000)
+    ]
+    assert arena[0] == arena[1]
+
+
+def test_image_is_made_again_where_scratch_makes_the_peak() -> None:
+    """Only what tensors need was looked at: where the scratch of a small layer came on top, the search stopped."""
+    m = GraphMaker(seed=4, name="scratch")
+    x = m.conv2d(m.input(1, 64, 64, 3), 8, (3, 3), (2, 2))
+    for expansion, kernel, stride, out in ((1, 3, 1, 8), (4, 3, 2, 16), (4, 5, 1, 16), (4, 3, 2, 24)):
+        wide = m.shape(x)[3] * expansion
+        y = m.conv2d(x, wide, (1, 1)) if expansion > 1 else x
+        y = m.depthwise(y, 1, (kernel, kernel), (stride, stride))
+        gates = m.conv2d(m.conv2d(m.mean(y, (1, 2)), 4, (1, 1)), wide, (1, 1))
+        x = m.conv2d(m.binary("mul", y, m.unary("logistic", gates)), out, (1, 1))
+    planned = choose(m.build(m.dense(m.mean(x, (1, 2), keep=False), 4)), BOARD, exact=False).planned
+    assert sums_in(planned.graph) > 0
+    assert planned.plan.arena_bytes < 2 * 32 * 32 * 8
+
+
 @pytest.mark.parametrize("schedule", ["streaming", "patch", "auto"])
 def test_estimates_are_those_of_the_compiled_network(schedule: str) -> None:
     graph = excited(channels=3)
