@@ -1,9 +1,10 @@
 """Measure what kernels cost on each core and fit services/compiler/cost/cost_tables/<core>[-<kernel set>].json.
 
-    python -m benchmarks.cost_table [--code] [--kernel KERNEL] [TABLE...]
+    python -m benchmarks.cost_table [--code | --turns] [--kernel KERNEL] [TABLE...]
 
 The table of a core's own kernels takes what it says of portable kernels from the core's portable table. With
-`--kernel` only what is told of one kernel is measured, anew or for the first time.
+`--kernel` only what is told of one kernel is measured, anew or for the first time; with `--turns` only the code around
+kernels of layers that take turns (benchmarks/cost_turns.py).
 
 Seeded layers of every kind are compiled, linked and run on simulated boards. Sizes of functions are read from the
 ELF files; the time of a layer is fitted, non-negative and by relative error, to the counts of
@@ -33,8 +34,10 @@ from benchmarks.cost_networks import (
     random_signals,
     transposed_images,
 )
+from benchmarks.cost_turns import fitted_turns, runtime_of_rings
 from benchmarks.shared import SHARED_MODELS
 from services.compiler.cost import cost_model
+from services.compiler.cost.glue_counts import RING
 from services.compiler.cost.kernel_counts import layer_counts
 from services.compiler.cost.thumb2_counts import source_bytes
 from services.compiler.ir.graph import Graph
@@ -116,7 +119,10 @@ def make_table(subject: Subject, cache: Path) -> cost_model.CostTable:
     """Measure and fit one core's kernels."""
     portable = cost_model.load_cost_table(subject.core) if subject.kernel_set is not KernelSet.PORTABLE else None
     function_bytes, needs = code_table(subject, cache)
-    if portable is not None:
+    if portable is None:
+        rings = runtime_of_rings(subject, cache)
+        function_bytes, needs = {**function_bytes, **rings}, {**needs, RING: sorted(rings)}
+    else:
         function_bytes = {**portable.function_bytes, **function_bytes}
         needs = {**{kernel: list(names) for kernel, names in portable.needs.items()}, **needs}
     training = [run(graph, subject, cache) for graph in seeded(subject, held_out=False)]
@@ -131,7 +137,8 @@ def make_table(subject: Subject, cache: Path) -> cost_model.CostTable:
         source="python -m benchmarks.cost_table: zig 0.17.1 -O2, counted in Unicorn; cycles by the core's model",
         function_bytes=function_bytes,
         needs={kernel: tuple(names) for kernel, names in needs.items()},
-        glue_bytes=fit([cost_model.glue_counts(one.planned.program) for one in training], glue_values),
+        glue_bytes=fit([cost_model.glue_counts(one.planned) for one in training], glue_values)
+        | fitted_turns(subject, cache),
         instructions={**(portable.instructions if portable else {}), **fit(counts, [row[1] for row in rows])},
         cycles={**(portable.cycles if portable else {}), **fit(counts, [row[2] for row in rows])},
         error={},
@@ -161,6 +168,18 @@ def renew_code(subject: Subject, cache: Path) -> None:
     function_bytes, needs = code_table(subject, cache)
     linked = {kernel: tuple(names) for kernel, names in needs.items()}
     write(subject, replace(table, function_bytes=function_bytes, needs=linked), dict(table.error))
+    cost_model.load_cost_table.cache_clear()
+
+
+def renew_turns(subject: Subject, cache: Path) -> None:
+    """Measure and fit the code around kernels of layers that take turns, and keep all else."""
+    table = cost_model.load_cost_table(subject.core, subject.kernel_set)
+    renewed = replace(table, glue_bytes={**table.glue_bytes, **fitted_turns(subject, cache)})
+    if subject.kernel_set is KernelSet.PORTABLE:
+        rings = runtime_of_rings(subject, cache)
+        known = {**table.function_bytes, **rings}
+        renewed = replace(renewed, function_bytes=known, needs={**table.needs, RING: tuple(sorted(rings))})
+    write(subject, renewed, dict(table.error))
     cost_model.load_cost_table.cache_clear()
 
 
@@ -202,6 +221,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure and fit the cost tables anew: ten minutes a table.")
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"all unless given; of {', '.join(tables)}")
     parser.add_argument("--code", action="store_true", help="only the bytes of their functions")
+    parser.add_argument("--turns", action="store_true", help="only the code of layers and stages that take turns")
     parser.add_argument("--kernel", help="only what is told of this one, where the table's layers call it")
     options = parser.parse_args()
     if unknown := sorted(set(options.tables) - set(tables)):
@@ -215,6 +235,9 @@ def main() -> None:
                 continue
             if only_code:
                 renew_code(subject, cache)
+                continue
+            if options.turns:
+                renew_turns(subject, cache)
                 continue
             table = make_table(subject, cache)
             write(subject, table, {})

@@ -81,6 +81,7 @@ def _patches(writer: Writer, name: str, stage: Turns, table: str, pulling: Pulli
     layers = stage.stop - stage.start
     writer.line("const tf_box *patch;")
     with writer.block(f"for (patch = {table}; patch != {table} + {len(stage.turns)}; patch += {layers})"):
+        writer.line("TF_KEEP_LOOP(patch);")  # every turn written out would be a call a layer more
         for layer in range(stage.start, stage.stop):
             _call(writer, name, layer, "patch", pulling)
 
@@ -88,6 +89,7 @@ def _patches(writer: Writer, name: str, stage: Turns, table: str, pulling: Pulli
 def _streams(writer: Writer, name: str, stage: Turns, table: str, pulling: Pulling | None) -> None:
     writer.line("const tf_turn *turn;")
     with writer.block(f"for (turn = {table}; turn != {table} + {len(stage.turns)}; ++turn)"):
+        writer.line("TF_KEEP_LOOP(turn);")
         writer.line("const int32_t row_start = turn->row_start, row_stop = row_start + turn->rows;")
         with writer.block("switch (turn->layer)"):
             for layer in range(stage.start, stage.stop):

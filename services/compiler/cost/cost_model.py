@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from services.compiler.codegen.program import ArenaRef, Layer, Program
-from services.compiler.cost.kernel_counts import Counts, layer_counts
+from services.compiler.codegen.program import Layer
+from services.compiler.cost.glue_counts import DIVISIONS, RING, Glue, layer_glue, network_glue
+from services.compiler.cost.kernel_counts import layer_counts
 from services.compiler.cost.thumb2_counts import source_bytes
 from services.compiler.cost.turn_counts import Box, Widths, part_counts, patch_widths, turn_parts
 from services.compiler.ir.graph import Graph
@@ -68,25 +69,28 @@ def code_bytes(planned: Planned, core: Core) -> int:
     """Return the bytes of the library's code and the runtime routines that it pulls in."""
     table = load_cost_table(core, planned.kernels)
     program = planned.program
-    return linked_bytes(table, program.functions(), program.sources(), glue_counts(program), core)
+    return linked_bytes(table, program.functions(), program.sources(), glue_counts(planned), core)
 
 
 def linked_bytes(
-    table: CostTable, kernels: Iterable[str], sources: Iterable[KernelSource], glue: Counts, core: Core
+    table: CostTable, kernels: Iterable[str], sources: Iterable[KernelSource], glue: Glue, core: Core
 ) -> int:
     """Return the bytes of code that links these kernels and generated files, with glue that counts so much."""
-    functions = set(table.needs[""]).union(*[table.needs[kernel] for kernel in kernels])
+    functions = set(table.needs[""]).union(*[table.needs[kernel] for kernel in (*kernels, *_inlined(glue))])
     issue = issue_of(core)
     generated = sum([source_bytes(source, issue) for source in sources])
     return sum([table.function_bytes[name] for name in functions]) + generated + round(_priced(table.glue_bytes, glue))
 
 
 def known_code_bytes(planned: Planned, core: Core) -> int | None:
-    """Return the same, or None where kernels are newer than what was measured of the core."""
+    """Return the same, or None where kernels or glue are newer than what was measured of the core."""
     if not (_FOLDER / table_file(core, planned.kernels)).exists():
         return None
-    needs = load_cost_table(core, planned.kernels).needs
-    return code_bytes(planned, core) if needs.keys() >= set(planned.program.functions()) else None
+    table, glue = load_cost_table(core, planned.kernels), glue_counts(planned)
+    known = table.needs.keys() >= {*planned.program.functions(), *_inlined(glue)} and table.glue_bytes.keys() >= set(
+        glue
+    )
+    return code_bytes(planned, core) if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +131,15 @@ def layer_work(
     return Work(_priced(table.instructions, counts), _priced(table.cycles, counts))
 
 
-def glue_counts(program: Program) -> Counts:
-    """Return what the code around the kernels grows with: layers, calls and pointers into the arena."""
-    calls = [call for layer in program.layers for call in layer.calls]
-    pointers = sum(isinstance(p, ArenaRef) for call in calls for p in call.pointers)
-    return {"network": 1, "layers": len(program.layers), "calls": len(calls), "pointers": pointers}
+def glue_counts(planned: Planned) -> Glue:
+    """Return what the code around the kernels of a planned network grows with."""
+    return network_glue(planned.graph, planned.schedule, map(layer_glue, planned.program.layers))
 
 
-def _priced(prices: Mapping[str, float], counts: Counts) -> float:
+def _inlined(glue: Glue) -> tuple[str, ...]:
+    """Return the functions in glue that may call the runtime: on a core that cannot divide, tf_ring."""
+    return (RING,) if glue.get(DIVISIONS) else ()
+
+
+def _priced(prices: Mapping[str, float], counts: Mapping[str, float]) -> float:
     return sum(prices[name] * count for name, count in counts.items())

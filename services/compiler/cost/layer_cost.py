@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from services.compiler.codegen.calls import lower
-from services.compiler.codegen.program import ArenaRef, Program, RegionArg, Section
+from services.compiler.codegen.program import Program, RegionArg, Section
 from services.compiler.cost.cost_model import code_bytes, layer_work, linked_bytes, load_cost_table, work
+from services.compiler.cost.glue_counts import Glue, layer_glue, network_glue
 from services.compiler.cost.turn_counts import Box, Widths
 from services.compiler.ir.alone import Alone, alone, isolated, own_fact, tensor_order
 from services.compiler.ir.graph import Graph
@@ -67,8 +68,7 @@ class LayerCost:
 
     weights_bytes: int
     tables_bytes: int
-    calls: int
-    pointers: int
+    glue: Glue
     functions: tuple[str, ...]
     sources: tuple[KernelSource, ...]
     regions: tuple[RegionArg, ...]
@@ -86,8 +86,7 @@ def network_cost(planned: Planned, core: Core) -> NetworkCost:
     regions = set[RegionArg]().union(*[layer.regions for layer in layers])
     functions = set[str]().union(*[layer.functions for layer in layers])
     sources = {source.file: source for layer in layers for source in layer.sources}
-    calls, pointers = sum([layer.calls for layer in layers]), sum([layer.pointers for layer in layers])
-    glue = {"network": 1.0, "layers": len(layers), "calls": calls, "pointers": pointers}
+    glue = network_glue(planned.graph, planned.schedule, [layer.glue for layer in layers])
     turns = sum([TURN_BYTES[stage.kind] * len(stage.turns) for stage in planned.schedule.stages if stage.turns])
     return NetworkCost(
         weights_bytes=sum([layer.weights_bytes for layer in layers]),
@@ -136,8 +135,7 @@ def _cost(one: Alone, setting: Setting) -> LayerCost:
     return LayerCost(
         weights_bytes=sum(a.size_bytes for a in program.arrays(Section.WEIGHTS)),
         tables_bytes=sum(a.size_bytes for a in program.arrays(Section.TABLE)) + params,
-        calls=len(layer.calls),
-        pointers=sum(isinstance(p, ArenaRef) for call in layer.calls for p in call.pointers),
+        glue=layer_glue(layer),
         functions=program.functions(),
         sources=program.sources(),
         regions=program.regions(),
