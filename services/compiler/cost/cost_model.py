@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from services.compiler.codegen.program import Layer
-from services.compiler.cost.glue_counts import DIVISIONS, RING, Glue, layer_glue, network_glue
+from services.compiler.cost.glue_counts import RING, WIDE_DIVISIONS, Glue, layer_glue, network_glue
 from services.compiler.cost.kernel_counts import layer_counts
 from services.compiler.cost.thumb2_counts import source_bytes
 from services.compiler.cost.turn_counts import Box, Widths, part_counts, patch_widths, turn_parts
@@ -138,7 +138,7 @@ def glue_counts(planned: Planned) -> Glue:
 
 def _inlined(glue: Glue) -> tuple[str, ...]:
     """Return the functions in glue that may call the runtime: on a core that cannot divide, tf_ring."""
-    return (RING,) if glue.get(DIVISIONS) else ()
+    return (RING,) if glue.get(WIDE_DIVISIONS) else ()
 
 
 def _priced(prices: Mapping[str, float], counts: Mapping[str, float]) -> float:

@@ -15,9 +15,10 @@ from services.compiler.ir.ops import Op, PullRows
 from services.compiler.schedule.rows import window
 from services.compiler.schedule.schedule import Buffer, BufferId, Schedule, Stage, Step
 
-# The function of the kernels' header that divides: what it links beyond a kernel's stands in tables by this name.
-RING = "tf_ring"
-DIVISIONS = "ring divisions"
+# The function of the kernels' header that divides: what it links beyond a kernel's stands in tables by this name. Rows
+# of an output have 16 bits, which compilers divide by a constant with a multiplication; those of an input that is read
+# in steps have more, and a core without a wide multiplication calls its runtime.
+RING, WIDE_DIVISIONS = "tf_ring", "wide ring divisions"
 
 
 Glue = Mapping[str, int]
@@ -75,7 +76,8 @@ def turn_glue(graph: Graph, step: Step, buffers: Mapping[BufferId, Buffer]) -> G
     divisions = {(rows, first) for rows, first, _ in rings if rows & (rows - 1)}
     return {
         "rings": len(rings),
-        DIVISIONS: len(divisions),
+        "ring divisions": len(divisions),
+        WIDE_DIVISIONS: sum([stride > 1 for _, (stride, _) in divisions]),
         "first rows": len({first for _, first, _ in rings} - {_OWN}),
         "ring ends": sum([slides for _, _, slides in rings]),
     }
