@@ -21,6 +21,8 @@ from services.compiler.ir.graph import Graph
 from services.compiler.options import CompileOptions, Core, Kernels
 from services.compiler.pipeline import compile_graph
 from tests.compiler.graph_maker import GraphMaker
+from tests.compiler.schedule.test_images_made_again import excited
+from tinyfarm.cli.explain import _offered
 from tinyfarm.pictures.compare import comparison_picture
 from tinyfarm.pictures.facts import Facts, facts_of
 from tinyfarm.pictures.page import explain_page, network_pictures
@@ -122,6 +124,26 @@ def test_patches_are_drawn_as_they_are_compiled(drawn):
     texts = [t.text for t in ElementTree.fromstring(sight_picture(network) or "").iter("text")]
     assert {"one patch of 3×2", f"layers 0 to {network.patching.last} in 3×2 patches", "as compiled"} <= set(texts)
     assert {layer.stage for layer in network.layers[: network.patching.last + 1]} == {"patch"}
+
+
+def test_patches_of_squeezed_images_are_drawn_up_to_the_first_image():
+    """Sums of an image end the first stage, and other stages follow: their number was taken for the last layer's."""
+    network = facts(excited(), "patch:3x2")
+    assert network.patching is not None
+    last = network.patching.last
+    assert [layer.stage for layer in network.layers[: last + 2]] == ["patch"] * (last + 2)
+    assert network.layers[last + 1].op == "ImageSums"
+    assert f"layers 0 to {last} in 3×2 patches" in (sight_picture(network) or "")
+    assert sum(layer.stage == "patch" for layer in network.layers) > last + 2
+
+
+def test_offered_patches_end_at_the_layer_of_the_same_name(drawn):
+    patched, by_columns = drawn["in patches"], drawn["by columns"]
+    assert by_columns.layers[0].op == "TransposeImage"
+    found = _offered(by_columns, patched)
+    assert found is not None and patched.patching is not None
+    assert found.last == patched.patching.last + 1
+    assert by_columns.layers[found.last].name == patched.layers[patched.patching.last].name
 
 
 def test_example_of_patches_ends_where_memory_falls_below_half_of_the_peak(drawn):

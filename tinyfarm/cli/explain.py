@@ -27,7 +27,7 @@ from tinyfarm.cli.progress import follow
 from tinyfarm.client import Client, ServerFaultError
 from tinyfarm.client.budgets import schedule_request
 from tinyfarm.client.options import compile_options
-from tinyfarm.pictures.facts import Facts, facts_of
+from tinyfarm.pictures.facts import Facts, Patching, facts_of
 from tinyfarm.pictures.page import explain_page, table_row
 from tinyfarm.pictures.sight import example
 from tinyfarm.up import COMPILE_AND_RUN
@@ -86,18 +86,25 @@ def _networks(
 ) -> Iterator[Facts]:
     """Yield a model under every schedule; where that has no patches, with those that `patch` would choose."""
     found = [_facts(client, model, target, options) for options in wanted]
-    offered = next((facts.patching for facts in found if facts.patching), None)
-    if offered is None:
+    patched = next((facts for facts in found if facts.patching), None)
+    if patched is None:
         options = compile_pb2.CompileOptions()
         options.CopyFrom(wanted[0])
         options.schedule.CopyFrom(schedule_request("patch"))
         options.pull_input = False  # refused where there are no patches to choose
-        offered = _facts(client, model, target, options).patching
-        if offered is not None and wanted[0].pull_input:
-            offered = replace(offered, last=offered.last + 1)  # the layer that pulls comes first
+        patched = _facts(client, model, target, options)
     for facts in found:
-        words = replace(offered, words="what schedule patch would choose") if offered else example(facts, _NO_HELP)
-        yield facts if facts.patching else replace(facts, patching=words)
+        yield facts if facts.patching else replace(facts, patching=_offered(facts, patched))
+
+
+def _offered(facts: Facts, patched: Facts) -> Patching | None:
+    """Return the patches of another schedule up to the layer of the same name; its number can be another here."""
+    if patched.patching is not None:
+        name = patched.layers[patched.patching.last].name
+        same = (n for n, layer in enumerate(facts.layers) if layer.name == name and layer.receptive_field_hw)
+        if (last := next(same, None)) is not None:
+            return replace(patched.patching, last=last, words="what schedule patch would choose")
+    return example(facts, _NO_HELP)
 
 
 def _facts(client: Client, model: Path, target: str, options: compile_pb2.CompileOptions) -> Facts:

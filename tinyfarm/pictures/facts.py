@@ -138,10 +138,10 @@ def facts_of(manifest: Mapping[str, Any]) -> Facts:
 
 
 def _patching(grid: tuple[int, int] | None, layers: tuple[Layer, ...]) -> Patching | None:
-    if grid is None:
-        return None
-    rows, columns = grid
-    return Patching((rows, columns), sum(layer.stage == "patch" for layer in layers) - 1, "as compiled")
+    """Return the first stage of patches, up to its last image: sums of an image may end it, and stages follow them."""
+    first = itertools.takewhile(lambda at: layers[at].stage == "patch", range(len(layers)))
+    images = [at for at in first if layers[at].image_hw and layers[at].receptive_field_hw]
+    return Patching((grid[0], grid[1]), images[-1], "as compiled") if grid and images else None
 
 
 def _layer(layer: Mapping[str, Any]) -> Layer:
