@@ -32,6 +32,7 @@ from tinyfarm.pictures.svg import byte_ticks, count_text, shortened, size_text, 
 NASTY = '</title><script>alert("x")</script>\x00&'
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
+WORK = "Multiply-accumulates"
 SCHEDULES = {"streamed": "streaming", "by columns": "streaming", "in patches": "patch:3x2"}
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -135,6 +136,15 @@ def test_patches_of_squeezed_images_are_drawn_up_to_the_first_image():
     assert network.layers[last + 1].op == "ImageSums"
     assert f"layers 0 to {last} in 3×2 patches" in (sight_picture(network) or "")
     assert sum(layer.stage == "patch" for layer in network.layers) > last + 2
+
+
+def test_macs_of_images_made_again_are_told():
+    graph = excited()
+    network, whole = facts(graph, "streaming"), facts(graph)
+    again = sum(layer.macs for layer in network.layers if layer.name.endswith(" (again)"))
+    assert network.macs == whole.macs + again > whole.macs
+    assert f"{network.macs:,} MACs in all, {again:,} of them again" in dict(network_pictures(network))[WORK]
+    assert f"{whole.macs:,} MACs in all<" in dict(network_pictures(whole))[WORK]
 
 
 def test_offered_patches_end_at_the_layer_of_the_same_name(drawn):

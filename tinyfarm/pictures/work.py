@@ -36,5 +36,7 @@ def work_picture(facts: Facts) -> str:
     frame.draw_layers(svg, facts)
     used = {layer.op for layer in facts.layers if layer.macs}
     legend(svg, 72, 16, [_OPERATORS[op] for op in _OPERATORS if op in used])
-    svg.text(WIDTH - 20, 16, f"{facts.macs:,} MACs in all", anchor="end", fill=MUTED)
+    again = sum(layer.macs for layer in facts.layers if layer.name.endswith(" (again)"))
+    told = f", {again:,} of them again" if again else ""
+    svg.text(WIDTH - 20, 16, f"{facts.macs:,} MACs in all{told}", anchor="end", fill=MUTED)
     return svg.markup()
