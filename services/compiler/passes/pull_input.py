@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from services.compiler.errors import UnsupportedModelError
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import PullRows, Reshape
+from services.compiler.ir.ops import PullRows, Quantize, Reshape
 from services.compiler.ir.tensor import quoted
 from services.compiler.options import CompileOptions
 from services.compiler.passes.replace_tensors import read_instead
@@ -53,10 +53,12 @@ def pull_input(graph: Graph) -> Graph:
 def input_as_image(graph: Graph) -> Graph:
     """Return the graph whose only input is the image that a Reshape makes of it, where nothing else reads it.
 
-    A model from PyTorch with one channel begins so: [1, 1, H, W] and [1, H, W, 1] are the same bytes.
+    A model from PyTorch with one channel begins so: [1, 1, H, W] and [1, H, W, 1] are the same bytes. Floats may be
+    quantized before that.
     """
     if len(graph.inputs) != 1:
         return graph
+    graph = _reshape_before_quantize(graph)
     (source,) = graph.inputs
     readers = graph.consumers()[source]
     if len(readers) != 1 or not isinstance(readers[0], Reshape) or source in graph.outputs:
@@ -66,6 +68,23 @@ def input_as_image(graph: Graph) -> Graph:
     if image in graph.outputs or len(after.shape) != 4 or after.quant != before.quant:
         return graph
     return replace(graph, inputs=(image,)).with_ops(op for op in graph.ops if op is not readers[0])
+
+
+def _reshape_before_quantize(graph: Graph) -> Graph:
+    """Return the graph with a Reshape that alone reads the quantized input swapped with that Quantize."""
+    readers = graph.consumers()
+    quantize = next(iter(readers[graph.inputs[0]]), None)
+    if not isinstance(quantize, Quantize) or quantize.output in graph.outputs or len(readers[quantize.output]) != 1:
+        return graph
+    (reshape,) = readers[quantize.output]
+    if not isinstance(reshape, Reshape) or graph.tensors[reshape.output].quant != graph.tensors[quantize.output].quant:
+        return graph
+    between = graph.fresh_id()
+    image = replace(graph.tensors[quantize.input], shape=graph.tensors[reshape.output].shape)
+    first = replace(reshape, inputs=quantize.inputs, outputs=(between,))
+    second = replace(quantize, inputs=(between,), outputs=reshape.outputs)
+    rest = [op for op in graph.ops if op is not quantize and op is not reshape]
+    return graph.with_tensors({between: image}).with_ops((first, second, *rest))
 
 
 def _refusal(graph: Graph, why: str, value: object) -> UnsupportedModelError:

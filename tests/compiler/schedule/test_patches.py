@@ -163,6 +163,23 @@ def test_input_that_a_reshape_makes_an_image_is_cut(tmp_path: Path) -> None:
     np.testing.assert_array_equal(twin.run(image.reshape(1, 16, 12, 1))[0], want)
 
 
+@pytest.mark.parametrize("pulled", [False, True])
+def test_input_of_floats_that_is_quantized_before_it_is_an_image_is_cut(pulled: bool, tmp_path: Path) -> None:
+    """Interface float of one channel of PyTorch: the Quantize before the Reshape saw an image of one row."""
+    m = GraphMaker(seed=8, name="floats")
+    image = m.reshape(m.quantize(m.input(1, 1, 16, 12, dtype=DType.FLOAT32)), 1, 16, 12, 1)
+    graph = m.build(m.conv2d(m.conv2d(image, 4, (3, 3)), 3, (3, 3), (2, 2)))
+    options = CompileOptions(
+        "host", Core.CORTEX_M4, "patch:3x2", Interface.FLOAT, kernels=Kernels.PORTABLE, pull_input=pulled
+    )
+    found = compile_graph(graph, graph, options)
+    (slot,) = found.manifest.inputs
+    assert (found.manifest.schedule, slot.shape, slot.dtype) == ("patch", (1, 16, 12, 1), "float32")
+    (twin,) = build_twins([found], tmp_path)
+    (floats,) = random_inputs(graph, 1)
+    np.testing.assert_array_equal(twin.run(floats.reshape(1, 16, 12, 1))[0], run_graph(graph, [floats])[0])
+
+
 def test_streams_follow_patches(tmp_path: Path) -> None:
     graph = bottlenecks(size=16, name="both")
     found = patches(graph, 2, (2, 2))
