@@ -6,7 +6,7 @@ in the network, so without weights an operator is lowered alone, once in a searc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from services.compiler.cost.turn_counts import Box, Widths
 from services.compiler.ir.alone import Alone, alone, isolated, own_fact, tensor_order
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Op, Reshape
+from services.compiler.ir.tensor import TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.portable_set import PARAMS_BYTES
 from services.compiler.kernels.source import KernelSource
@@ -89,12 +90,22 @@ def network_cost(planned: Planned, core: Core) -> NetworkCost:
     glue = network_glue(planned.graph, planned.schedule, [layer.glue for layer in layers])
     turns = sum([TURN_BYTES[stage.kind] * len(stage.turns) for stage in planned.schedule.stages if stage.turns])
     return NetworkCost(
-        weights_bytes=sum([layer.weights_bytes for layer in layers]),
+        weights_bytes=_weights_bytes(planned, layers),
         tables_bytes=sum([layer.tables_bytes for layer in layers]) + PARAMS_BYTES["tf_region"] * len(regions) + turns,
         code_bytes=linked_bytes(load_cost_table(core, planned.kernels), functions, sources.values(), glue, core),
         instructions=sum([layer.instructions for layer in layers]),
         cycles=sum([layer.cycles for layer in layers]),
     )
+
+
+def _weights_bytes(planned: Planned, layers: Sequence[LayerCost]) -> int:
+    """Return the bytes of weights; layers with the same constants share them, as those of an image made again do."""
+    found: dict[tuple[tuple[TensorId, ...], int], int] = {}
+    for step, layer in zip(planned.schedule.steps(), layers, strict=True):
+        op = planned.graph.ops[step.op_index]
+        constants = tuple([t for t in op.inputs if planned.graph.tensors[t].is_constant])
+        found[constants or op.outputs, layer.weights_bytes] = layer.weights_bytes
+    return sum(found.values())
 
 
 def _layers(planned: Planned, core: Core) -> Iterator[LayerCost]:
