@@ -31,7 +31,6 @@ from services.compiler.kernels.thumb2.requantize import RIGHT_SHIFT_BITS, offset
 
 # registers for the values of one filter row while they are paired, where the filter does not stay in registers
 _TAPS = ("r0", "r1", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "lr")
-_MAX_LOAD_OFFSET = 1020
 _MAX_ADDEND = 4095
 _MAX_PHASES = 255
 _MOST_TILE_LINES = 205
@@ -67,13 +66,12 @@ def plane_width(out_w: int, kernel_w: int, stride_w: int, inside: int = 0, phase
 
 @lru_cache(maxsize=4096)  # shapes that one search meets again and again
 def supported(shape: DepthwiseShape) -> bool:
-    """Whether the filter is one to ten wide, fits a tile, and every row of it is in reach of one base register.
+    """Whether the filter is one to ten wide, fits a tile, and all of its rows lie within what one addition moves.
 
     Dilated columns ask for a stride of 1 along the row, in which neighbors of a phase are neighbors of the image's.
     """
     kernel_h, kernel_w = shape.kernel_hw
-    reach = (kernel_h - 1) * shape.tap_row_bytes + 4 * kernel_w
-    if not 1 <= kernel_w <= len(_TAPS) or reach > _MAX_LOAD_OFFSET:
+    if not 1 <= kernel_w <= len(_TAPS) or (shape.rolled and kernel_h * shape.tap_row_bytes > _MAX_ADDEND):
         return False
     if shape.no_right_shift and _left_shift(shape) is None:
         return False

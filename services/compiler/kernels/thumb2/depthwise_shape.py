@@ -8,6 +8,8 @@ from functools import cache
 # registers of a filter that stays in them, and for the values of one filter row while they are paired beside it
 RESIDENT = ("r4", "r5", "r6", "r7", "r8", "r9")
 TAPS_BESIDE = ("r0", "r1", "r3", "r12", "lr")
+# bytes that LDRD reaches
+MAX_LOAD_OFFSET = 1020
 # the stack frame before the filter's pairs; behind the multiplier lies the shift
 SLOT_MULTIPLIER, SLOT_ADDEND, SLOT_BIAS, SLOT_ROWS, SLOT_ROW_END = 0, 8, 12, 16, 20
 # and with phases the next one's first output and the phases left
@@ -77,14 +79,20 @@ class DepthwiseShape:
         return 2 * self.plane_w
 
     @property
+    def in_reach(self) -> bool:
+        """Whether loads from one base register reach every row of the filter."""
+        return (self.kernel_hw[0] - 1) * self.tap_row_bytes + 4 * self.kernel_hw[1] <= MAX_LOAD_OFFSET
+
+    @property
     def resident(self) -> bool:
         """Whether the whole filter stays in registers."""
-        return len(self.pairs) * self.kernel_hw[0] <= len(RESIDENT) and self.kernel_hw[1] <= len(TAPS_BESIDE)
+        fits = len(self.pairs) * self.kernel_hw[0] <= len(RESIDENT) and self.kernel_hw[1] <= len(TAPS_BESIDE)
+        return fits and self.in_reach
 
     @property
     def rolled(self) -> bool:
-        """Whether the filter's rows are a loop: less code, more instructions."""
-        return self.small and not self.resident and self.kernel_hw[0] > 1
+        """Whether the filter's rows are a loop: less code, or rows too long for one base register."""
+        return (self.small or not self.in_reach) and not self.resident and self.kernel_hw[0] > 1
 
     @property
     def pairs(self) -> tuple[Pair, ...]:

@@ -137,7 +137,10 @@ def _depthwise_edges() -> dict[str, CoreCase]:
         "depthwise wide": one(depthwise((3, 3)), 1, 7, 120, 2),
         "depthwise wide 7x7": one(depthwise((7, 7), activation=RELU), 1, 9, 70, 2),
         "depthwise as wide as loads reach": one(depthwise((3, 3), (2, 2)), 1, 9, 250, 1),
-        "depthwise too wide": one(depthwise((3, 3)), 1, 5, 300, 2, covered=False),
+        "depthwise wider than loads reach": one(depthwise((3, 3)), 1, 5, 260, 2),
+        "depthwise 7x7 wider than loads reach": one(depthwise((7, 7), activation=RELU), 1, 9, 120, 2),
+        "depthwise 5x5 stride 2 wider than loads reach": one(depthwise((5, 5), (2, 2)), 1, 9, 201, 3),
+        "depthwise too wide": one(depthwise((3, 3)), 1, 5, 700, 2, covered=False),
         "depthwise in place": one(lambda m, x: m.depthwise(m.conv2d(x, 64, (1, 1))), 1, 8, 7, 5),
         "depthwise in place in chunks": one(lambda m, x: m.depthwise(m.conv2d(x, 5, (1, 1))), 1, 130, 14, 3),
         "depthwise stride 2 in place in chunks": one(
