@@ -175,5 +175,7 @@ def test_estimates_are_those_of_the_compiled_network(schedule: str) -> None:
     options = replace(BOARD, schedule=schedule, sram_budget_bytes=12_000 if schedule == "auto" else None)
     found = estimate(without_weights(graph), options)
     manifest = compile_graph(graph, graph, options).manifest
-    assert found.planned.plan.gap_bytes or found.planned.memory.split.arena == manifest.memory.arena
+    plan = found.planned.plan
+    # without a gap equal to the byte; the solver wins no more than the gap
+    assert plan.arena_bytes - plan.gap_bytes <= manifest.memory.arena <= plan.arena_bytes
     assert found.weights_bytes == manifest.weights_bytes
