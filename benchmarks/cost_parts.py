@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.cost_measured import Measured, Subject, on_board
 from services.compiler.codegen.program import KernelCall, Layer, Program, RegionArg
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import ImageSums
+from services.compiler.ir.planned_ops import ImageSums
 from services.compiler.options import Interface
 from services.compiler.pipeline import compile_choice
 from services.compiler.planned import plan_network

@@ -26,7 +26,7 @@ from services.compiler.codegen.turns import stage_symbol
 from services.compiler.cost.glue_counts import WIDE_DIVISIONS, layer_glue, network_glue, stage_glue, turn_glue
 from services.compiler.errors import UnsupportedModelError
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import PullRows
+from services.compiler.ir.planned_ops import PullRows
 from services.compiler.options import CompileOptions, Interface
 from services.compiler.passes.optimize import optimize
 from services.compiler.passes.pull_input import with_input

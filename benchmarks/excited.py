@@ -25,7 +25,7 @@ from rich.table import Table
 
 from benchmarks.networks import Layers, round_to_8
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import ImageSums
+from services.compiler.ir.planned_ops import ImageSums
 from services.compiler.options import CompileOptions, Core, Interface
 from services.compiler.pipeline import compile_choice
 from services.compiler.planner.choose import choose

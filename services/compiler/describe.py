@@ -6,7 +6,7 @@ from services.compiler.codegen.kernel_files import kernel_sources
 from services.compiler.codegen.names import c_identifier, layer_symbol
 from services.compiler.codegen.network import IoSlot
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import PullRows
+from services.compiler.ir.planned_ops import PullRows
 from services.compiler.ir.tensor import Tensor, TensorId
 from services.compiler.library import (
     BufferFacts,

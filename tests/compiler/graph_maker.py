@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.compiler.importers.padding import Window, output_hw, same_padding
-from services.compiler.ir import ops
+from services.compiler.ir import ops, planned_ops
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation, Mean, Op, Padding, Sum
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
@@ -279,13 +279,13 @@ class GraphMaker:
 
     def image_sums(self, x: TensorId) -> TensorId:
         y = self.tensor((1, 1, 1, self.shape(x)[3]), self.same_quant(x), DType.INT32)
-        return self.add_op(ops.ImageSums(name=self.name_op("image sums"), inputs=(x,), outputs=(y,)))
+        return self.add_op(planned_ops.ImageSums(name=self.name_op("image sums"), inputs=(x,), outputs=(y,)))
 
     def mean_of_sums(self, sums: TensorId, pixels: int, *, keep: bool = True) -> TensorId:
         channels = self.shape(sums)[3]
         y = self.tensor((1, 1, 1, channels) if keep else (1, channels))
         return self.add_op(
-            ops.MeanOfSums(name=self.name_op("mean of sums"), inputs=(sums,), outputs=(y,), pixels=pixels)
+            planned_ops.MeanOfSums(name=self.name_op("mean of sums"), inputs=(sums,), outputs=(y,), pixels=pixels)
         )
 
     def mean_in_halves(self, x: TensorId, *, keep: bool = True) -> TensorId:
@@ -348,7 +348,7 @@ class GraphMaker:
     def transpose_image(self, x: TensorId) -> TensorId:
         _, h, w, c = self.shape(x)
         y = self.tensor((1, w, h, c), self.tensors[x].quant, self.tensors[x].dtype)
-        return self.add_op(ops.TransposeImage(name=self.name_op("transpose image"), inputs=(x,), outputs=(y,)))
+        return self.add_op(planned_ops.TransposeImage(name=self.name_op("transpose image"), inputs=(x,), outputs=(y,)))
 
     def resize(
         self, x: TensorId, h: int, w: int, *, corners: bool = False, half: bool = False, bilinear: bool = False

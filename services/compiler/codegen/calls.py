@@ -44,19 +44,16 @@ from services.compiler.ir.ops import (
     Dequantize,
     FullyConnected,
     HardSwish,
-    ImageSums,
     LeakyRelu,
     Logistic,
     Maximum,
     MaxPool2D,
     Mean,
-    MeanOfSums,
     Minimum,
     Mul,
     Op,
     Pad,
     PRelu,
-    PullRows,
     Quantize,
     Relu,
     Reshape,
@@ -71,8 +68,8 @@ from services.compiler.ir.ops import (
     Table,
     Tanh,
     Transpose,
-    TransposeImage,
 )
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PullRows, TransposeImage
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan

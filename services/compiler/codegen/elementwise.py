@@ -19,19 +19,8 @@ from services.compiler.codegen.program import (
 )
 from services.compiler.codegen.shapes import output_fields
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import (
-    Activation,
-    Add,
-    Dequantize,
-    Maximum,
-    Minimum,
-    Mul,
-    Node,
-    PRelu,
-    Quantize,
-    Softmax,
-    Sub,
-)
+from services.compiler.ir.node import Node
+from services.compiler.ir.ops import Activation, Add, Dequantize, Maximum, Minimum, Mul, PRelu, Quantize, Softmax, Sub
 from services.compiler.ir.shapes import Shape4, dense_strides, nhwc, row_stride
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.quant.elementwise import add_params, mul_multiplier, prelu_params

@@ -7,7 +7,8 @@ from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import Fields, KernelCall, RegionArg
 from services.compiler.codegen.shapes import output_fields, whole
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, ImageSums, Mean, MeanOfSums, Sum
+from services.compiler.ir.ops import Activation, Mean, Sum
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums
 from services.compiler.ir.shapes import Shape4, dense_strides, nhwc, row_stride
 from services.compiler.ir.tensor import DType, TensorId, quoted
 from services.compiler.quant.pooling import mean_params

@@ -24,12 +24,12 @@ from services.compiler.codegen.program import (
 from services.compiler.codegen.shapes import output_fields, whole
 from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.node import Node
 from services.compiler.ir.ops import (
     Activation,
     AveragePool2D,
     Concatenation,
     MaxPool2D,
-    Node,
     Pad,
     ResizeBilinear,
     ResizeNearestNeighbor,

@@ -31,7 +31,6 @@ from services.compiler.ir.ops import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
-    ImageSums,
     MaxPool2D,
     Mean,
     Mul,
@@ -40,6 +39,7 @@ from services.compiler.ir.ops import (
     Softmax,
     Sub,
 )
+from services.compiler.ir.planned_ops import ImageSums
 from services.compiler.ir.shapes import row_stride
 from services.compiler.kernels.thumb2 import files
 from services.compiler.kernels.thumb2.dot import dot_entry, dot_name

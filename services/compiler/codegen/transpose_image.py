@@ -8,7 +8,7 @@ from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import CType, Fields, KernelCall
 from services.compiler.codegen.shapes import whole
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import TransposeImage
+from services.compiler.ir.planned_ops import TransposeImage
 
 
 def transpose_image_call(graph: Graph, op: TransposeImage, operands: Operands) -> KernelCall:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.compiler.ir import ops
+from services.compiler.ir.planned_ops import PLANNED_ONLY
 from tinyfarm.v1 import network_pb2
 
 _ACTIVATIONS = {
@@ -20,7 +21,7 @@ _TO_ACTIVATION = {ours: theirs for theirs, ours in _ACTIVATIONS.items()}
 
 def op_to_proto(op: ops.Op) -> network_pb2.Op:
     """Return the message of an operator, which keeps the ids of its tensors."""
-    if isinstance(op, ops.PLANNED_ONLY):
+    if isinstance(op, PLANNED_ONLY):
         raise AssertionError(f"{op.kind} {op.name!r}: a network is told as it was before it was planned")
     told = _BY_KIND[type(op)]
     content: dict[str, Any] = {told.field: {a.field: a.to_proto(getattr(op, a.name)) for a in told.attributes}}

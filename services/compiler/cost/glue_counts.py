@@ -11,7 +11,8 @@ from itertools import chain
 
 from services.compiler.codegen.program import ArenaRef, Layer
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Op, PullRows
+from services.compiler.ir.ops import Op
+from services.compiler.ir.planned_ops import PullRows
 from services.compiler.schedule.rows import window
 from services.compiler.schedule.schedule import Buffer, BufferId, Schedule, Stage, Step
 

@@ -15,11 +15,9 @@ from services.compiler.ir.ops import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
-    ImageSums,
     Maximum,
     MaxPool2D,
     Mean,
-    MeanOfSums,
     Minimum,
     Mul,
     Op,
@@ -30,8 +28,8 @@ from services.compiler.ir.ops import (
     Softmax,
     Sub,
     Sum,
-    TransposeImage,
 )
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, TransposeImage
 from services.compiler.ir.shapes import nhwc
 from services.compiler.kernels.thumb1.files import NEEDS as THUMB1_KERNELS
 from services.compiler.kernels.thumb2.files import NEEDS as THUMB2_KERNELS

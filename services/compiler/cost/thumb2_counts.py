@@ -19,7 +19,6 @@ from services.compiler.ir.ops import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
-    ImageSums,
     MaxPool2D,
     Mean,
     Mul,
@@ -27,6 +26,7 @@ from services.compiler.ir.ops import (
     Quantize,
     Softmax,
 )
+from services.compiler.ir.planned_ops import ImageSums
 from services.compiler.kernels.source import KernelSource, made_routines
 from services.compiler.kernels.thumb2.add import Scaling
 from services.compiler.kernels.thumb2.depthwise import OUTPUT_ROWS

@@ -14,6 +14,7 @@ from services.compiler.importers.rules import types as t
 from services.compiler.ir import ops
 from services.compiler.ir.alone import remembered
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.node import Node
 from services.compiler.ir.tensor import quoted
 
 # Rules of different operators take different operator types; the table pairs them.
@@ -31,7 +32,7 @@ _WEIGHTS: tuple[Rule, ...] = (
 _TABLE: tuple[Rule, ...] = (*_INT8, s.same_shape)
 _CURVE: tuple[Rule, ...] = (*_INTEGER, s.same_shape)
 
-RULES: Mapping[type[ops.Node], tuple[Rule, ...]] = {
+RULES: Mapping[type[Node], tuple[Rule, ...]] = {
     ops.Conv2D: (*_INTEGER, s.one_image, s.fits_16_bits, s.conv_shapes, *_WEIGHTS),
     ops.DepthwiseConv2D: (*_INTEGER, s.one_image, s.fits_16_bits, s.conv_shapes, *_WEIGHTS),
     ops.FullyConnected: (*_INTEGER, s.dense_shapes, *_WEIGHTS),

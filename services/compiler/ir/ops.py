@@ -1,4 +1,4 @@
-"""The closed set of operators. Dispatch with `match` over `Op` and `assert_never`."""
+"""The closed set of operators, those of model files here: dispatch with `match` over `Op` and `assert_never`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Union
 
+from services.compiler.ir.node import Node, WeightedNode
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PullRows, TransposeImage
 from services.compiler.ir.tensor import TensorId
 
 
@@ -30,50 +32,6 @@ class Padding:
     def __post_init__(self) -> None:
         if min(self.top, self.bottom, self.left, self.right) < 0:
             raise ValueError(f"padding {self} is negative: every side must be at least 0")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """What every operator has: a name (any text), the tensors read, in order, and the tensors written."""
-
-    name: str
-    inputs: tuple[TensorId, ...]
-    outputs: tuple[TensorId, ...]
-
-    @property
-    def input(self) -> TensorId:
-        """The first (data) input."""
-        return self.inputs[0]
-
-    @property
-    def output(self) -> TensorId:
-        """The first (for all but Split the only) output."""
-        return self.outputs[0]
-
-    @property
-    def swept(self) -> TensorId:
-        """The tensor whose rows and columns the operator goes through: a part of them is a part of its work."""
-        return self.output
-
-    @property
-    def kind(self) -> str:
-        """Operator name as printed in texts and reports, for instance `Conv2D`."""
-        return type(self).__name__
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightedNode(Node):
-    """An operator with inputs (data, weights) or (data, weights, bias)."""
-
-    @property
-    def weights(self) -> TensorId:
-        """The weights tensor."""
-        return self.inputs[1]
-
-    @property
-    def bias(self) -> TensorId | None:
-        """The int32 (int64 for int16 activations) bias, one an output channel, or None."""
-        return self.inputs[2] if len(self.inputs) > 2 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,27 +124,6 @@ class Sum(Node):
     """Sum over `axes` (non-negative, sorted); the output shape tells whether dimensions are kept."""
 
     axes: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageSums(Node):
-    """Sums of an image's channels over its pixels, [1, H, W, C] int8 to [1, 1, 1, C] int32.
-
-    It can go through any parts of the image, the top left one first, each pixel once: the output holds the sums so far.
-    The output has the input's quantization. No model file has it: it is the first half of a Mean.
-    """
-
-    @property
-    def swept(self) -> TensorId:
-        """The image."""
-        return self.input
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeanOfSums(Node):
-    """Means of channels from their sums over so many pixels, int32 to int8: the second half of a Mean."""
-
-    pixels: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,14 +231,6 @@ class Transpose(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransposeImage(Node):
-    """Rows and columns of an image swapped where it lies: [1, H, W, C] to [1, W, H, C] in the same bytes.
-
-    Nothing else may read the input. No model file has it: passes/by_columns.py puts it there.
-    """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ResizeNearestNeighbor(Node):
     """Nearest-neighbor resize of H and W to the output's shape."""
 
@@ -354,14 +283,6 @@ class Dequantize(Node):
     """Integer to float32."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullRows(Node):
-    """The network's input, row by row from the caller, who has it; the output is what the arena holds of it.
-
-    No model file has it: passes/pull_input.py puts it there.
-    """
-
-
 Op = Union[  # noqa: UP007 - one operator a line reads as the list it is
     Conv2D,
     DepthwiseConv2D,
@@ -399,6 +320,3 @@ Op = Union[  # noqa: UP007 - one operator a line reads as the list it is
     Dequantize,
     PullRows,
 ]
-
-PLANNED_ONLY = (ImageSums, MeanOfSums, PullRows, TransposeImage)
-"""Those that no model file has: they come into a graph when it is planned."""

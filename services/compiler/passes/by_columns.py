@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Op, PullRows, Reshape, Transpose, TransposeImage
+from services.compiler.ir.ops import Op, Reshape, Transpose
+from services.compiler.ir.planned_ops import PullRows, TransposeImage
 from services.compiler.ir.tensor import Tensor, TensorId
 from services.compiler.ir.verify import verify
 from services.compiler.passes.swap_axes import has_axes, is_image, is_pixel, swap, swapped_op

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from services.compiler.errors import UnsupportedModelError
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import PullRows, Quantize, Reshape
+from services.compiler.ir.ops import Quantize, Reshape
+from services.compiler.ir.planned_ops import PullRows
 from services.compiler.ir.tensor import quoted
 from services.compiler.options import CompileOptions
 from services.compiler.passes.replace_tensors import read_instead

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import ImageSums, Mean, MeanOfSums, Op, PullRows, TransposeImage
+from services.compiler.ir.ops import Mean, Op
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PullRows, TransposeImage
 from services.compiler.ir.tensor import DType, Tensor, TensorId
 from services.compiler.passes.replace_tensors import read_instead
 from services.compiler.schedule.rows import is_row_wise

@@ -17,20 +17,17 @@ from services.compiler.ir.ops import (
     Dequantize,
     FullyConnected,
     HardSwish,
-    ImageSums,
     LeakyRelu,
     Logistic,
     Maximum,
     MaxPool2D,
     Mean,
-    MeanOfSums,
     Minimum,
     Mul,
     Op,
     Pad,
     Padding,
     PRelu,
-    PullRows,
     Quantize,
     Relu,
     Reshape,
@@ -45,8 +42,8 @@ from services.compiler.ir.ops import (
     Table,
     Tanh,
     Transpose,
-    TransposeImage,
 )
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PullRows, TransposeImage
 from services.compiler.ir.shapes import nhwc
 from services.compiler.ir.tensor import Tensor, TensorId
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.compiler.ir.graph import Graph
+from services.compiler.ir.node import WeightedNode
 from services.compiler.ir.ops import (
     Add,
     AveragePool2D,
@@ -42,7 +43,6 @@ from services.compiler.ir.ops import (
     Table,
     Tanh,
     Transpose,
-    WeightedNode,
 )
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.quant.convolution import op_multipliers, rescale, sums

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.common.errors import UnsupportedError
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import PullRows
+from services.compiler.ir.planned_ops import PullRows
 from services.compiler.ir.tensor import quoted
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Planned, plan_network

@@ -12,7 +12,8 @@ from math import inf
 import numpy as np
 
 from services.compiler.cost.layer_cost import Setting, layer_cost
-from services.compiler.ir.ops import PullRows, Reshape
+from services.compiler.ir.ops import Reshape
+from services.compiler.ir.planned_ops import PullRows
 from services.compiler.macs import op_macs
 from services.compiler.memory.live_range import LiveRange
 from services.compiler.options import Core

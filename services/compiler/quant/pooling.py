@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, AveragePool2D, MaxPool2D, Mean, MeanOfSums, Sum
+from services.compiler.ir.ops import Activation, AveragePool2D, MaxPool2D, Mean, Sum
+from services.compiler.ir.planned_ops import MeanOfSums
 from services.compiler.quant.convolution import clamp
 from services.compiler.quant.fixed_point import Int64s, wrap_int32
 from services.compiler.quant.requantize import Multiplier, quantize_multiplier, requantize

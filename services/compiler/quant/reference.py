@@ -17,19 +17,16 @@ from services.compiler.ir.ops import (
     Dequantize,
     FullyConnected,
     HardSwish,
-    ImageSums,
     LeakyRelu,
     Logistic,
     Maximum,
     MaxPool2D,
     Mean,
-    MeanOfSums,
     Minimum,
     Mul,
     Op,
     Pad,
     PRelu,
-    PullRows,
     Quantize,
     Relu,
     Reshape,
@@ -44,8 +41,8 @@ from services.compiler.ir.ops import (
     Table,
     Tanh,
     Transpose,
-    TransposeImage,
 )
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PullRows, TransposeImage
 from services.compiler.ir.tensor import DType, TensorId, quoted
 from services.compiler.quant.affine import dequantize, quantize
 from services.compiler.quant.convolution import conv2d, depthwise_conv2d, fully_connected

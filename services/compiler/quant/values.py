@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Node
+from services.compiler.ir.node import Node
 from services.compiler.ir.tensor import QuantParams, TensorId, quoted
 from services.compiler.ir.verify import InvalidGraphError
 

@@ -24,19 +24,16 @@ from services.compiler.ir.ops import (
     Dequantize,
     FullyConnected,
     HardSwish,
-    ImageSums,
     LeakyRelu,
     Logistic,
     Maximum,
     MaxPool2D,
     Mean,
-    MeanOfSums,
     Minimum,
     Mul,
     Op,
     Pad,
     PRelu,
-    PullRows,
     Quantize,
     Relu,
     Reshape,
@@ -51,8 +48,8 @@ from services.compiler.ir.ops import (
     Table,
     Tanh,
     Transpose,
-    TransposeImage,
 )
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PullRows, TransposeImage
 from services.compiler.ir.shapes import Shape4, dense_strides, nhwc
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet

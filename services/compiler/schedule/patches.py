@@ -16,7 +16,6 @@ from services.compiler.ir.ops import (
     Conv2D,
     DepthwiseConv2D,
     HardSwish,
-    ImageSums,
     LeakyRelu,
     Logistic,
     Maximum,
@@ -25,7 +24,6 @@ from services.compiler.ir.ops import (
     Mul,
     Op,
     PRelu,
-    PullRows,
     Quantize,
     Relu,
     RnnPool,
@@ -33,6 +31,7 @@ from services.compiler.ir.ops import (
     Table,
     Tanh,
 )
+from services.compiler.ir.planned_ops import ImageSums, PullRows
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.schedule.rows import is_row_wise, window
 from services.compiler.schedule.schedule import Region

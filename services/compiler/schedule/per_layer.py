@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import DepthwiseConv2D, Op, PullRows, Reshape, RnnPool, TransposeImage
+from services.compiler.ir.ops import DepthwiseConv2D, Op, Reshape, RnnPool
+from services.compiler.ir.planned_ops import PullRows, TransposeImage
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.schedule.access_order import overlaps

@@ -23,7 +23,6 @@ from services.compiler.ir.ops import (
     Op,
     Pad,
     PRelu,
-    PullRows,
     Quantize,
     Relu,
     ResizeBilinear,
@@ -32,8 +31,8 @@ from services.compiler.ir.ops import (
     Sub,
     Table,
     Tanh,
-    TransposeImage,
 )
+from services.compiler.ir.planned_ops import PullRows, TransposeImage
 from services.compiler.ir.tensor import TensorId
 from services.compiler.schedule.rows import window
 

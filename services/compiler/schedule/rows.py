@@ -15,7 +15,6 @@ from services.compiler.ir.ops import (
     Conv2D,
     DepthwiseConv2D,
     HardSwish,
-    ImageSums,
     LeakyRelu,
     Logistic,
     Maximum,
@@ -25,7 +24,6 @@ from services.compiler.ir.ops import (
     Op,
     Pad,
     PRelu,
-    PullRows,
     Quantize,
     Relu,
     RnnPool,
@@ -35,6 +33,7 @@ from services.compiler.ir.ops import (
     Table,
     Tanh,
 )
+from services.compiler.ir.planned_ops import ImageSums, PullRows
 from services.compiler.ir.tensor import DType, TensorId
 
 _ROW_WISE = (

@@ -11,7 +11,8 @@ from functools import cached_property, lru_cache
 
 from services.compiler.ir.alone import remembered, tensor_order
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import DepthwiseConv2D, Op, PullRows
+from services.compiler.ir.ops import DepthwiseConv2D, Op
+from services.compiler.ir.planned_ops import PullRows
 from services.compiler.ir.tensor import TensorId
 from services.compiler.schedule.patch_spans import Lines, PartSpans, Spans, even_spans, part_spans
 from services.compiler.schedule.row_bounds import LinkedOp

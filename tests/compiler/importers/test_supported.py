@@ -10,7 +10,8 @@ import pytest
 from services.compiler.errors import UnsupportedModelError
 from services.compiler.importers.supported import RULES, refusals, support_table
 from services.compiler.importers.tflite import import_tflite
-from services.compiler.ir.ops import PLANNED_ONLY, MaxPool2D, Op, Padding
+from services.compiler.ir.ops import MaxPool2D, Op, Padding
+from services.compiler.ir.planned_ops import PLANNED_ONLY
 from tests.compiler import tflite_models as m
 from tests.compiler.tflite_models import Quant
 

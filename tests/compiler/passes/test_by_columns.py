@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Padding, PullRows, Transpose, TransposeImage
+from services.compiler.ir.ops import Padding, Transpose
+from services.compiler.ir.planned_ops import PullRows, TransposeImage
 from services.compiler.ir.tensor import DType
 from services.compiler.passes.by_columns import by_columns
 from services.compiler.passes.pull_input import pull_input

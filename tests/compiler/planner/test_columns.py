@@ -12,7 +12,7 @@ from benchmarks.networks import mobilenet_v2, plan_graph
 from services.compiler.cost.layer_cost import network_cost
 from services.compiler.estimate import estimate, estimate_every
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import TransposeImage
+from services.compiler.ir.planned_ops import TransposeImage
 from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.passes.by_columns import by_columns
 from services.compiler.passes.optimize import optimize

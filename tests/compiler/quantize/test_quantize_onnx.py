@@ -13,7 +13,7 @@ import pytest
 from services.common.errors import FarmError, InvalidArgumentError
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.onnx import import_onnx
-from services.compiler.ir.ops import WeightedNode
+from services.compiler.ir.node import WeightedNode
 from services.compiler.ir.tensor import DType
 from services.compiler.quantize import (
     CalibrationMethod,

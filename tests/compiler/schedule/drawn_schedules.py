@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import ImageSums, TransposeImage
+from services.compiler.ir.planned_ops import ImageSums, TransposeImage
 from services.compiler.ir.verify import verify
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.passes.by_columns import by_columns

@@ -10,7 +10,7 @@ import pytest
 
 from services.compiler.estimate import estimate
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import ImageSums, PullRows
+from services.compiler.ir.planned_ops import ImageSums, PullRows
 from services.compiler.ir.verify import verify
 from services.compiler.macs import graph_macs
 from services.compiler.options import CompileOptions, Core, Interface, Kernels

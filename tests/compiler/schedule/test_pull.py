@@ -20,7 +20,7 @@ from services.common.errors import UnsupportedError
 from services.compiler.errors import UnsupportedModelError
 from services.compiler.estimate import estimate
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import PullRows
+from services.compiler.ir.planned_ops import PullRows
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import CompileOptions, Core, Interface, Kernels
