@@ -31,7 +31,5 @@ void tf_image_sums_s8(const tf_image_sums_s8_params *p, const tf_region *region,
     for (; c + 4 <= channels; c += 4) {
         four_sums(&part, c, sums + c);
     }
-    for (; c < channels; ++c) {
-        sums[c] += tf_sum_of_channel(&part, c);
-    }
+    tf_add_channels(&part, c, sums);
 }

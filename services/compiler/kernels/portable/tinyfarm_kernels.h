@@ -467,19 +467,22 @@ static inline tf_part tf_part_of(const tf_image_sums_s8_params *p, const tf_regi
     return part;
 }
 
-static inline int32_t tf_sum_of_channel(const tf_part *part, int32_t channel)
+/* Adds the part's pixels to the sums of its channels from `channel` on, one channel after the other. */
+static inline void tf_add_channels(const tf_part *part, int32_t channel, int32_t *sums)
 {
     const int32_t channels = part->channels;
-    const int8_t *row = part->first + channel;
-    int32_t sum = 0, y, x;
-    for (y = part->rows; y > 0; --y, row += part->row_stride) {
-        const int8_t *in = row;
-        for (x = part->cols; x > 0; --x, in += channels) {
-            TF_KEEP_LOOP(in);
-            sum += *in;
+    for (; channel < channels; ++channel) {
+        const int8_t *row = part->first + channel;
+        int32_t sum = 0, y, x;
+        for (y = part->rows; y > 0; --y, row += part->row_stride) {
+            const int8_t *in = row;
+            for (x = part->cols; x > 0; --x, in += channels) {
+                TF_KEEP_LOOP(in);
+                sum += *in;
+            }
         }
+        sums[channel] += sum;
     }
-    return sum;
 }
 
 /* Clears sums where the image begins. */
