@@ -87,8 +87,6 @@ class Recipe:
 
 
 def manifest(recipe: Recipe) -> dict[str, Any]:
-    model_dtype = "float32" if recipe.interface == "int8" else "int8"
-    quant = {"scale": 0.5, "zero_point": 3}
     return {
         "schema": "tinyfarm.library/1",
         "name": "tiny",
@@ -102,29 +100,8 @@ def manifest(recipe: Recipe) -> dict[str, Any]:
         "macs": IN * OUT * recipe.repeats,
         "header": "tiny.h",
         "sources": ["tiny.c", "tiny_weights.c"],
-        "inputs": [
-            {
-                "name": '"; rm -rf ~',
-                "shape": [1, 8, 8, 1] if recipe.pulled else [1, IN],
-                "dtype": "int8",
-                **quant,
-                "offset_bytes": 0,
-                "size_bytes": IN,
-                "model_dtype": model_dtype,
-                "pulled": recipe.pulled,
-            }
-        ],
-        "outputs": [
-            {
-                "name": "out",
-                "shape": [1, OUT],
-                "dtype": "int8",
-                **quant,
-                "offset_bytes": 64,
-                "size_bytes": OUT,
-                "model_dtype": model_dtype,
-            }
-        ],
+        "inputs": [_input(recipe)],
+        "outputs": [_slot(recipe, "out", [1, OUT], IN, OUT)],
         "memory": {
             "input": 64,
             "activations": recipe.arena - 64,
@@ -136,20 +113,40 @@ def manifest(recipe: Recipe) -> dict[str, Any]:
         "plan": {"lower_bound_bytes": recipe.arena, "gap_bytes": 0, "algorithm": "by hand"},
         "weights_bytes": IN * OUT + 4 * OUT + recipe.flash_filler,
         "tables_bytes": 4,
-        "layers": [
-            {
-                "index": 0,
-                "name": "fc",
-                "op": "FullyConnected",
-                "symbol": "tiny_layer_000",
-                "macs": IN * OUT * recipe.repeats,
-                "output_shape": [1, OUT],
-                "live_bytes": recipe.arena,
-                "buffers": [
-                    {"name": "in", "kind": "input", "offset_bytes": 0, "size_bytes": IN},
-                    {"name": "out", "kind": "activation", "offset_bytes": 64, "size_bytes": OUT},
-                ],
-            }
+        "layers": [_layer(recipe)],
+    }
+
+
+def _input(recipe: Recipe) -> dict[str, Any]:
+    shape = [1, 8, 8, 1] if recipe.pulled else [1, IN]
+    return {**_slot(recipe, '"; rm -rf ~', shape, 0, IN), "pulled": recipe.pulled}
+
+
+def _slot(recipe: Recipe, name: str, shape: list[int], offset_bytes: int, size_bytes: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "shape": shape,
+        "dtype": "int8",
+        "scale": 0.5,
+        "zero_point": 3,
+        "offset_bytes": offset_bytes,
+        "size_bytes": size_bytes,
+        "model_dtype": "float32" if recipe.interface == "int8" else "int8",
+    }
+
+
+def _layer(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "index": 0,
+        "name": "fc",
+        "op": "FullyConnected",
+        "symbol": "tiny_layer_000",
+        "macs": IN * OUT * recipe.repeats,
+        "output_shape": [1, OUT],
+        "live_bytes": recipe.arena,
+        "buffers": [
+            {"name": "in", "kind": "input", "offset_bytes": 0, "size_bytes": IN},
+            {"name": "out", "kind": "activation", "offset_bytes": 64, "size_bytes": OUT},
         ],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ from tinyfarm.client import Budgets, InvalidInputError
 from tinyfarm.client.plain import brief
 from tinyfarm.client.specs import image_search
 from tinyfarm.up import ALL_PARTS
+from tinyfarm.v1 import job_pb2
 
 
 def command(
@@ -80,12 +82,16 @@ def command(
     elif not wait:
         print_line(f"{job.name}: tinyfarm watch {short_id(job)}")
     else:
-        result = job.search_result
-        print_front(f"networks on {board}", result.points, result.baselines, result.winner)
-        if output is None:
-            print_line(f"report, model and C library: tinyfarm get {short_id(job)} -o DIR")
-        else:
-            print_saved(files, output)
+        _print_found(job, board, output, files)
+
+
+def _print_found(job: job_pb2.Job, board: str, output: Path | None, files: Sequence[Path]) -> None:
+    result = job.search_result
+    print_front(f"networks on {board}", result.points, result.baselines, result.winner)
+    if output is None:
+        print_line(f"report, model and C library: tinyfarm get {short_id(job)} -o DIR")
+    else:
+        print_saved(files, output)
 
 
 def _require_image(task: str) -> None:

@@ -104,7 +104,8 @@ def _turn(start: int, turn: Turn) -> LayerTurn:
 
 
 def _calls(graph: Graph, op: Op, operands: Operands, kernels: KernelSet) -> tuple[KernelCall, ...]:
-    return _own_calls(graph, op, operands, kernels) or _portable_calls(graph, op, operands)
+    own = _own_calls(graph, op, operands, kernels)
+    return own or _int16_calls(graph, op, operands) or _portable_calls(graph, op, operands)
 
 
 def _own_calls(graph: Graph, op: Op, operands: Operands, kernels: KernelSet) -> tuple[KernelCall, ...] | None:
@@ -122,16 +123,31 @@ def _own_calls(graph: Graph, op: Op, operands: Operands, kernels: KernelSet) -> 
             assert_never(kernels)
 
 
+def _int16_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCall, ...] | None:
+    """Return the calls of portable kernels that int16 has to itself, or None where a call serves all types."""
+    if not _is_int16(graph, op):
+        return None
+    match op:
+        case Conv2D() | DepthwiseConv2D() | FullyConnected():
+            return (weighted_call(graph, op, operands),)
+        case Softmax():
+            return (softmax_int16_call(graph, op, operands),)
+        case Logistic() | Tanh():
+            return (sigmoid_call(graph, op, operands),)
+        case Relu() | Quantize():
+            return (rescale_call(graph, op, operands),)
+        case _:
+            return None
+
+
+def _is_int16(graph: Graph, op: Op) -> bool:
+    """Whether integers of 16 bits go in or out; Quantize and Dequantize have float32 on the other side, or 8 bits."""
+    types = {graph.tensors[t].dtype for t in (op.input, op.output)}
+    return DType.INT16 in types and DType.FLOAT32 not in types
+
+
 def _portable_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCall, ...]:
     match op:
-        case Conv2D() | DepthwiseConv2D() | FullyConnected() if is_int16(graph, op):
-            return (weighted_call(graph, op, operands),)
-        case Softmax() if is_int16(graph, op):
-            return (softmax_int16_call(graph, op, operands),)
-        case Logistic() | Tanh() if is_int16(graph, op):
-            return (sigmoid_call(graph, op, operands),)
-        case Relu() | Quantize() if is_int16(graph, op):
-            return (rescale_call(graph, op, operands),)
         case Conv2D():
             return (conv2d_call(graph, op, operands),)
         case DepthwiseConv2D():
@@ -187,9 +203,3 @@ def _portable_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCal
             raise AssertionError("a reshape is no step: both its sides name the same buffer")
         case _:
             assert_never(op)
-
-
-def is_int16(graph: Graph, op: Op) -> bool:
-    """Whether integers of 16 bits go in or out; Quantize and Dequantize have float32 on the other side, or 8 bits."""
-    types = {graph.tensors[t].dtype for t in (op.input, op.output)}
-    return DType.INT16 in types and DType.FLOAT32 not in types

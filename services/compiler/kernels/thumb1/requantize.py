@@ -44,7 +44,12 @@ def requantize(relu: bool, rounding: str, offset: str, zero_point: str) -> tuple
 
     `rounding` and `offset` are registers, `zero_point` is where on the stack 2 * output zero point + 1 lies.
     """
-    inner = (
+    return _with_relu(rounding, offset, zero_point) if relu else _with_any_sign(rounding, offset)
+
+
+def _inner_sum(rounding: str) -> tuple[str, ...]:
+    """Return the code from x in r0 to xh in r0 and the inner sum in r1."""
+    return (
         "uxth r1, r0",
         "asrs r0, r0, #16",
         "mov r2, r1",
@@ -57,36 +62,38 @@ def requantize(relu: bool, rounding: str, offset: str, zero_point: str) -> tuple
         "adds r1, r1, r2",
         add("r1", rounding),
     )
-    if relu:
-        return (
-            "cmp r0, #0",
-            "blt 7f",
-            *inner,
-            "lsrs r1, r1, #15",
-            "muls r0, r4, r0",
-            "adds r0, r0, r0",
-            "adds r0, r0, r1",
-            add("r0", offset),
-            "asrs r0, r3",
-            "cmp r0, #127",
-            "ble 8f",
-            "movs r0, #127",
-            "b 8f",
-            "7:",
-            f"ldr r0, {zero_point}",
-            "asrs r0, r0, #1",
-            "8:",
-        )
+
+
+def _shifted(offset: str) -> tuple[str, ...]:
+    """Return the code from xh in r0 and the shifted inner sum in r1 to the output, not yet clamped, in r0."""
+    return ("muls r0, r4, r0", "adds r0, r0, r0", "adds r0, r0, r1", add("r0", offset), "asrs r0, r3")
+
+
+def _with_relu(rounding: str, offset: str, zero_point: str) -> tuple[str, ...]:
     return (
-        *inner,
+        "cmp r0, #0",
+        "blt 7f",
+        *_inner_sum(rounding),
+        "lsrs r1, r1, #15",
+        *_shifted(offset),
+        "cmp r0, #127",
+        "ble 8f",
+        "movs r0, #127",
+        "b 8f",
+        "7:",
+        f"ldr r0, {zero_point}",
+        "asrs r0, r0, #1",
+        "8:",
+    )
+
+
+def _with_any_sign(rounding: str, offset: str) -> tuple[str, ...]:
+    return (
+        *_inner_sum(rounding),
         "asrs r1, r1, #15",
         "asrs r2, r0, #31",
         "adds r1, r1, r2",
-        "muls r0, r4, r0",
-        "adds r0, r0, r0",
-        "adds r0, r0, r1",
-        add("r0", offset),
-        "asrs r0, r3",
+        *_shifted(offset),
         "sxtb r1, r0",
         "cmp r1, r0",
         "beq 8f",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.compiler.kernels.thumb2.core_case import CoreCase
+from tests.compiler.kernels.thumb2.core_depthwise import depthwise_cases
 from tests.compiler.kernels.thumb2.core_elementwise import (
     addition_cases,
     constant_cases,
@@ -18,7 +19,6 @@ from tests.compiler.kernels.thumb2.core_shapes import (
     activation_cases,
     convolution_cases,
     dense_cases,
-    depthwise_cases,
     pointwise_cases,
     signal_cases,
 )
