@@ -20,7 +20,7 @@ from services.compiler.ir.verify import verify
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.thumb2.issue import Issue
 from services.compiler.library import LibraryManifest, pack_library
-from services.compiler.options import CompileOptions, Interface, issue_of
+from services.compiler.options import CompileOptions, issue_of
 from services.compiler.passes.optimize import optimize
 from services.compiler.passes.pull_input import with_input
 from services.compiler.passes.strip_edge_transpose import EdgeAxes, edge_axes, strip_edge_transpose
@@ -50,7 +50,7 @@ def compile_model(model: bytes, model_name: str, options: CompileOptions) -> Com
     """
     imported = import_model(model, model_name)
     optimized = optimize(imported, options.interface)
-    graph = strip_edge_transpose(optimized) if options.interface is Interface.INT8 else optimized
+    graph = strip_edge_transpose(optimized)
     return compile_graph(graph, imported, options, edge_axes(optimized, graph))
 
 

@@ -47,7 +47,10 @@ def test_samples_and_outputs_keep_the_models_own_axes(channels: int, cache: Path
     np.testing.assert_array_equal(outputs, expected)
     assert host.performance is not None and device.performance is not None
     assert not [layer.op for layer in host.performance.layers if layer.op in ("Transpose", "Quantize", "Dequantize")]
-    assert [layer.op for layer in device.performance.layers].count("Transpose") == (1 if channels == 1 else 2)
+    assert [layer.op for layer in device.performance.layers if layer.op in ("Transpose", "Quantize", "Dequantize")] == [
+        "Quantize",
+        "Dequantize",
+    ]
     assert host.performance.instructions < device.performance.instructions
 
 
