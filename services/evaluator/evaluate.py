@@ -99,7 +99,6 @@ class Evaluation:
     name: str
     model_name: str
     board: str
-    board_kind: str
     target: str
     schedule: str
     schedule_reason: str
@@ -234,7 +233,6 @@ def _without_run(job: _Job) -> Evaluation:
         name=manifest.name,
         model_name=manifest.model_name,
         board=job.board.name,
-        board_kind=job.board.kind,
         target=image.target.name,
         schedule=manifest.schedule,
         schedule_reason=manifest.schedule_reason,

@@ -44,12 +44,11 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class ImageSizes:
-    """Bytes by what they are for; `harness_*` is ours, all else the library's."""
+    """Bytes by what they are for; `harness_static` is the harness's, all else the library's."""
 
     code: int
     weights: int
     tables: int
-    harness_flash: int
     static: int
     harness_static: int
     arena: int
@@ -189,7 +188,6 @@ def _sizes(file: ELFFile, symbols: dict[str, Symbol], manifest: Manifest) -> Ima
         code=size.get(".library_code", 0) + size.get(".runtime", 0),
         weights=weights,
         tables=size.get(".library_const", 0) - weights + size.get(".data", 0),
-        harness_flash=size.get(".vectors", 0) + size.get(".harness", 0),
         static=size.get(".data", 0) + size.get(".bss", 0),
         harness_static=size.get(".harness_bss", 0),
         arena=size.get(".arena", 0),

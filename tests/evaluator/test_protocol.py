@@ -13,7 +13,7 @@ from services.evaluator.protocol import Frame, FrameType, Line, Session, Status,
 from tests.evaluator.c_library import Recipe, expected
 from tests.evaluator.fake_board import FakeBoard
 
-NO_IMAGE = Image(b"", load_target("rp2040"), (), 0, Symbol(0, 0), (), ImageSizes(0, 0, 0, 0, 0, 0, 0, 0))
+NO_IMAGE = Image(b"", load_target("rp2040"), (), 0, Symbol(0, 0), (), ImageSizes(0, 0, 0, 0, 0, 0, 0))
 FRAME = Frame(FrameType.WRITE, 7, Status.OK, 0x1234, b"payload")
 
 

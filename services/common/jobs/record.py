@@ -64,7 +64,7 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """One job at one moment. `attempts` counts claims, `crashes` those since the last checkpoint."""
+    """One job at one moment. `attempts` counts claims; its beginnings and its end are in milliseconds since 1970."""
 
     id: str
     project: str
@@ -79,10 +79,8 @@ class JobRecord:
     partial: bytes | None
     cached: bool
     attempts: int
-    crashes: int
     dead_lettered: bool
     owner: str
-    leader: str
     request_id: str
     parent: str
     create_ms: int
@@ -156,10 +154,8 @@ def record_from_fields(job_id: str, fields: Mapping[bytes, bytes]) -> JobRecord:
         partial=fields.get(b"partial"),
         cached=number("cached") == 1,
         attempts=number("attempts"),
-        crashes=number("crashes"),
         dead_lettered=number("dead") == 1,
         owner=text("owner"),
-        leader=text("leader"),
         request_id=text("request_id"),
         parent=text("parent"),
         create_ms=number("create_ms"),

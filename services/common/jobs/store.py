@@ -35,10 +35,9 @@ class Release(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A job, whether this call made it, and the ids whose message must be sent now."""
+    """A job, and the ids whose message must be sent now."""
 
     record: JobRecord
-    created: bool
     to_send: tuple[str, ...]
 
 
@@ -99,7 +98,7 @@ class JobStore:
                 allowed="the same request, or another id",
             )
         send = (job_id, *change.to_send) if change.answer == "new" else change.to_send
-        return Submitted(self.get(job.project, job_id), change.answer != "same", send)
+        return Submitted(self.get(job.project, job_id), send)
 
     def _submit(self, job: NewJob, flat: list[str | bytes | int]) -> tuple[Change, str]:
         arguments = [job.id, job.project, job.request_id, job.payload_hash, job.cache_key]

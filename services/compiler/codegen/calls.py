@@ -19,16 +19,15 @@ from services.compiler.codegen.means import image_sums_call, mean_call, mean_of_
 from services.compiler.codegen.movement import (
     concatenation_calls,
     pad_calls,
-    pool_call,
-    resize_bilinear_call,
-    resize_call,
     slice_calls,
     split_calls,
     transpose_calls,
 )
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.patched import on_patch
+from services.compiler.codegen.pooling import pool_call
 from services.compiler.codegen.program import KernelCall, Layer, LayerTurn, Program, Turns
+from services.compiler.codegen.resizing import resize_bilinear_call, resize_call
 from services.compiler.codegen.rnn_pool import rnn_pool_call
 from services.compiler.codegen.thumb1 import thumb1_calls
 from services.compiler.codegen.thumb2 import thumb2_calls

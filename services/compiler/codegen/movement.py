@@ -1,14 +1,14 @@
-"""Calls of the kernels that pool or only move bytes: pools, copies of boxes, resizes."""
+"""Calls of the kernels that only move bytes: padding, joining, cutting, transposing, each as copies of boxes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import cast
 
 import numpy as np
 
-from services.compiler.codegen.elementwise import activation_suffix, table_call
+from services.compiler.codegen.elementwise import table_call
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import (
     ArenaRef,
@@ -21,46 +21,19 @@ from services.compiler.codegen.program import (
     Section,
     Values,
 )
-from services.compiler.codegen.shapes import output_fields, whole
-from services.compiler.codegen.weighted import window_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.node import Node
 from services.compiler.ir.ops import (
     Activation,
-    AveragePool2D,
     Concatenation,
-    MaxPool2D,
     Pad,
-    ResizeBilinear,
-    ResizeNearestNeighbor,
     Split,
     StridedSlice,
     Transpose,
 )
-from services.compiler.ir.shapes import Shape4, dense_strides, nhwc, row_stride
-from services.compiler.quant.movement import bilinear_blend, nearest_indices
+from services.compiler.ir.shapes import Shape4, dense_strides, nhwc
 from services.compiler.quant.requantize import activation_range
-from services.compiler.quant.values import output_zero_point, quant_of
-
-
-def pool_call(graph: Graph, op: AveragePool2D | MaxPool2D, operands: Operands) -> KernelCall:
-    """Return the call of a pool."""
-
-    def fields() -> Fields:
-        tensor = graph.tensors[op.output]
-        limits = activation_range(op.activation, quant_of(graph, op.output), tensor.dtype)
-        return (
-            ("in_row_stride", row_stride(graph, op.input)),
-            ("out_row_stride", row_stride(graph, op.output)),
-            ("channels", tensor.shape[3]),
-            ("window", window_fields(graph, op)),
-            ("out", output_fields(output_zero_point(graph, op), limits)),
-        )
-
-    kind = "tf_max_pool2d" if isinstance(op, MaxPool2D) else "tf_average_pool2d"
-    function = f"{kind}_{activation_suffix(graph, op)}"
-    pointers = operands.read(op.input), operands.write(op.output)
-    return KernelCall(function, "tf_pool2d_s8_params", fields, (), pointers, whole(graph.tensors[op.output]))
+from services.compiler.quant.values import quant_of
 
 
 def pad_calls(graph: Graph, op: Pad, operands: Operands) -> tuple[KernelCall, ...]:
@@ -139,74 +112,6 @@ def transpose_calls(graph: Graph, op: Transpose, operands: Operands) -> tuple[Ke
     box = _copy(size, _shape4(in_strides[p] for p in permutation), dense_strides(size), 0, 0, corner=(0, 0))
     pointers = operands.read(op.input), operands.write(op.output)
     return (_copy_call(box, *pointers, (size[1], size[2]), element_bytes(graph, op)),)
-
-
-def resize_call(graph: Graph, op: ResizeNearestNeighbor, operands: Operands) -> KernelCall:
-    """Return the call of a nearest-neighbor resize."""
-    _, in_h, in_w, channels = graph.tensors[op.input].shape
-    _, out_h, out_w, _ = graph.tensors[op.output].shape
-    rows = ConstArray(f"{operands.label}_rows", Section.TABLE, CType.UINT16, out_h, _indices(op, in_h, out_h))
-    cols = ConstArray(f"{operands.label}_cols", Section.TABLE, CType.UINT16, out_w, _indices(op, in_w, out_w))
-
-    def fields() -> Fields:
-        return (
-            ("rows", ArrayRef(rows)),
-            ("cols", ArrayRef(cols)),
-            ("in_row_stride", row_stride(graph, op.input)),
-            ("out_row_stride", row_stride(graph, op.output)),
-            ("channels", channels),
-        )
-
-    pointers = operands.read(op.input), operands.write(op.output)
-    region = whole(graph.tensors[op.output])
-    return KernelCall("tf_resize_nearest_s8", "tf_resize_nearest_s8_params", fields, (rows, cols), pointers, region)
-
-
-def resize_bilinear_call(graph: Graph, op: ResizeBilinear, operands: Operands) -> KernelCall:
-    """Return the call of a bilinear resize."""
-    source, result = graph.tensors[op.input].shape, graph.tensors[op.output].shape
-    rows, row_parts = _blend(op, operands.label, "row", source[1], result[1])
-    cols, col_parts = _blend(op, operands.label, "col", source[2], result[2])
-
-    def fields() -> Fields:
-        return (
-            ("rows", ArrayRef(rows)),
-            ("cols", ArrayRef(cols)),
-            ("row_parts", ArrayRef(row_parts)),
-            ("col_parts", ArrayRef(col_parts)),
-            ("in_row_stride", row_stride(graph, op.input)),
-            ("out_row_stride", row_stride(graph, op.output)),
-            ("channels", result[3]),
-        )
-
-    return KernelCall(
-        "tf_resize_bilinear_s8",
-        "tf_resize_bilinear_s8_params",
-        fields,
-        (rows, cols, row_parts, col_parts),
-        (operands.read(op.input), operands.write(op.output)),
-        whole(graph.tensors[op.output]),
-    )
-
-
-def _blend(op: ResizeBilinear, label: str, axis: str, in_size: int, out_size: int) -> tuple[ConstArray, ConstArray]:
-    """Return the pairs of input rows (or columns) of every output row, and where between them it lies."""
-
-    def pairs() -> Values:
-        blend = bilinear_blend(op, in_size, out_size)
-        return np.stack([blend.low, blend.high], axis=1).astype(np.uint16).ravel()
-
-    def parts() -> Values:
-        return bilinear_blend(op, in_size, out_size).part.astype(np.int16)
-
-    return (
-        ConstArray(f"{label}_{axis}s", Section.TABLE, CType.UINT16, 2 * out_size, pairs),
-        ConstArray(f"{label}_{axis}_parts", Section.TABLE, CType.INT16, out_size, parts),
-    )
-
-
-def _indices(op: ResizeNearestNeighbor, in_size: int, out_size: int) -> Callable[[], Values]:
-    return lambda: np.array(nearest_indices(op, in_size, out_size), dtype=np.uint16)
 
 
 def _clamp_table(graph: Graph, op: Concatenation) -> Values:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from services.compiler.codegen.elementwise import mul_call, quantize_call
 from services.compiler.codegen.limits import limit_calls
 from services.compiler.codegen.means import image_sums_call, mean_call
-from services.compiler.codegen.movement import pool_call
 from services.compiler.codegen.operands import Operands
+from services.compiler.codegen.pooling import pool_call
 from services.compiler.codegen.program import (
     ArrayRef,
     ConstArray,

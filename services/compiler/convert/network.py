@@ -1,4 +1,4 @@
-"""Weight-free networks."""
+"""Graphs without the data of their constants, to and from messages: what a search asks estimates of."""
 
 from __future__ import annotations
 

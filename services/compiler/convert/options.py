@@ -1,4 +1,4 @@
-"""What a compilation is asked for."""
+"""From the options of a request to `CompileOptions`: enumerations to words, the target's name to its chip."""
 
 from __future__ import annotations
 

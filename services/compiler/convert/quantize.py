@@ -1,4 +1,4 @@
-"""What a quantization is asked for, and what it tells."""
+"""From the options of a quantization request to those of quantize/, and from its fidelity to a message."""
 
 from __future__ import annotations
 

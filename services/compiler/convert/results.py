@@ -1,4 +1,4 @@
-"""What a compilation or an estimate found."""
+"""From compiled and estimated networks to the messages of results, and the table of supported operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planned schedules."""
+"""From a planned schedule to its message: buffers with their places in the arena, steps in the order they run."""
 
 from __future__ import annotations
 

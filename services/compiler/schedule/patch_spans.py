@@ -46,13 +46,12 @@ def even_spans(size: int, parts: int) -> Spans:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PartSpans:
-    """What is found of a part: by operator the tensors that it reads, the spans that it computes, their longest and
-    their total; the operators of which outputs are `whole`; and the spans that it wants of what precedes it.
+    """What is found of a part: by operator the tensors that it reads, the longest and the total of the spans that it
+    computes; the operators of which outputs are `whole`; and the spans that it wants of what precedes it.
     """
 
     reads: tuple[tuple[int, ...], ...]
     whole: frozenset[int]
-    computed: tuple[Spans, ...]
     longest: tuple[int, ...]
     total: tuple[int, ...]
     wanted: Spans | None
@@ -96,7 +95,6 @@ def part_spans(
     return PartSpans(
         tuple(tuple(t for t, _ in op.reads) for op in ops),
         held,
-        tuple(computed),
         tuple(s.longest for s in computed),
         tuple(s.total for s in computed),
         needed.get(FED),

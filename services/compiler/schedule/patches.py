@@ -72,10 +72,6 @@ class Patches:
         touched = [n for n, op in enumerate(graph.ops[self.start : self.stop]) if tensor in (*op.inputs, *op.outputs)]
         return touched[0], touched[-1]
 
-    def computed(self, op: int) -> int:
-        """Return how many pixels an operator computes in all, those of the halo as often as they are."""
-        return sum(patch[op].pixels for patch in self.regions)
-
 
 def can_patch(graph: Graph, op: Op) -> bool:
     """Whether the operator can compute any part of an image from a part of its inputs."""

@@ -160,7 +160,7 @@ class _Board:
         self._hook, self._inbox, self._out = hook, inbox, out
         self._pending = bytearray()
         self._address = self._size = 0
-        self._reset = self._halted = False
+        self._reset = False
         self._fault: dict[str, Any] | None = None
         self._image: dict[str, Any] = {}
         self._segments = b""
@@ -197,7 +197,7 @@ class _Board:
         """Run the program from reset until it faults or the host resets it."""
         engine = self._start()
         self._pending.clear()
-        self._reset = self._halted = False
+        self._reset = False
         self._fault = None
         write_message(self._out, Kind.READY)
         stack, entry = struct.unpack("<II", bytes(engine.mem_read(self._image["vectors"], 8)))

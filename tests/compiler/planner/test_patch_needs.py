@@ -29,7 +29,7 @@ def facts_of(graph: Graph, found: Patches, kernels: KernelSet) -> PatchFacts:
     for n, op in enumerate(graph.ops[: found.stop]):
         beside[n] += aligned(turn_scratch_bytes(graph, op, kernels, found.extent(n))) - in_place(graph, found, n)
         _, height, width, _ = graph.tensors[op.output].shape
-        macs += op_macs(graph, op) * found.computed(n) // (height * width)
+        macs += op_macs(graph, op) * sum(patch[n].pixels for patch in found.regions) // (height * width)
     saved = sum(aligned(graph.tensors[t].size_bytes) for t in found.extents)
     return PatchFacts(max(beside), saved, macs)
 

@@ -8,7 +8,7 @@ Source: TensorFlow Lite reference_integer_ops::Add.
 from __future__ import annotations
 
 from services.compiler.kernels.thumb1.assembly import low_routine
-from services.compiler.kernels.thumb1.requantize import rounding_constant
+from services.compiler.kernels.thumb1.requantize import clamped_to_int8, rounding_constant
 from services.compiler.kernels.thumb2.assembly import SAVED_BYTES, Routine
 
 # the stack frame: rounding constant, offset, the output's right shift, the scaled input's less 1
@@ -134,11 +134,5 @@ def _requantized() -> tuple[str, ...]:
         "adds r0, r0, r1",
         f"ldr r1, [sp, #{_SHIFT}]",
         "asrs r0, r1",
-        "sxtb r1, r0",
-        "cmp r1, r0",
-        "beq 8f",
-        "asrs r0, r0, #31",
-        "movs r1, #127",
-        "eors r0, r1",
-        "8:",
+        *clamped_to_int8(),
     )

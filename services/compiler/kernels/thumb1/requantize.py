@@ -14,9 +14,6 @@ from __future__ import annotations
 MAX_RIGHT_SHIFT = 22
 MAX_SUM_BITS = 29
 
-# where `channel` and `requantize` want things
-SHIFT, MULTIPLIER_HIGH, MULTIPLIER_LOW = "r3", "r4", "r5"
-
 
 def rounding_constant(relu: bool) -> tuple[str, ...]:
     """Return the code that leaves what is added to the inner sum in r1; r2 is lost."""
@@ -42,6 +39,7 @@ def channel_constants(relu: bool, twice_zero_point: str) -> tuple[str, ...]:
 def requantize(relu: bool, rounding: str, offset: str, zero_point: str) -> tuple[str, ...]:
     """Return the code from the accumulator in r0 to the output in r0; r1 and r2 are lost; uses labels 7 and 8.
 
+    The right shift is in r3, the multiplier's halves, high and low, in r4 and r5.
     `rounding` and `offset` are registers, `zero_point` is where on the stack 2 * output zero point + 1 lies.
     """
     return _with_relu(rounding, offset, zero_point) if relu else _with_any_sign(rounding, offset)
@@ -94,14 +92,13 @@ def _with_any_sign(rounding: str, offset: str) -> tuple[str, ...]:
         "asrs r2, r0, #31",
         "adds r1, r1, r2",
         *_shifted(offset),
-        "sxtb r1, r0",
-        "cmp r1, r0",
-        "beq 8f",
-        "asrs r0, r0, #31",
-        "movs r1, #127",
-        "eors r0, r1",
-        "8:",
+        *clamped_to_int8(),
     )
+
+
+def clamped_to_int8() -> tuple[str, ...]:
+    """Return the code that leaves the nearest int8 of r0 in r0; r1 is lost; uses label 8."""
+    return ("sxtb r1, r0", "cmp r1, r0", "beq 8f", "asrs r0, r0, #31", "movs r1, #127", "eors r0, r1", "8:")
 
 
 def add(target: str, register: str) -> str:

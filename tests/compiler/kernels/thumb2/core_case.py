@@ -14,7 +14,7 @@ from services.compiler.ir.tensor import DType, QuantParams, TensorId
 from tests.compiler.graph_maker import GraphMaker
 
 NO_PADDING = Padding()
-RELU, RELU6, RELU_N1 = Activation.RELU, Activation.RELU6, Activation.RELU_N1_TO_1
+RELU, RELU6 = Activation.RELU, Activation.RELU6
 Int8s = npt.NDArray[np.int8]
 Step = Callable[[GraphMaker, TensorId], TensorId]
 Tune = Callable[[GraphMaker, TensorId], None]
