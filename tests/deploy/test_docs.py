@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +41,15 @@ def test_anchors_are_headings(page: Path) -> None:
         assert anchor in headings
 
 
+def test_every_page_is_linked_from_another() -> None:
+    links = {
+        (page.parent / link.partition("#")[0]).resolve()
+        for page in PAGES
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    }
+    assert [page.name for page in PAGES if page not in {*links, ROOT / "README.md"}] == []
+
+
 def test_every_error_code_has_its_row() -> None:
     rows = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE))
     assert rows == {kind.code.name for kind in (FarmError, *FarmError.__subclasses__())}
@@ -65,10 +76,10 @@ def test_generated_file_is_up_to_date(path: Path) -> None:
     assert path.read_text() == generated()[path], "run make docs"
 
 
-def c_examples() -> list[str]:
-    """The C code of the page on the library: a header, a program, the header where the input is pulled."""
+def examples(language: str) -> list[str]:
+    """Code of the page on the library: in C a header, a program, a header that pulls; in JSON a manifest."""
     page = (ROOT / "docs" / "c-library.md").read_text()
-    return re.findall(r"^```c\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
 def test_example_of_a_pulled_input_is_what_the_compiler_writes() -> None:
@@ -82,7 +93,35 @@ def test_example_of_a_pulled_input_is_what_the_compiler_writes() -> None:
     compiled = compile_model(model.read_bytes(), model.stem, options)
     with zipfile.ZipFile(io.BytesIO(compiled.library_zip)) as library:
         header = library.read(compiled.manifest.header).decode().splitlines()
-    assert [line for line in c_examples()[2].splitlines() if line not in header] == []
+    assert [line for line in examples("c")[2].splitlines() if line not in header] == []
+
+
+def agrees(shown: Any, made: Any) -> bool:
+    """Whether the page shows what was made; a name or a list may end early, with three dots."""
+    match shown:
+        case dict():
+            return shown.keys() == made.keys() and all(agrees(value, made[key]) for key, value in shown.items())
+        case [*some, "..."]:
+            return len(some) < len(made) and all(map(agrees, some, made))
+        case list():
+            return len(shown) == len(made) and all(map(agrees, shown, made))
+        case str() if shown.endswith("..."):
+            return str(made).startswith(shown.removesuffix("..."))
+        case _:
+            return bool(shown == made)
+
+
+def test_manifest_of_the_page_is_what_the_compiler_writes() -> None:
+    from services.compiler.options import CompileOptions, Core
+    from services.compiler.pipeline import compile_model
+
+    model = ROOT.parent / "shared" / "models" / "kws_ref_model.tflite"
+    if not model.exists():
+        pytest.skip("../shared/models is not here")
+    (text,) = examples("json")
+    options = CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4)
+    made = json.loads(compile_model(model.read_bytes(), model.stem, options).manifest.to_json())
+    assert agrees(json.loads(text), {**made, "layers": [made["layers"][2]]})
 
 
 def test_c_example_compiles_against_the_header_of_the_model_it_names(tmp_path: Path) -> None:
@@ -92,7 +131,7 @@ def test_c_example_compiles_against_the_header_of_the_model_it_names(tmp_path: P
     model = ROOT.parent / "shared" / "models" / "kws_ref_model.tflite"
     if not model.exists():
         pytest.skip("../shared/models is not here")
-    declared, program, _ = c_examples()
+    declared, program, _ = examples("c")
     compiled = compile_model(model.read_bytes(), model.stem, CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4))
     with zipfile.ZipFile(io.BytesIO(compiled.library_zip)) as library:
         header = library.read(compiled.manifest.header).decode()
