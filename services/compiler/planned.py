@@ -15,10 +15,10 @@ from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.portable_set import PARAMS_BYTES
 from services.compiler.macs import op_macs
 from services.compiler.memory.arena import ArenaPlan, plan_arena
-from services.compiler.memory.bound import step_needs
 from services.compiler.memory.live_range import LiveRange, live_ranges, resized
+from services.compiler.memory.native import step_needs
 from services.compiler.memory.overlap import OverlapRule, OverlapRules
-from services.compiler.memory.problem import BUFFER_ALIGN, Problem
+from services.compiler.memory.problem import BUFFER_ALIGN
 from services.compiler.memory.report import MemoryReport, memory_report
 from services.compiler.memory.scratch import affordable_planes, enlarge_scratch, grow_scratch
 from services.compiler.schedule.execution_order import order_operators
@@ -134,8 +134,7 @@ class StreamPlanner:
     def needs(self) -> list[int]:
         """Return the bytes that every operator needs where none is streamed."""
         ranges = self.ranges(self._per_layer)
-        problem = Problem.of(ranges, self._rules_among(self._per_layer, ranges))
-        return [n * BUFFER_ALIGN for n in step_needs(problem)]
+        return [n * BUFFER_ALIGN for n in step_needs(ranges, self._rules_among(self._per_layer, ranges))]
 
     def place_patches(self, found: Sequence[Patches], streams: Sequence[Stream] = (), *, exact: bool) -> Placed:
         """Return the schedule with these stages in patches and, behind them, others streamed, with offsets of its

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from services.common.errors import (
     DeadlineError,
-    ErrorCode,
     FailedPreconditionError,
-    FarmError,
     InvalidArgumentError,
     UnavailableError,
 )
@@ -16,19 +14,6 @@ class LibraryError(InvalidArgumentError):
     """The zip is no C library as the compiler writes it."""
 
     default_reason = "BAD_LIBRARY"
-
-
-class ToolchainError(FarmError):
-    """The C compiler or linker refused the sources."""
-
-    code = ErrorCode.FAILED_PRECONDITION
-    default_reason = "TOOLCHAIN_FAILED"
-
-
-class ToolchainMissingError(UnavailableError):
-    """The toolchain asked for is not installed."""
-
-    default_reason = "TOOLCHAIN_MISSING"
 
 
 class BoardError(UnavailableError):

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
 import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, assert_never
 
+from services.common.errors import ToolchainMissingError
+from services.common.host_compiler import COMMON_FLAGS, run_compiler, zig_command
 from services.common.targets import Target
-from services.evaluator.errors import ToolchainError, ToolchainMissingError
 
 ToolchainKind = Literal["zig", "gcc"]
-
-_COMMON = (
-    "-O2",
-    "-fomit-frame-pointer",
-    "-ffp-contract=off",
-    "-ffunction-sections",
-    "-fdata-sections",
-    "-std=gnu99",
-    "-Wall",
-    "-fno-unwind-tables",
-    "-fno-asynchronous-unwind-tables",
-)
-_COMPILE_SECONDS = 300
-_MAX_ERROR_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +32,7 @@ class Toolchain:
             (
                 *_driver(self.kind),
                 *_core_flags(self.kind, target),
-                *_COMMON,
+                *COMMON_FLAGS,
                 *defines,
                 "-I",
                 str(folder),
@@ -85,40 +68,10 @@ class Toolchain:
         run_compiler(command, self.cache)
 
 
-def build_for_host(
-    cache: Path, sources: tuple[Path, ...], output: Path, *, shared: bool, flags: tuple[str, ...] = ()
-) -> None:
-    """Build a program or a shared library for this machine; always with zig, with the flags of the target's build."""
-    form = ("-shared", "-fPIC") if shared else ()
-    run_compiler(
-        (*_driver("zig"), "-fno-sanitize=all", *_COMMON, *form, *flags, *map(str, sources), "-o", str(output)), cache
-    )
-
-
-def build_cached_library(cache: Path, source: Path) -> Path:
-    """Build one C file into a shared library for this host, once for each content; return its path."""
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    output = cache / f"{source.stem}-{digest}.so"
-    if not output.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        partial = cache / f"{source.stem}-{digest}.{os.getpid()}.so"
-        build_for_host(cache, (source,), partial, shared=True)
-        partial.replace(output)
-    return output
-
-
 def _driver(kind: ToolchainKind) -> tuple[str, ...]:
     match kind:
         case "zig":
-            spec = importlib.util.find_spec("ziglang")
-            if spec is None or spec.origin is None:
-                raise ToolchainMissingError(
-                    "the zig toolchain is not installed",
-                    subject="toolchain",
-                    value="zig",
-                    allowed="pip install ziglang",
-                )
-            return (str(Path(spec.origin).parent / "zig"), "cc")
+            return zig_command()
         case "gcc":
             found = shutil.which("arm-none-eabi-gcc")
             if found is None:
@@ -151,34 +104,3 @@ def _core_flags(kind: ToolchainKind, target: Target) -> tuple[str, ...]:
     }[target.core]
     triple = "thumb-freestanding-eabihf" if hard else "thumb-freestanding-eabi"
     return ("-target", triple, f"-mcpu={cpu}", "-fno-sanitize=all")
-
-
-def run_compiler(command: tuple[str, ...], cache: Path) -> None:
-    """Run a compiler; ToolchainError carries the first lines that it printed."""
-    cache.mkdir(parents=True, exist_ok=True)
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(cache),
-        "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
-        "ZIG_GLOBAL_CACHE_DIR": str(cache / "zig"),
-        "ZIG_LOCAL_CACHE_DIR": str(cache / "zig"),
-    }
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=environment,
-            timeout=_COMPILE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ToolchainError(
-            f"the compiler took more than {_COMPILE_SECONDS} s", subject="compiler", allowed=_COMPILE_SECONDS
-        ) from error
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()[:_MAX_ERROR_LINES]
-        raise ToolchainError(
-            "the compiler refused the sources:\n" + "\n".join(lines), subject="compiler", value=done.returncode
-        )

@@ -12,11 +12,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from services.evaluator.errors import BoardTimeoutError, ProgramFault, ToolchainError
+from services.common.errors import ToolchainError
+from services.common.host_compiler import build_for_host
+from services.evaluator.errors import BoardTimeoutError, ProgramFault
 from services.evaluator.image import write_sources
 from services.evaluator.library import CLibrary
 from services.evaluator.manifest import TensorSpec
-from services.evaluator.toolchain import build_for_host
 
 _SOURCE = Path(__file__).parent / "firmware" / "twin.c"
 

@@ -11,12 +11,9 @@ import numpy as np
 import pytest
 
 from services.common.boards import BoardUnknownError
+from services.common.errors import ToolchainError, ToolchainMissingError
 from services.common.npz import ArraysError
-from services.evaluator.errors import (
-    EndlessLoopFault,
-    ToolchainError,
-    ToolchainMissingError,
-)
+from services.evaluator.errors import EndlessLoopFault
 from services.evaluator.evaluate import Request, Workplace, evaluate
 from services.evaluator.farm import load_farm
 from tests.evaluator.c_library import IN, Recipe, expected, files, library, zipped

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.compiler.memory.bound import step_bound
 from services.compiler.memory.live_range import LiveRange
+from services.compiler.memory.native import search, step_needs
 from services.compiler.memory.overlap import OverlapRule
-from services.compiler.memory.problem import BUFFER_ALIGN, Problem
-from services.compiler.memory.search import search
+from services.compiler.memory.problem import BUFFER_ALIGN
 from services.compiler.schedule.schedule import BufferId
 
 
@@ -39,17 +38,15 @@ def plan_arena(
 
     Without `exact` a gap that the heuristics leave stays.
     """
-    problem = Problem.of(ranges, rules)
-    bound = step_bound(problem)
-    found = search(problem, max(bound, enough_bytes // BUFFER_ALIGN))
-    if exact and found.extent > bound:
+    found = search(ranges, rules, enough_bytes // BUFFER_ALIGN)
+    if exact and found.extent > found.bound:
         from services.compiler.memory.exact import solve  # loads a native library that most plans do not need
 
-        bound, found = solve(problem, bound, found)
-    offsets = {buffer: offset * BUFFER_ALIGN for buffer, offset in found.offsets.items()}
-    return ArenaPlan(offsets, found.extent * BUFFER_ALIGN, bound * BUFFER_ALIGN, found.algorithm)
+        found = solve(ranges, rules, found)
+    offsets = {r.buffer: offset * BUFFER_ALIGN for r, offset in zip(ranges, found.offsets, strict=True)}
+    return ArenaPlan(offsets, found.extent * BUFFER_ALIGN, found.bound * BUFFER_ALIGN, found.algorithm)
 
 
 def lower_bound_bytes(ranges: Sequence[LiveRange], rules: Sequence[OverlapRule]) -> int:
     """Return the arena that the fullest step needs, whatever the other steps do."""
-    return step_bound(Problem.of(ranges, rules)) * BUFFER_ALIGN
+    return max(step_needs(ranges, rules)) * BUFFER_ALIGN

@@ -14,9 +14,10 @@ import highspy
 import numpy as np
 from highspy._core import _Highs
 
-from services.compiler.memory.holes import components, peeled
+from services.compiler.memory.live_range import LiveRange
+from services.compiler.memory.native import Placement, hard_groups, with_easy_placed
+from services.compiler.memory.overlap import OverlapRule
 from services.compiler.memory.problem import Pair, Problem
-from services.compiler.memory.search import Placement
 from services.compiler.schedule.schedule import BufferId
 
 _MAX_NODES = 2000
@@ -24,23 +25,23 @@ _MAX_PAIRS = 400
 _INTEGRAL = 1e-6
 
 
-def solve(problem: Problem, bound: int, found: Placement) -> tuple[int, Placement]:
-    """Return a bound on the extent and a placement, each at least as good as those given."""
-    hard, easy = peeled(problem, bound)
-    offsets: dict[BufferId, int] = {}
-    for buffers in components(problem, hard):
-        part = problem.part(buffers)
-        known = {b: found.offsets[b] for b in buffers}
-        lower, placed = _solved(part, bound, known)
+def solve(ranges: Sequence[LiveRange], rules: Sequence[OverlapRule], found: Placement) -> Placement:
+    """Return a placement and a bound on the extent, each at least as good as those given."""
+    problem, groups = Problem.of(ranges, rules), hard_groups(ranges, rules, found.bound)
+    bound, known = found.bound, {r.buffer: offset for r, offset in zip(ranges, found.offsets, strict=True)}
+    offsets = dict(known)
+    for number in range(max(groups, default=-1) + 1):
+        members = [r for r, group in zip(ranges, groups, strict=True) if group == number]
+        part = problem.part([r.buffer for r in sorted(members, key=lambda r: (r.first, r.buffer))])
+        lower, placed = _solved(part, bound, {b: known[b] for b in part.sizes})
         bound = max(bound, lower)
         offsets |= placed
-    offsets = problem.place(easy[::-1], offsets)
-    extent = problem.extent(offsets)
+    better = with_easy_placed(ranges, rules, found.bound, [offsets[r.buffer] for r in ranges])
+    extent = problem.extent(dict(zip(problem.sizes, better, strict=True)))
     if extent < found.extent:
-        found = Placement("exact", offsets, extent)
-    elif found.extent == bound:
-        found = replace(found, algorithm=f"{found.algorithm}, proved exactly")
-    return bound, found
+        return Placement("exact", better, extent, bound)
+    proved = ", proved exactly" if found.extent == bound else ""
+    return replace(found, algorithm=f"{found.algorithm}{proved}", bound=bound)
 
 
 def _solved(problem: Problem, bound: int, known: Mapping[BufferId, int]) -> tuple[int, Mapping[BufferId, int]]:
@@ -58,8 +59,8 @@ def _solved(problem: Problem, bound: int, known: Mapping[BufferId, int]) -> tupl
     lower, values = program.minimize(extent)
     bound = max(bound, lower)
     offsets = {b: round(values[v]) for b, v in at.items()} if values else known
-    valid = all(problem.fits(b, o, offsets) for b, o in offsets.items())
-    return bound, offsets if valid and problem.extent(offsets) < limit else known
+    is_better = problem.extent(offsets) < limit and problem.allows(offsets)
+    return bound, offsets if is_better else known
 
 
 def _add_pair(program: _Program, problem: Problem, at: Mapping[BufferId, int], pair: Pair, limit: int) -> None:

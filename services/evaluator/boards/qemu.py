@@ -14,8 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from services.common.errors import ToolchainMissingError
 from services.evaluator.boards.board import Region, Run, Write, exchange
-from services.evaluator.errors import BoardError, BoardTimeoutError, ToolchainMissingError
+from services.evaluator.errors import BoardError, BoardTimeoutError
 from services.evaluator.image import Image
 from services.evaluator.protocol import Line, PulledInput, Session
 

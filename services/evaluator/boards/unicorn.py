@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict
 
+from services.common.host_compiler import build_cached_library
 from services.evaluator.boards.board import Region, Run, Write, exchange
 from services.evaluator.boards.messages import Kind, Message, read_message, write_message
 from services.evaluator.boards.profile import parse_profile
@@ -26,7 +27,6 @@ from services.evaluator.errors import (
 )
 from services.evaluator.image import Image
 from services.evaluator.protocol import Line, PulledInput, Session
-from services.evaluator.toolchain import build_cached_library
 
 _ENGINE = "services.evaluator.boards.unicorn_engine"
 _HOOK_SOURCE = Path(__file__).with_name("block_hook.c")
@@ -54,7 +54,7 @@ class UnicornBoard:
 
     def __init__(self, cache: Path, time_limit_seconds: float = 300.0, *, flash_caches: bool = False) -> None:
         self._flash_caches = flash_caches
-        self._hook = build_cached_library(cache, _HOOK_SOURCE)
+        self._hook = build_cached_library(cache, (_HOOK_SOURCE,))
         self._limit = time_limit_seconds
         self._image: Image | None = None
         self._budget = 0

@@ -135,7 +135,7 @@ def fits_in(problem: Problem, order: list[int], extent: int, offsets: dict[int, 
     return any(
         fits_in(problem, rest, extent, {**offsets, buffer: at})
         for at in range(extent - problem.sizes[buffer] + 1)
-        if problem.fits(buffer, at, offsets)
+        if problem.allows({**offsets, buffer: at})
     )
 
 
