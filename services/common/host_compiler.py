@@ -8,7 +8,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from services.common.errors import ToolchainError, ToolchainMissingError
+from services.common.errors import ToolchainError, ToolchainMissingError, UnavailableError
 
 # For the host as for the target: the same arithmetic, none of it reordered.
 COMMON_FLAGS = (
@@ -56,16 +56,30 @@ def build_cached_library(cache: Path, sources: tuple[Path, ...]) -> Path:
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in (*sources, *sorted(headers)))).hexdigest()[:16]
     output = cache / f"{sources[0].stem}-{digest}.so"
     if not output.exists():
-        cache.mkdir(parents=True, exist_ok=True)
+        make_cache(cache)
         partial = cache / f"{output.stem}.{os.getpid()}.so"
         build_for_host(cache, sources, partial, shared=True)
         partial.replace(output)
     return output
 
 
+def make_cache(cache: Path) -> None:
+    """Make the folder of what is compiled once. Raises UnavailableError where it cannot be made."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(
+            f"the folder {str(cache)!r} for what is compiled once cannot be made: {error.strerror}",
+            reason="NO_CACHE",
+            subject="cache",
+            value=cache,
+            allowed="a folder that can be written: TINYFARM_CACHE",
+        ) from None
+
+
 def run_compiler(command: tuple[str, ...], cache: Path) -> None:
     """Run a compiler; ToolchainError carries the first lines that it printed."""
-    cache.mkdir(parents=True, exist_ok=True)
+    make_cache(cache)
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(cache),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.common.errors import ToolchainError
+from services.common.errors import ToolchainError, UnavailableError
 from services.common.host_compiler import build_cached_library
 
 
@@ -32,3 +32,11 @@ def test_refused_source_is_told_with_the_compilers_first_lines(tmp_path: Path, c
     with pytest.raises(ToolchainError, match="nonsense"):
         build_cached_library(cache, (source,))
     assert not list(cache.glob("broken*"))
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "fine.c"
+    source.write_text("int fine(void) { return 1; }\n", encoding="ascii")
+    with pytest.raises(UnavailableError, match="cannot be made: Not a directory") as told:
+        build_cached_library(source / "cache", (source,))
+    assert "TINYFARM_CACHE" in told.value.allowed
