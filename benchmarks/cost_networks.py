@@ -243,6 +243,7 @@ def kernel_networks() -> Iterator[tuple[str, Graph]]:
         "tf_mean_s8": lambda m: m.mean(m.input(1, 4, 4, 2), (1, 2)),
         "tf_image_sums_s8": lambda m: m.image_sums(m.input(1, 4, 4, 2)),
         "tf_mean_of_sums_s8": lambda m: m.mean_of_sums(m.input(1, 1, 1, 2, dtype=DType.INT32), 16),
+        "tf_pool_of_sums_s8": lambda m: m.pool_of_sums(m.input(1, 1, 1, 2, dtype=DType.INT32), 16),
         "tf_softmax_s8": lambda m: m.unary("softmax", m.input(1, 4)),
         "tf_lut_s8": lambda m: m.unary("logistic", m.input(1, 4)),
         "tf_copy_s8": lambda m: m.transpose(m.input(4, 5), (1, 0)),

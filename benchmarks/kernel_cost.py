@@ -100,6 +100,13 @@ def reductions(activations: DType) -> Callable[[int], Graph]:
     return make
 
 
+def pools_of_sums(seed: int) -> Graph:
+    """Return pools over images of many sizes in two halves."""
+    m = GraphMaker(seed=seed, name=f"pools_of_sums_{seed}")
+    images = (m.input(1, *m.random.integers(2, 25, 2).tolist(), channels) for channels in (2, 4, 8, 13, 24, 42))
+    return m.build(*(m.pool_in_halves(x) for x in images))
+
+
 def softmaxes(seed: int) -> Graph:
     """Return softmaxes of single vectors and of several."""
     m = GraphMaker(seed=seed, name=f"softmaxes_{seed}")
@@ -183,6 +190,7 @@ LAYERS: dict[str, Callable[[int], Graph]] = {
     "tf_image_sums_s8": image_sums,
     "tf_image_sums_thumb2_s8": image_sums,
     "tf_mean_of_sums_s8": image_sums,
+    "tf_pool_of_sums_s8": pools_of_sums,
     "tf_add_thumb2_s8": sums,
     "tf_add_constant_thumb2_s8": sums_with_constants,
     "tf_quantize_thumb2_f32": quantized_floats,

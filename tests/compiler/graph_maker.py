@@ -292,6 +292,23 @@ class GraphMaker:
         _, h, w, _ = self.shape(x)
         return self.mean_of_sums(self.image_sums(x), h * w, keep=keep)
 
+    def pool_of_sums(self, sums: TensorId, pixels: int, activation: Activation = Activation.NONE) -> TensorId:
+        y = self.tensor(self.shape(sums), self.same_quant(sums))
+        return self.add_op(
+            planned_ops.PoolOfSums(
+                name=self.name_op("pool of sums"), inputs=(sums,), outputs=(y,), pixels=pixels, activation=activation
+            )
+        )
+
+    def pool_in_halves(self, x: TensorId, activation: Activation = Activation.NONE) -> TensorId:
+        _, h, w, _ = self.shape(x)
+        return self.pool_of_sums(self.image_sums(x), h * w, activation)
+
+    def global_pool(self, x: TensorId, activation: Activation = Activation.NONE) -> TensorId:
+        """An average pool whose window is the image."""
+        _, h, w, _ = self.shape(x)
+        return self.pool("average", x, (h, w), padding=Padding(), activation=activation)
+
     def pad(self, x: TensorId, before: tuple[int, ...], after: tuple[int, ...]) -> TensorId:
         shape = tuple(b + d + a for b, d, a in zip(before, self.shape(x), after, strict=True))
         quant = self.same_quant(x)

@@ -99,9 +99,8 @@ class Grower:
 
     def scaled(self, x: TensorId) -> TensorId:
         """Squeeze and excite: gates of the channels times the image."""
-        return self.m.binary(
-            "mul", x, self.m.unary("logistic", self.m.conv2d(self.m.mean(x, (1, 2)), self.m.shape(x)[3], (1, 1)))
-        )
+        squeezed = self.m.global_pool(x, self.draw(ACTIVATIONS)) if self.draw(st.booleans()) else self.m.mean(x, (1, 2))
+        return self.m.binary("mul", x, self.m.unary("logistic", self.m.conv2d(squeezed, self.m.shape(x)[3], (1, 1))))
 
     def unary(self, x: TensorId) -> TensorId:
         kind = self.draw(st.sampled_from(["logistic", "tanh", "hard_swish", "relu", "leaky_relu", "softmax"]))

@@ -15,7 +15,7 @@ from services.compiler.codegen.elementwise import (
     softmax_call,
 )
 from services.compiler.codegen.int16 import rescale_call, sigmoid_call, softmax_int16_call, weighted_call
-from services.compiler.codegen.means import image_sums_call, mean_call, mean_of_sums_call
+from services.compiler.codegen.means import image_sums_call, mean_call, mean_of_sums_call, pool_of_sums_call
 from services.compiler.codegen.movement import (
     concatenation_calls,
     pad_calls,
@@ -68,7 +68,7 @@ from services.compiler.ir.ops import (
     Tanh,
     Transpose,
 )
-from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PullRows, TransposeImage
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PoolOfSums, PullRows, TransposeImage
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan
@@ -169,6 +169,8 @@ def _portable_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCal
             return (image_sums_call(graph, op, operands),)
         case MeanOfSums():
             return (mean_of_sums_call(graph, op, operands),)
+        case PoolOfSums():
+            return (pool_of_sums_call(graph, op, operands),)
         case Pad():
             return pad_calls(graph, op, operands)
         case Softmax():

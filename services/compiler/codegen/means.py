@@ -1,4 +1,6 @@
-"""Calls of means and sums, and of the two halves of a mean: sums of an image's channels, and their means."""
+"""Calls of means and sums, and of the two halves of a mean or pool over an image: sums of its channels, and what is
+made of them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from services.compiler.codegen.program import Fields, KernelCall, RegionArg
 from services.compiler.codegen.shapes import output_fields, whole
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation, Mean, Sum
-from services.compiler.ir.planned_ops import ImageSums, MeanOfSums
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PoolOfSums
 from services.compiler.ir.shapes import Shape4, dense_strides, nhwc, row_stride
 from services.compiler.ir.tensor import DType, TensorId, quoted
 from services.compiler.quant.pooling import mean_params
@@ -90,8 +92,24 @@ def mean_of_sums_call(graph: Graph, op: MeanOfSums, operands: Operands) -> Kerne
     return KernelCall("tf_mean_of_sums_s8", "tf_mean_of_sums_s8_params", fields, (), pointers, whole(result))
 
 
-def _of_8_bits(graph: Graph, op: ImageSums | MeanOfSums, tensor: TensorId) -> TensorId:
-    """Return the tensor, which whoever cut the mean in two has seen to be of int8."""
+def pool_of_sums_call(graph: Graph, op: PoolOfSums, operands: Operands) -> KernelCall:
+    """Return the call that makes averages of sums."""
+    result = graph.tensors[_of_8_bits(graph, op, op.output)]
+
+    def fields() -> Fields:
+        limits = activation_range(op.activation, quant_of(graph, op.output), result.dtype)
+        return (
+            ("pixels", op.pixels),
+            ("channels", result.elements),
+            ("out", output_fields(output_zero_point(graph, op), limits)),
+        )
+
+    pointers = operands.read(op.input), operands.write(op.output)
+    return KernelCall("tf_pool_of_sums_s8", "tf_pool_of_sums_s8_params", fields, (), pointers, whole(result))
+
+
+def _of_8_bits(graph: Graph, op: ImageSums | MeanOfSums | PoolOfSums, tensor: TensorId) -> TensorId:
+    """Return the tensor, which whoever cut the mean or pool in two has seen to be of int8."""
     held = graph.tensors[tensor]
     if held.dtype is not DType.INT8:
         raise AssertionError(f"{op.kind} {quoted(op.name)}: {quoted(held.name)} is {held.dtype.value}: must be int8")

@@ -29,7 +29,7 @@ from services.compiler.ir.ops import (
     Sub,
     Sum,
 )
-from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, TransposeImage
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PoolOfSums, TransposeImage
 from services.compiler.ir.shapes import nhwc
 from services.compiler.kernels.thumb1.files import NEEDS as THUMB1_KERNELS
 from services.compiler.kernels.thumb2.files import NEEDS as THUMB2_KERNELS
@@ -74,7 +74,7 @@ def _call_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, 
             yield from _mean_counts(graph, op, call)
         case ImageSums():
             yield from image_sums_counts(call)
-        case MeanOfSums():
+        case MeanOfSums() | PoolOfSums():
             yield "outputs", graph.tensors[op.output].elements
         case RnnPool():
             yield from _rnn_pool_counts(graph, op)

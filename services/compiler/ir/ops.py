@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Union
 
+from services.compiler.ir.activation import Activation as Activation  # noqa: PLC0414 - part of operators, exported
 from services.compiler.ir.node import Node, WeightedNode
-from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PullRows, TransposeImage
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PoolOfSums, PullRows, TransposeImage
 from services.compiler.ir.tensor import TensorId
-
-
-class Activation(Enum):
-    """Clamp fused into an operator's output (TFLite ActivationFunctionType)."""
-
-    NONE = "none"
-    RELU = "relu"
-    RELU6 = "relu6"
-    RELU_N1_TO_1 = "relu_n1_to_1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +289,7 @@ Op = Union[  # noqa: UP007 - one operator a line reads as the list it is
     Sum,
     ImageSums,
     MeanOfSums,
+    PoolOfSums,
     Pad,
     Reshape,
     Softmax,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.node import Node
 from services.compiler.ir.tensor import TensorId
 
@@ -13,7 +14,8 @@ class ImageSums(Node):
     """Sums of an image's channels over its pixels, [1, H, W, C] int8 to [1, 1, 1, C] int32.
 
     It can go through any parts of the image, the top left one first, each pixel once: the output holds the sums so far.
-    The output has the input's quantization. It is the first half of a Mean: passes/recompute.py puts it there.
+    The output has the input's quantization. It is the first half of a Mean, or of an AveragePool2D whose window
+    is the image: passes/recompute.py puts it there.
     """
 
     @property
@@ -27,6 +29,17 @@ class MeanOfSums(Node):
     """Means of channels from their sums over so many pixels, int32 to int8: the second half of a Mean (`ImageSums`)."""
 
     pixels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOfSums(Node):
+    """Averages of channels from their sums over so many pixels, int32 to int8: the second half of an AveragePool2D.
+
+    Halves are rounded away from zero, nothing is requantized.
+    """
+
+    pixels: int
+    activation: Activation = Activation.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,5 +58,5 @@ class PullRows(Node):
     """
 
 
-PLANNED_ONLY = (ImageSums, MeanOfSums, TransposeImage, PullRows)
+PLANNED_ONLY = (ImageSums, MeanOfSums, PoolOfSums, TransposeImage, PullRows)
 """All of them; a graph with any of them has no message (convert/operators.py)."""

@@ -35,6 +35,7 @@ PARAMS_BYTES = {
     "tf_mean_s8_params": 84,
     "tf_image_sums_s8_params": 8,
     "tf_mean_of_sums_s8_params": 20,
+    "tf_pool_of_sums_s8_params": 16,
     "tf_softmax_s8_params": 12,
     "tf_lut_s8_params": 16,
     "tf_copy_s8_params": 64,

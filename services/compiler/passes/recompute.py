@@ -2,7 +2,9 @@
 
 The mean is needed before its image can be scaled, so the image has to be held whole, or made twice. With the sums of
 its channels kept (`ImageSums`) both times it can be made in parts. What is held instead is what it is made from, the
-checkpoint. Source of the idea: Chen et al., Training Deep Nets with Sublinear Memory Cost (2016), for inference.
+checkpoint. Of an image that nothing else reads, as before a classifier, sums are kept and nothing is made twice. The
+mean may be an average pool whose window is the image, as TFLite's converter writes it: only its rounding differs.
+Source of the idea: Chen et al., Training Deep Nets with Sublinear Memory Cost (2016), for inference.
 """
 
 from __future__ import annotations
@@ -11,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Mean, Op
-from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PullRows, TransposeImage
+from services.compiler.ir.ops import AveragePool2D, Mean, Op
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PoolOfSums, PullRows, TransposeImage
 from services.compiler.ir.tensor import DType, Tensor, TensorId
 from services.compiler.passes.replace_tensors import read_instead
-from services.compiler.schedule.rows import is_row_wise
+from services.compiler.schedule.rows import is_row_wise, window
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,8 @@ class Checkpoint:
 
 
 def image_means(graph: Graph) -> tuple[TensorId, ...]:
-    """Return the outputs of means over all pixels of an int8 image."""
-    return tuple(op.output for op in graph.ops if isinstance(op, Mean) and _is_of_image(graph, op))
+    """Return the outputs of means and average pools over all pixels of an int8 image."""
+    return tuple(op.output for op in graph.ops if _is_of_image(graph, op))
 
 
 def checkpoints(graph: Graph, mean: TensorId, *, pulled_again: bool = False) -> tuple[Checkpoint, ...]:
@@ -64,11 +66,11 @@ def made_again(graph: Graph, mean: TensorId, checkpoint: Checkpoint) -> Graph:
     at = next(i for i, op in enumerate(graph.ops) if mean in op.outputs)
     op, image = graph.ops[at], graph.tensors[graph.ops[at].input]
     fresh = graph.fresh_id()
-    _, height, width, channels = image.shape
+    channels = image.shape[3]
     sums = Tensor(f"sums of {image.name}", (1, 1, 1, channels), DType.INT32, image.quant)
     halves = (
         ImageSums(name=f"{op.name} (sums)", inputs=(op.input,), outputs=(fresh,)),
-        MeanOfSums(name=op.name, inputs=(fresh,), outputs=op.outputs, pixels=height * width),
+        _of_sums(op, fresh, image.elements // channels),
     )
     gates, rest = _gates_first(graph, at)
     made = [t for n in checkpoint.ops for t in graph.ops[n].outputs]
@@ -79,10 +81,24 @@ def made_again(graph: Graph, mean: TensorId, checkpoint: Checkpoint) -> Graph:
     return graph.with_tensors(tensors).with_ops((*graph.ops[:at], *halves, *gates, *copies, *after))
 
 
-def _is_of_image(graph: Graph, op: Mean) -> bool:
+def _is_of_image(graph: Graph, op: Op) -> bool:
+    if not isinstance(op, Mean | AveragePool2D):
+        return False
     source, result = graph.tensors[op.input], graph.tensors[op.output]
     is_image = len(source.shape) == 4 and source.shape[0] == 1 and not source.is_constant
-    return is_image and set(op.axes) == {1, 2} and source.dtype is result.dtype is DType.INT8
+    if not is_image or not source.dtype is result.dtype is DType.INT8:
+        return False
+    if isinstance(op, Mean):
+        return set(op.axes) == {1, 2}
+    seen = tuple(window(graph, op, op.input, axis).needed(0, 1) for axis in (1, 2))
+    return result.shape[1:3] == (1, 1) and seen == ((0, source.shape[1]), (0, source.shape[2]))
+
+
+def _of_sums(op: Op, sums: TensorId, pixels: int) -> Op:
+    """Return the second half of a mean or pool."""
+    if isinstance(op, AveragePool2D):
+        return PoolOfSums(name=op.name, inputs=(sums,), outputs=op.outputs, pixels=pixels, activation=op.activation)
+    return MeanOfSums(name=op.name, inputs=(sums,), outputs=op.outputs, pixels=pixels)
 
 
 def _behind(graph: Graph, image: TensorId, pulled_again: bool) -> Iterator[Checkpoint]:

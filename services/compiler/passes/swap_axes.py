@@ -43,7 +43,7 @@ from services.compiler.ir.ops import (
     Tanh,
     Transpose,
 )
-from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PullRows, TransposeImage
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PoolOfSums, PullRows, TransposeImage
 from services.compiler.ir.shapes import nhwc
 from services.compiler.ir.tensor import Tensor, TensorId
 
@@ -100,7 +100,7 @@ def swapped_op(graph: Graph, op: Op) -> Op | None:
         case (
             Add() | Sub() | Mul() | Maximum() | Minimum() | PRelu() | Logistic() | Tanh() | HardSwish() | Relu()
             | LeakyRelu() | Table() | Quantize() | Dequantize() | Softmax() | ImageSums() | MeanOfSums()
-            | ResizeNearestNeighbor() | ResizeBilinear()
+            | PoolOfSums() | ResizeNearestNeighbor() | ResizeBilinear()
         ):  # fmt: skip
             return op
         case (

@@ -63,6 +63,14 @@ class Recomputed:
                 return self._with(levels)
         return None
 
+    def only_averaged(self) -> tuple[TensorId, ...]:
+        """Return the images that are held and that nothing reads but their means."""
+        return tuple(
+            found[0].image
+            for mean, found in self._made()[1].items()
+            if not found[0].ops and not self.levels.get(mean, 0)
+        )
+
     def _with(self, levels: Mapping[TensorId, int]) -> Recomputed | None:
         made = {mean: level for mean, level in levels.items() if level}
         return replace(self, levels=made) if made != self.levels else None
@@ -107,7 +115,7 @@ def with_images_made_again(
     known, in_vain = [last.state], 0
     while (room is None or best.arena_bytes > room) and in_vain < _PATIENCE:
         tried = list[_Tried[C]]()
-        for state in _holding_less(last.state, last.chosen.planned, in_patches=in_patches):
+        for state in _holding_less(last, in_patches=in_patches):
             if state is not None and state not in known:
                 known.append(state)
                 tried.append(_tried(state, pieces, core, plan))
@@ -119,16 +127,21 @@ def with_images_made_again(
     return plan(best.before, True) if exact else best.chosen
 
 
-def _holding_less(state: Recomputed, planned: Planned, *, in_patches: bool) -> Iterator[Recomputed | None]:
+def _holding_less(last: _Tried[C], *, in_patches: bool) -> Iterator[Recomputed | None]:
     """Yield what holds less where the arena is fullest: of tensors, and with the scratch beside them, which grows into
-    what is left but cannot always be as little as that. In patches also what holds less of the first image that can be.
+    what is left but cannot always be as little as that. In patches also what holds less of the first image that can be,
+    in lines what does of one that is only averaged, if it is in the way of all cuts that need less.
     """
+    state, planned, pieces = last.state, last.chosen.planned, last.before
     fullest = _live_at_peak(planned, with_scratch=False)
     if in_patches:
         yield state.with_more_in_patches(state.graph().tensors.keys())
         yield state.with_more_in_patches(fullest)
     yield state.holding_less(fullest)
     yield state.holding_less(_live_at_peak(planned, with_scratch=True))
+    for image in () if in_patches else state.only_averaged():
+        if pieces.least_memory_without(image) < pieces.least_memory(0):
+            yield state.holding_less({image})
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,10 @@ import numpy as np
 from services.compiler.cost.layer_cost import Setting, layer_cost
 from services.compiler.ir.ops import Reshape
 from services.compiler.ir.planned_ops import PullRows
+from services.compiler.ir.tensor import TensorId
 from services.compiler.macs import op_macs
 from services.compiler.memory.live_range import LiveRange
+from services.compiler.memory.problem import aligned
 from services.compiler.options import Core
 from services.compiler.planned import Planned, StreamPlanner
 from services.compiler.planner.bottleneck import NEVER, Bottleneck
@@ -164,6 +166,25 @@ class Pieces:
     def least_memory(self, first: int) -> int:
         """Return the arena of the neediest piece from an operator on, in the cut where it needs least."""
         return self._bottleneck.least(first)
+
+    def least_memory_without(self, image: TensorId) -> int:
+        """Return what `least_memory` of all operators were, at least, if an image need not be held: beside its maker,
+        its one reader and what is between them.
+        """
+        maker = next(n for n, op in enumerate(self.graph.ops) if image in op.outputs)
+        reader = next(n for n, op in enumerate(self.graph.ops) if image in op.inputs)
+        size = aligned(self.graph.tensors[image].size_bytes)
+
+        def less(start: int, stop: int) -> int:
+            return size if start <= reader and stop > maker else 0
+
+        bounds = self._bounds.copy()
+        beside = bounds[: reader + 1, maker + 1 :]
+        beside[beside != NEVER] -= size
+        found = Bottleneck(bounds, lambda s, e: self.need_bytes(self.streamed(s, e, 1)) - less(s, e))
+        for op in range(len(self.graph.ops)):
+            found.set_need(op, op + 1, self.need_bytes(self.single(op)) - less(op, op + 1))
+        return found.least(0)
 
     @cached_property
     def _bounds(self) -> Ints:

@@ -1,4 +1,4 @@
-"""Reference of AveragePool2D, MaxPool2D, Mean and Sum on int8, and of a Mean in two halves."""
+"""Reference of AveragePool2D, MaxPool2D, Mean and Sum on int8, and of a Mean or pool in two halves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Activation, AveragePool2D, MaxPool2D, Mean, Sum
-from services.compiler.ir.planned_ops import MeanOfSums
+from services.compiler.ir.planned_ops import MeanOfSums, PoolOfSums
 from services.compiler.quant.convolution import clamp
 from services.compiler.quant.fixed_point import Int64s, wrap_int32
 from services.compiler.quant.requantize import Multiplier, quantize_multiplier, requantize
@@ -51,7 +51,7 @@ def _tap(graph: Graph, op: AveragePool2D | MaxPool2D, padded: Int64s, y: int, x:
     return padded[y : y + (out_h - 1) * stride_h + 1 : stride_h, x : x + (out_w - 1) * stride_w + 1 : stride_w]
 
 
-def _divide_half_away(sums: Int64s, counts: Int64s) -> Int64s:
+def _divide_half_away(sums: Int64s, counts: Int64s | np.int64) -> Int64s:
     magnitude = (np.abs(sums) + counts // 2) // counts
     return np.where(sums > 0, magnitude, -magnitude)
 
@@ -96,6 +96,11 @@ def image_sums(image_nhwc: Array) -> Array:
 def mean_of_sums(graph: Graph, op: MeanOfSums, sums: Array) -> Array:
     """Return what Mean would have given of the image whose channels have these sums, in the output tensor's shape."""
     return _requantized(graph, op, sums.astype(np.int64))
+
+
+def pool_of_sums(graph: Graph, op: PoolOfSums, sums: Array) -> Array:
+    """Return what AveragePool2D would have given of the image whose channels have these sums."""
+    return clamp(graph, op.output, op.activation, _divide_half_away(sums.astype(np.int64), np.int64(op.pixels)))
 
 
 def _requantized(graph: Graph, op: Mean | Sum | MeanOfSums, sums: Int64s) -> Array:

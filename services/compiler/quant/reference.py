@@ -42,7 +42,7 @@ from services.compiler.ir.ops import (
     Tanh,
     Transpose,
 )
-from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PullRows, TransposeImage
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PoolOfSums, PullRows, TransposeImage
 from services.compiler.ir.tensor import DType, TensorId, quoted
 from services.compiler.quant.affine import dequantize, quantize
 from services.compiler.quant.convolution import conv2d, depthwise_conv2d, fully_connected
@@ -50,7 +50,7 @@ from services.compiler.quant.elementwise import add, extremum, mul, prelu
 from services.compiler.quant.interpolated import logistic_int16, softmax_int16, tanh_int16
 from services.compiler.quant.lut import apply_table, rescale
 from services.compiler.quant.movement import concatenate, pad, resize_bilinear, resize_nearest, split, strided_slice
-from services.compiler.quant.pooling import average_pool, image_sums, max_pool, mean, mean_of_sums
+from services.compiler.quant.pooling import average_pool, image_sums, max_pool, mean, mean_of_sums, pool_of_sums
 from services.compiler.quant.rnn_pool import rnn_pool
 from services.compiler.quant.softmax import softmax
 from services.compiler.quant.values import Array, quant_of
@@ -128,6 +128,8 @@ def _run_single(graph: Graph, op: Op, arguments: Sequence[Array]) -> Array:
             return image_sums(x)
         case MeanOfSums():
             return mean_of_sums(graph, op, x)
+        case PoolOfSums():
+            return pool_of_sums(graph, op, x)
         case Softmax():
             return softmax_int16(graph, op, x) if x.dtype == np.int16 else softmax(graph, op, x)
         case Logistic() if x.dtype == np.int16:

@@ -49,7 +49,7 @@ from services.compiler.ir.ops import (
     Tanh,
     Transpose,
 )
-from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PullRows, TransposeImage
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PoolOfSums, PullRows, TransposeImage
 from services.compiler.ir.shapes import Shape4, dense_strides, nhwc
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet
@@ -122,7 +122,9 @@ def _overlaps(graph: Graph, op: Op, kernels: KernelSet, scratch_bytes: int) -> t
             return _single(op, _windowed_by_channel(graph, op)) if _one_image(graph, op) else ()
         case Mean() | Sum():
             return _single(op, _mean(graph, op))
-        case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu() | Table() | Quantize() | Softmax() | MeanOfSums():
+        case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu() | Table() | Quantize() | Softmax():
+            return _single(op, 0)
+        case MeanOfSums() | PoolOfSums():
             return _single(op, 0)
         case Dequantize():
             return _single(op, 3 * (graph.tensors[op.input].elements - 1))

@@ -158,6 +158,7 @@ FAMILIES: dict[str, Callable[[GraphMaker], int | tuple[int, ...]]] = {
     ),
     "quantize": lambda m: m.quantize(m.input(1, int(m.random.integers(1, 30)), dtype=DType.FLOAT32)),
     "mean of sums": lambda m: m.mean_in_halves(image(m, 40)),
+    "pool of sums": lambda m: m.pool_in_halves(image(m, 40)),
     "dequantize": lambda m: m.dequantize(m.input(1, int(m.random.integers(1, 30)))),
 }
 

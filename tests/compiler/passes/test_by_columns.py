@@ -67,6 +67,8 @@ ONE: dict[str, Callable[[GraphMaker, int], int]] = {
     "mean over columns, dropped": lambda m, x: m.mean(x, (2,), keep=False),
     "sum over columns and channels": lambda m, x: m.sum(x, (2, 3)),
     "mean in two halves": lambda m, x: m.mean_in_halves(x),
+    "pool over the image": lambda m, x: m.global_pool(x),
+    "pool in two halves": lambda m, x: m.pool_in_halves(x),
     "constant of an image": lambda m, x: m.binary("add", x, constant(m, *WIDE)),
     "constant of a row": lambda m, x: m.binary("mul", x, constant(m, 12, 3)),
     "constant of a column": lambda m, x: m.binary("sub", constant(m, 5, 1, 1), x),

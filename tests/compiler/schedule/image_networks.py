@@ -26,11 +26,11 @@ _MOST_ELEMENTS = 9000
 
 def image_network(number: int) -> Graph:
     """Return network `number`: one of twelve has activations of int16, one of six many weights of int4, one of five
-    images much wider than high.
+    images much wider than high, three of seven average images by pools whose window is the image, not by means.
     """
     for attempt in range(20):
         random = np.random.default_rng((number, attempt))
-        graph = _Drawing(random, f"n{number:05}", *_types(number), wide_images=number % 5 == 1).draw()
+        graph = _Drawing(random, f"n{number:05}", *_types(number), number % 5 == 1, number % 7 in (1, 3, 6)).draw()
         if not refusals(graph):
             return graph
     raise AssertionError(f"network {number} is refused whatever is drawn")
@@ -55,6 +55,7 @@ class _Drawing:
     activations: DType
     weights: DType
     wide_images: bool
+    pools_images: bool
     seen: list[TensorId] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -75,7 +76,7 @@ class _Drawing:
             x = self.block(x)
         outputs = [x]
         if self.random.random() < 0.4:
-            outputs = [self.m.dense(self.m.mean(x, (1, 2), keep=False), int(self.random.integers(1, 9)))]
+            outputs = [self.m.dense(self.averaged(x, keep=False), int(self.random.integers(1, 9)))]
         if self.random.random() < 0.2:
             outputs.append(self.pick(self.seen))
         return self.m.build(*dict.fromkeys(outputs))
@@ -154,8 +155,11 @@ class _Drawing:
 
     def gated(self, x: TensorId) -> TensorId:
         """Squeeze and excite: gates of the channels times the image."""
-        gates = self.m.unary("logistic", self.m.conv2d(self.m.mean(x, (1, 2)), self.m.shape(x)[3], (1, 1)))
+        gates = self.m.unary("logistic", self.m.conv2d(self.averaged(x), self.m.shape(x)[3], (1, 1)))
         return self.m.binary("mul", x, gates)
+
+    def averaged(self, x: TensorId, *, keep: bool = True) -> TensorId:
+        return self.m.global_pool(x, self.relu()) if self.pools_images else self.m.mean(x, (1, 2), keep=keep)
 
     def padded(self, x: TensorId) -> TensorId:
         sides = [int(n) for n in self.random.integers(0, 3, 4)]

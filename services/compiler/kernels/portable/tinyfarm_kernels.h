@@ -163,7 +163,7 @@ typedef struct {
 } tf_mean_s8_params;
 void tf_mean_s8(const tf_mean_s8_params *p, const tf_region *region, const int8_t *input, int8_t *output);
 
-/* A mean over rows and columns in two halves, so that the image need never be there as a whole. */
+/* A mean or average pool over rows and columns in two halves, so that the image need never be there as a whole. */
 typedef struct {
     int32_t in_row_stride, channels;
 } tf_image_sums_s8_params;
@@ -180,6 +180,14 @@ typedef struct {
 } tf_mean_of_sums_s8_params;
 /* The region, of one pixel, is not used. The output may start where the sums start. */
 void tf_mean_of_sums_s8(const tf_mean_of_sums_s8_params *p, const tf_region *region, const int32_t *sums,
+                        int8_t *output);
+
+typedef struct {
+    int32_t pixels, channels;
+    tf_output out; /* zero point unused: image and output share their quantization */
+} tf_pool_of_sums_s8_params;
+/* The region, of one pixel, is not used. The output may start where the sums start. */
+void tf_pool_of_sums_s8(const tf_pool_of_sums_s8_params *p, const tf_region *region, const int32_t *sums,
                         int8_t *output);
 
 typedef struct {
