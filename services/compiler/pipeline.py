@@ -48,7 +48,11 @@ def compile_model(model: bytes, model_name: str, options: CompileOptions) -> Com
 
     Raises InvalidModelError for a broken file and UnsupportedModelError for what cannot be compiled.
     """
-    imported = import_model(model, model_name)
+    return compile_imported(import_model(model, model_name), options)
+
+
+def compile_imported(imported: Graph, options: CompileOptions) -> Compiled:
+    """Return the C library of a graph whose inputs and outputs are as a model file declares them."""
     optimized = optimize(imported, options.interface)
     graph = strip_edge_transpose(optimized)
     return compile_graph(graph, imported, options, edge_axes(optimized, graph))

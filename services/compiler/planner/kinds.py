@@ -11,7 +11,7 @@ from services.compiler.planner.columns import pays, transposed
 from services.compiler.planner.recomputed import with_images_made_again
 from services.compiler.planner.stages import Pieces
 from services.compiler.planner.trials import PatchTrial, best_patches, fastest_streams, least_streams
-from services.compiler.schedule.patches import Grid, can_patch
+from services.compiler.schedule.patches import Grid, can_patch, converted_inputs
 from services.compiler.schedule.schedule import StageKind
 
 _GRIDS = ((2, 1), (2, 2), (3, 1), (3, 3), (4, 1), (4, 4))
@@ -114,10 +114,11 @@ def _least_memory(room: int | None) -> str:
 
 def _uncut(graph: Graph) -> str:
     """Return why no patches were found: the operator at which they end, or that images are smaller than grids."""
-    for index, op in enumerate(graph.ops[:2]):
+    first = converted_inputs(graph)
+    for index, op in enumerate(graph.ops[first : first + 2], first):
         if not can_patch(graph, op):
             return f"operator {index}, {op.kind}, does not run on parts of an image"
-    return "their outputs have fewer rows or columns" if len(graph.ops) > 1 else "there is only one operator"
+    return "their outputs have fewer rows or columns" if len(graph.ops) > first + 1 else "there is only one operator"
 
 
 def _told(planned: Planned, line: str = "row") -> str:

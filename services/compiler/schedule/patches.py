@@ -83,10 +83,12 @@ def can_patch(graph: Graph, op: Op) -> bool:
 def sum_stages(graph: Graph) -> tuple[tuple[tuple[int, int], ...], int]:
     """Return the runs of operators [start, stop) at the beginning that end with sums of an image, and the first
     operator behind them that goes through an image again: it is made once more, now that its mean is known.
+
+    Inputs that are converted as a whole come before them.
     """
     found: list[tuple[int, int]] = []
-    start = 0
-    for index, op in enumerate(graph.ops):
+    start = converted_inputs(graph)
+    for index, op in enumerate(graph.ops[start:], start):
         if isinstance(op, ImageSums):
             found.append((start, index + 1))
             start = index + 1
@@ -95,6 +97,21 @@ def sum_stages(graph: Graph) -> tuple[tuple[tuple[int, int], ...], int]:
         elif not can_patch(graph, op):
             break
     return tuple(found), start
+
+
+def converted_inputs(graph: Graph) -> int:
+    """Return how many operators at the beginning quantize inputs that nothing else reads: they need no patches.
+
+    An input in the arena is there as a whole, and the integers are written over it: floats, four times their bytes,
+    are gone before the first patch.
+    """
+    readers = graph.consumers()
+    for index, op in enumerate(graph.ops):
+        if not isinstance(op, Quantize) or op.input not in graph.inputs or len(readers[op.input]) > 1:
+            return index
+        if op.input in graph.outputs or graph.tensors[op.input].size_bytes < graph.tensors[op.output].size_bytes:
+            return index
+    return len(graph.ops)
 
 
 def _types(graph: Graph, op: Op) -> set[DType]:

@@ -71,6 +71,7 @@ def draw_streams(graph: Graph, random: np.random.Generator, start: int = 0) -> I
 def draw_patches(graph: Graph, random: np.random.Generator) -> list[Patches]:
     """Return patches of some of the first operators, in stages if they sum images; none where nothing can be cut."""
     sums, first = sum_stages(graph)
+    first = first if sums else 0  # inputs are quantized in patches, too
     most = first
     while most < len(graph.ops) and can_patch(graph, graph.ops[most]):
         most += 1

@@ -1,0 +1,94 @@
+"""Channels-first images that are quantized in C, floats or uint8, under every schedule, held and pulled."""
+
+from __future__ import annotations
+
+import os
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.compiler.ir.graph import Graph
+from services.compiler.ir.tensor import DType
+from services.compiler.options import CompileOptions, Core, Interface, Kernels
+from services.compiler.pipeline import Compiled, compile_imported
+from services.compiler.quant.reference import run_graph
+from tests.compiler.graph_maker import GraphMaker, random_inputs
+from tests.compiler.host_twin import HostTwin, build_twins
+
+TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
+TURNS = ("streaming", "patch", "patch:3x2")
+WISHES = [("per-layer", False), *product(TURNS, (False, True))]
+NETWORKS = 3 * len(WISHES) * int(os.environ.get("TINYFARM_FUZZ_EXAMPLES", "1"))
+_AT_ONCE = 42
+
+
+def options_of(schedule: str, pulled: bool = False) -> CompileOptions:
+    return CompileOptions("host", Core.CORTEX_M4, schedule, Interface.FLOAT, Kernels.PORTABLE, pull_input=pulled)
+
+
+def channels_first(seed: int, name: str) -> Graph:
+    """A network of convolutions and pools with one input and one output as torch exports them."""
+    m = GraphMaker(seed=seed, name=name)
+    channels, height, width = (int(n) for n in m.random.integers((1, 9, 9), (5, 20, 20)))
+    declared = m.pick(DType.FLOAT32, DType.FLOAT32, DType.UINT8)
+    x = m.transpose(m.quantize(m.input(1, channels, height, width, dtype=declared), DType.INT8), TO_NHWC)
+    x = m.conv2d(x, int(m.random.integers(8, 17)), (3, 3))
+    for _ in range(int(m.random.integers(1, 4))):
+        match int(m.random.integers(0, 4)):
+            case 0:
+                x = m.depthwise(x, 1, (3, 3), m.pick((1, 1), (2, 2)))
+            case 1:
+                x = m.pool("max", x, (2, 2))
+            case 2:
+                x = m.binary("add", x, m.conv2d(x, m.shape(x)[3], (1, 1)))
+            case _:
+                x = m.conv2d(x, 8, (3, 3), m.pick((1, 1), (2, 1)))
+    return m.build(m.dequantize(m.transpose(x, TO_NCHW)))
+
+
+def mistake(graph: Graph, compiled: Compiled, twin: HostTwin) -> str:
+    """Return how the C code differs from the model, given an image in the model's order; empty if it does not."""
+    (slot,), (result,) = compiled.manifest.inputs, compiled.manifest.outputs
+    (image,) = random_inputs(graph, 1)
+    (got,) = twin.run(image.transpose(slot.permutation) if slot.permutation else image.reshape(slot.shape))
+    (want,) = run_graph(graph, [image])
+    got = got.transpose(result.permutation) if result.permutation else got.reshape(want.shape)
+    return "" if np.array_equal(got, want) else f"{graph.name}: {compiled.manifest.schedule_reason}"
+
+
+def test_whatever_the_schedule_outputs_are_the_models(tmp_path: Path) -> None:
+    found: list[str] = []
+    for first in range(0, NETWORKS, _AT_ONCE):
+        graphs = [channels_first(seed, f"net {seed}") for seed in range(first, min(first + _AT_ONCE, NETWORKS))]
+        made = [compile_imported(g, options_of(*WISHES[n % len(WISHES)])) for n, g in enumerate(graphs)]
+        (folder := tmp_path / str(first)).mkdir()
+        found += filter(None, map(mistake, graphs, made, build_twins(made, folder)))
+    assert found == []
+
+
+def of_image(dtype: DType | None) -> Graph:
+    """A network that reads integers, or quantizes what it reads."""
+    m = GraphMaker(seed=3, name="of an image")
+    image = m.input(1, 24, 24, 2, dtype=dtype)
+    x = m.conv2d(image if dtype is None else m.quantize(image), 16, (3, 3))
+    return m.build(m.conv2d(m.conv2d(x, 16, (3, 3), (2, 2)), 4, (3, 3), (2, 2)))
+
+
+@pytest.mark.parametrize("schedule", ["patch", "patch:2x2"])
+def test_held_floats_are_quantized_before_the_first_patch(schedule: str, tmp_path: Path) -> None:
+    """They were held, four bytes a value, until the last patch had read them, and quantized again in every halo."""
+    floats, integers = (compile_imported(of_image(dtype), options_of(schedule)) for dtype in (DType.FLOAT32, None))
+    image_bytes = 24 * 24 * 2
+    assert [layer.stage for layer in floats.manifest.layers[:2]] == ["per-layer", "patch"]
+    assert floats.manifest.memory.arena == max(4 * image_bytes, integers.manifest.memory.arena)
+    (twin,) = build_twins([floats], tmp_path)
+    assert mistake(floats.graph, floats, twin) == ""
+
+
+def test_pulled_floats_stream_in_the_memory_of_pulled_integers() -> None:
+    """Beside them is a row of floats at most."""
+    wish = options_of("streaming", pulled=True)
+    floats, integers = (compile_imported(of_image(dtype), wish) for dtype in (DType.FLOAT32, None))
+    assert floats.manifest.memory.arena <= integers.manifest.memory.arena + 4 * 24 * 2
