@@ -112,6 +112,8 @@ def test_compile_writes_the_library_and_its_job_can_be_found(tinyfarm, tmp_path)
     text = tinyfarm("compile", tmp_path / "small.tflite", "--target", "nano33ble", "-o", tmp_path / "c", "--json")
     document = json.loads(text)
     assert (tmp_path / "c" / "small.h").is_file() and document["result"]["fits"] is True
+    manifest = json.loads((tmp_path / "c" / "manifest.json").read_text())
+    assert document["result"]["schedule_reason"] == manifest["schedule_reason"] != ""
     name = document["job"]
     jobs = json.loads(tinyfarm("jobs", "--state", "succeeded", "--json"))["jobs"]
     assert name in [job["name"] for job in jobs]

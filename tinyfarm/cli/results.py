@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from tinyfarm.cli.figures import amount, board_of, counted, describe, label, schedule_of
 from tinyfarm.cli.front import print_front
 from tinyfarm.cli.memory import print_memory
@@ -31,7 +29,7 @@ def print_compiled(result: compile_pb2.CompileResult) -> None:
     print_memory(title, result.sram, result.flash, result.misfits, linked=False)
     if not result.flash.code:
         print_line("code: not known for these kernels before linking; tinyfarm check measures it")
-    print_line(f"schedule: {json.loads(result.manifest_json)['schedule_reason']}")
+    print_line(f"schedule: {result.schedule_reason}")
     print_line(f"{result.macs:,} MACs")
 
 

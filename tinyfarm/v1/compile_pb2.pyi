@@ -229,6 +229,7 @@ class CompileResult(_message.Message):
     TOOL_VERSION_FIELD_NUMBER: _builtins.int
     MANIFEST_JSON_FIELD_NUMBER: _builtins.int
     LOWER_BOUND_BYTES_FIELD_NUMBER: _builtins.int
+    SCHEDULE_REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the C library and prefix of its symbols."""
     target: _builtins.str
@@ -243,6 +244,8 @@ class CompileResult(_message.Message):
     """The library's manifest, schema tinyfarm.library/1."""
     lower_bound_bytes: _builtins.int
     """No plan of this schedule can need less."""
+    schedule_reason: _builtins.str
+    """Why this schedule was chosen, and what of the wish could not be kept."""
     @_builtins.property
     def library(self) -> _artifact_pb2.Artifact:
         """A .zip with manifest.json, the header, the sources and the kernels used."""
@@ -284,10 +287,11 @@ class CompileResult(_message.Message):
         tool_version: _builtins.str = ...,
         manifest_json: _builtins.str = ...,
         lower_bound_bytes: _builtins.int = ...,
+        schedule_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["flash", b"flash", "library", b"library", "network", b"network", "planned_schedule", b"planned_schedule", "sram", b"sram"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fits", b"fits", "flash", b"flash", "interface", b"interface", "kernels", b"kernels", "layers", b"layers", "library", b"library", "lower_bound_bytes", b"lower_bound_bytes", "macs", b"macs", "manifest_json", b"manifest_json", "misfits", b"misfits", "name", b"name", "network", b"network", "peak_layer", b"peak_layer", "planned_schedule", b"planned_schedule", "schedule", b"schedule", "sram", b"sram", "target", b"target", "tool_version", b"tool_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fits", b"fits", "flash", b"flash", "interface", b"interface", "kernels", b"kernels", "layers", b"layers", "library", b"library", "lower_bound_bytes", b"lower_bound_bytes", "macs", b"macs", "manifest_json", b"manifest_json", "misfits", b"misfits", "name", b"name", "network", b"network", "peak_layer", b"peak_layer", "planned_schedule", b"planned_schedule", "schedule", b"schedule", "schedule_reason", b"schedule_reason", "sram", b"sram", "target", b"target", "tool_version", b"tool_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -85,6 +85,7 @@ def result_to_proto(compiled: Compiled, target: Target, tool: str) -> compile_pb
         interface=compile_pb2.INTERFACE_FLOAT if manifest.interface == "float" else compile_pb2.INTERFACE_INT8,
         kernels=kernels_to_proto(manifest.kernels),
         schedule=manifest.schedule,
+        schedule_reason=manifest.schedule_reason,
         macs=manifest.macs,
         sram=sram_to_proto(manifest.memory),
         flash=flash,
