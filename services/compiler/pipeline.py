@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 
 from services.compiler.codegen.kernel_files import kernel_headers, kernel_texts
@@ -12,6 +11,7 @@ from services.compiler.codegen.share_weights import share_weights
 from services.compiler.cost.cost_model import known_code_bytes
 from services.compiler.describe import describe, io_slot, pulled_input
 from services.compiler.errors import InvalidModelError
+from services.compiler.header_facts import header_facts
 from services.compiler.importers.onnx import import_onnx
 from services.compiler.importers.tflite import import_tflite
 from services.compiler.ir.graph import Graph
@@ -83,7 +83,7 @@ def compile_choice(
     planned = _written(choice.planned)
     twin = None if planned.kernels is KernelSet.PORTABLE else _written(plan_network(graph))
     manifest = describe(planned, model, options, axes or edge_axes(graph, graph), twin, reason=choice.reason)
-    files = c_files(planned, manifest.name, manifest.memory.arena, _facts(manifest), issue_of(options.core))
+    files = c_files(planned, manifest.name, manifest.memory.arena, header_facts(manifest), issue_of(options.core))
     if twin is not None and manifest.twin is not None:
         facts = (f"{manifest.model_name} by tinyfarm {manifest.tool_version}: portable twin of {manifest.name}",)
         files = {**c_files(twin, manifest.twin.name, twin.memory.split.arena, facts), **files}
@@ -120,20 +120,3 @@ def _pulled(planned: Planned, source: TensorId) -> PulledInput:
     tensor = planned.graph.tensors[source]
     row_bytes = tensor.size_bytes // tensor.shape[1]
     return PulledInput(tensor.shape, tensor.dtype.value, row_bytes, once=planned.kind is not StageKind.PATCH)
-
-
-_FACT_WIDTH = 110
-
-
-def _facts(manifest: LibraryManifest) -> tuple[str, ...]:
-    memory = manifest.memory
-    return (
-        f"{manifest.model_name} compiled by tinyfarm {manifest.tool_version} for {manifest.target} ({manifest.core})",
-        f"{manifest.schedule} schedule, {manifest.kernels} kernels, {manifest.interface} interface",
-        *textwrap.wrap(manifest.schedule_reason, _FACT_WIDTH, subsequent_indent="  "),
-        f"arena {memory.arena} bytes at layer {manifest.peak_layer} = input {memory.input} + activations "
-        f"{memory.activations}",
-        f"  + line buffers {memory.line_buffers} + scratch {memory.scratch}",
-        f"plan {manifest.plan.algorithm}: bound {manifest.plan.lower_bound_bytes}, gap {manifest.plan.gap_bytes} bytes",
-        f"weights {manifest.weights_bytes} bytes, tables {manifest.tables_bytes} bytes, {manifest.macs} MACs",
-    )

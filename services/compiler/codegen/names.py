@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 _LONGEST_IDENTIFIER = 32
+# The longest line of a comment's text: the rest is cut off.
+COMMENT_WIDTH = 96
 
 # words that C99, its headers or the firmware around the library already use
 _RESERVED_WORDS = """
@@ -23,7 +25,7 @@ def c_identifier(name: str) -> str:
     return words[:_LONGEST_IDENTIFIER].rstrip("_")
 
 
-def comment_text(text: str, longest: int = 96) -> str:
+def comment_text(text: str, longest: int = COMMENT_WIDTH) -> str:
     """Return text that is safe inside a C comment: printable ASCII, no line ends, no comment marks, no trigraphs."""
     printable = "".join(c if " " <= c <= "~" and c not in "\\?*/" else "." for c in text)
     return printable if len(printable) <= longest else f"{printable[: longest - 3]}..."

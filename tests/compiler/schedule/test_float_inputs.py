@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -92,3 +95,18 @@ def test_pulled_floats_stream_in_the_memory_of_pulled_integers() -> None:
     wish = options_of("streaming", pulled=True)
     floats, integers = (compile_imported(of_image(dtype), wish) for dtype in (DType.FLOAT32, None))
     assert floats.manifest.memory.arena <= integers.manifest.memory.arena + 4 * 24 * 2
+
+
+def test_header_tells_the_callers_axes_and_the_whole_reason() -> None:
+    """Reasons of more than 96 characters were cut off in the middle of a line."""
+    m = GraphMaker(seed=1, name="axes")
+    x = m.transpose(m.quantize(m.input(1, 3, 16, 12, dtype=DType.FLOAT32), DType.INT8), TO_NHWC)
+    x = m.conv2d(m.conv2d(m.conv2d(x, 24, (3, 3)), 24, (3, 3), (2, 2)), 4, (3, 3))
+    wish = replace(options_of("streaming"), sram_budget_bytes=2048)
+    one = compile_imported(m.build(m.dequantize(m.transpose(x, TO_NCHW))), wish)
+    with zipfile.ZipFile(io.BytesIO(one.library_zip)) as library:
+        comment = library.read("axes.h").decode().partition("*/")[0]
+    told = " ".join(line.removeprefix("/*").removeprefix(" *").strip() for line in comment.splitlines())
+    assert len(one.manifest.schedule_reason) > 96 and one.manifest.schedule_reason in told
+    assert "input 0: float32[1, 16, 12, 3], the model's float32[1, 3, 16, 12], transposed by (0, 2, 3, 1)" in told
+    assert "output 0: float32[1, 8, 6, 4], the model's float32[1, 4, 8, 6], to be transposed by (0, 3, 1, 2)" in told
