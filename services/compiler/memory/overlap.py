@@ -37,8 +37,8 @@ class OverlapRules:
 
     def __init__(self, graph: Graph, kernels: KernelSet) -> None:
         self._graph, self._kernels = graph, kernels
-        # by operator, and its buffers with their sizes: what tensors they hold is the same in all schedules
-        self._of_steps: dict[tuple[int, tuple[tuple[BufferId, int], ...]], tuple[OverlapRule, ...]] = {}
+        # by operator and bytes of its scratch: all else that a step uses that takes no turns is the same in all schedules
+        self._of_steps: dict[tuple[int, int], tuple[OverlapRule, ...]] = {}
 
     def of(self, schedule: Schedule) -> tuple[OverlapRule, ...]:
         """Return every permitted overlap; whether a source dies there is the planner's to check."""
@@ -74,7 +74,7 @@ class OverlapRules:
         return -source.size_bytes if rows is None else chunks_distance(self._graph, op, rows, *held)
 
     def _of_step(self, step: Step, buffers: dict[BufferId, Buffer]) -> tuple[OverlapRule, ...]:
-        key = step.op_index, tuple([(b, buffers[b].size_bytes) for b in step.buffers])
+        key = step.op_index, 0 if step.scratch is None else buffers[step.scratch].size_bytes
         if (known := self._of_steps.get(key)) is None:
             op = self._graph.ops[step.op_index]
             known = self._of_steps[key] = _step_rules(self._graph, op, step, buffers, self._kernels)
