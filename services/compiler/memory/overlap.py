@@ -37,7 +37,7 @@ class OverlapRules:
 
     def __init__(self, graph: Graph, kernels: KernelSet) -> None:
         self._graph, self._kernels = graph, kernels
-        # by operator and bytes of its scratch: all else that a step uses that takes no turns is the same in all schedules
+        # by operator and bytes of its scratch: what else a step without turns uses is the same in all schedules
         self._of_steps: dict[tuple[int, int], tuple[OverlapRule, ...]] = {}
 
     def of(self, schedule: Schedule) -> tuple[OverlapRule, ...]:
