@@ -64,12 +64,9 @@ class Recomputed:
         return None
 
     def only_averaged(self) -> tuple[TensorId, ...]:
-        """Return the images that are held and that nothing reads but their means."""
-        return tuple(
-            found[0].image
-            for mean, found in self._made()[1].items()
-            if not found[0].ops and not self.levels.get(mean, 0)
-        )
+        """Return the images that are made and held, and that nothing reads but their means."""
+        images = {mean: found[0].image for mean, found in self._made()[1].items() if not found[0].ops}
+        return tuple(t for mean, t in images.items() if t not in self.original.inputs and not self.levels.get(mean, 0))
 
     def _with(self, levels: Mapping[TensorId, int]) -> Recomputed | None:
         made = {mean: level for mean, level in levels.items() if level}
@@ -129,19 +126,20 @@ def with_images_made_again(
 
 def _holding_less(last: _Tried[C], *, in_patches: bool) -> Iterator[Recomputed | None]:
     """Yield what holds less where the arena is fullest: of tensors, and with the scratch beside them, which grows into
-    what is left but cannot always be as little as that. In patches also what holds less of the first image that can be,
-    in lines what does of one that is only averaged, if it is in the way of all cuts that need less.
+    what is left but cannot always be as little as that. Of images that are only averaged also where they are in the way
+    of cuts that need less; in patches of the first image of all others, too.
     """
     state, planned, pieces = last.state, last.chosen.planned, last.before
     fullest = _live_at_peak(planned, with_scratch=False)
+    averaged = set(state.only_averaged())
+    in_the_way = {t for t in averaged if pieces.least_memory_without(t) < pieces.least_memory(0)}
     if in_patches:
-        yield state.with_more_in_patches(state.graph().tensors.keys())
+        yield state.with_more_in_patches(state.graph().tensors.keys() - averaged | in_the_way)
         yield state.with_more_in_patches(fullest)
     yield state.holding_less(fullest)
     yield state.holding_less(_live_at_peak(planned, with_scratch=True))
-    for image in () if in_patches else state.only_averaged():
-        if pieces.least_memory_without(image) < pieces.least_memory(0):
-            yield state.holding_less({image})
+    if in_the_way:
+        yield state.holding_less(in_the_way)
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,15 @@ def test_means_are_those_that_see_every_pixel(average: str) -> None:
         np.testing.assert_array_equal(run_graph(made_again(graph, mean, only), (inputs,)), run_graph(graph, (inputs,)))
 
 
+@pytest.mark.parametrize("average", [name for name, (_, is_mean) in AVERAGES.items() if is_mean])
+@pytest.mark.parametrize("schedule", ["streaming", "patch"])
+def test_input_that_is_averaged_is_held(average: str, schedule: str) -> None:
+    """The planner looked for what makes it."""
+    m = GraphMaker()
+    graph = m.build(AVERAGES[average][0](m, m.input(1, 5, 5, 6)))
+    assert sums_in(choose(graph, replace(BOARD, schedule=schedule)).planned.graph) == 0
+
+
 def test_pools_of_int16_are_not_summed_in_parts() -> None:
     m = GraphMaker(activations=DType.INT16)
     assert image_means(m.build(m.global_pool(m.input(1, 5, 5, 6)))) == ()
