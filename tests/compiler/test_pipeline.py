@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +25,7 @@ from services.compiler.quant.reference import run_graph
 from tests.compiler.graph_maker import GraphMaker, random_inputs
 from tests.compiler.host_twin import build_twins
 
+ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = CompileOptions("nucleo-l4r5zi", Core.CORTEX_M4, kernels=Kernels.PORTABLE)
 
 
@@ -90,8 +94,18 @@ def test_manifest_is_plain_json_of_the_documented_schema() -> None:
     assert {b["kind"] for layer in manifest["layers"] for b in layer["buffers"]} == {"input", "activation", "scratch"}
 
 
-def test_same_model_gives_the_same_bytes() -> None:
-    assert compiled(small_graph()).library_zip == compiled(small_graph()).library_zip
+def streamed_library() -> bytes:
+    graph, options = small_graph(), replace(OPTIONS, schedule="streaming", kernels=Kernels.CORE)
+    return compile_graph(graph, graph, options).library_zip
+
+
+def test_same_model_gives_the_same_bytes_in_another_process() -> None:
+    """In a process of its own strings have other hashes, so that sets and what depends on them are in another order."""
+    code = f"import sys; from {__name__} import streamed_library; sys.stdout.buffer.write(streamed_library())"
+    process = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    other = subprocess.run(process, cwd=ROOT, env=environment, capture_output=True, timeout=120, check=True)
+    assert other.stdout == streamed_library()
 
 
 def test_model_is_compiled_with_no_writable_data() -> None:

@@ -51,6 +51,16 @@ class Grower:
             quant = self.m.same_quant(self.pool[-1]) if kind == "alike" else None
             self.pool.insert(0, self.m.input(*wanted, quant=quant))
 
+    def grown(self, most_steps: int, most_more_outputs: int) -> Graph:
+        """Grow some steps; the newest tensor is an output, as int8 or as floats, and some older ones may be, too."""
+        for _ in range(self.draw(st.integers(1, most_steps))):
+            self.grow()
+        older = st.sampled_from(self.pool[:-1] or self.pool)
+        outputs = [self.pool[-1], *self.draw(st.lists(older, max_size=most_more_outputs))]
+        if self.draw(st.booleans()):
+            outputs[0] = self.m.dequantize(outputs[0])
+        return self.m.build(*dict.fromkeys(outputs))
+
     def pick(self) -> TensorId:
         """Mostly the newest tensor, so that graphs get deep; sometimes an older one, so that they branch."""
         recent = self.pool[-1]
@@ -208,13 +218,7 @@ class Grower:
 
 @st.composite
 def graphs(draw: st.DrawFn) -> Graph:
-    grower = Grower(draw)
-    for _ in range(draw(st.integers(1, 12))):
-        grower.grow()
-    outputs = [grower.pool[-1], *draw(st.lists(st.sampled_from(grower.pool[:-1] or grower.pool), max_size=2))]
-    if draw(st.booleans()):
-        outputs[0] = grower.m.dequantize(outputs[0])
-    return grower.m.build(*dict.fromkeys(outputs))
+    return Grower(draw).grown(most_steps=12, most_more_outputs=2)
 
 
 PHASES = (Phase.explicit, Phase.generate)  # a failing graph is found again by its seed; shrinking builds hundreds

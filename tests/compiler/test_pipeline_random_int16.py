@@ -83,13 +83,7 @@ class WideGrower(Grower):
 
 @st.composite
 def graphs(draw: st.DrawFn) -> Graph:
-    grower = WideGrower(draw)
-    for _ in range(draw(st.integers(1, 10))):
-        grower.grow()
-    outputs = [grower.pool[-1], *draw(st.lists(st.sampled_from(grower.pool[:-1] or grower.pool), max_size=1))]
-    if draw(st.booleans()):
-        outputs[0] = grower.m.dequantize(outputs[0])
-    return grower.m.build(*dict.fromkeys(outputs))
+    return WideGrower(draw).grown(most_steps=10, most_more_outputs=1)
 
 
 def drawn(count: int) -> list[Graph]:

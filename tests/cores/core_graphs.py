@@ -149,13 +149,7 @@ class Strain:
 
 @st.composite
 def core_graphs(draw: st.DrawFn, name: str = "random") -> Graph:
-    grower = CoreGrower(draw, name)
-    for _ in range(draw(st.integers(1, 8))):
-        grower.grow()
-    outputs = [grower.pool[-1], *draw(st.lists(st.sampled_from(grower.pool[:-1] or grower.pool), max_size=2))]
-    if draw(st.booleans()):
-        outputs[0] = grower.m.dequantize(outputs[0])
-    return grower.m.build(*dict.fromkeys(outputs))
+    return CoreGrower(draw, name).grown(most_steps=8, most_more_outputs=2)
 
 
 @dataclass(frozen=True)

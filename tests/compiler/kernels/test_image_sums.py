@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -16,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.compiler.ir.tensor import DType
-from services.compiler.kernels.portable_set import KERNEL_HEADER, kernel_text
 from services.compiler.planned import plan_network
 from tests.compiler.graph_maker import GraphMaker
+from tests.compiler.kernels.host_kernel import host_kernel
 
 Image = npt.NDArray[np.int8]
 Cuts = tuple[int, ...]
@@ -36,12 +34,7 @@ class Params(ctypes.Structure):
 
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder, name = tmp_path_factory.mktemp("sums"), "tf_image_sums_s8.c"
-    for file in (KERNEL_HEADER, name):
-        (folder / file).write_text(kernel_text(file))
-    command = (sys.executable, "-m", "ziglang", "cc", "-std=c99", "-O2", "-shared", "-fPIC", "-fno-sanitize=all")
-    subprocess.run([*command, "-o", "sums.so", name], cwd=folder, check=True, timeout=120)
-    return ctypes.CDLL(str(folder / "sums.so")).tf_image_sums_s8
+    return host_kernel("tf_image_sums_s8", tmp_path_factory.mktemp("sums"))
 
 
 def spans(cuts: Cuts, size: int) -> Iterator[tuple[int, int]]:

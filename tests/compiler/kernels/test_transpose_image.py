@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -12,9 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.compiler.kernels.portable_set import KERNEL_HEADER, kernel_files, kernel_text
+from tests.compiler.kernels.host_kernel import host_kernel
 
-NAME = "tf_transpose_image_s8"
 GUARD = 8  # bytes behind the image and behind the scratch that must stay
 
 
@@ -24,12 +21,7 @@ class Params(ctypes.Structure):
 
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder, files = tmp_path_factory.mktemp("transpose"), kernel_files((NAME,))
-    for file in (KERNEL_HEADER, *files):
-        (folder / file).write_text(kernel_text(file))
-    command = (sys.executable, "-m", "ziglang", "cc", "-std=c99", "-O2", "-shared", "-fPIC", "-fno-sanitize=all")
-    subprocess.run([*command, "-o", "transpose.so", *files], cwd=folder, check=True, timeout=120)
-    return getattr(ctypes.CDLL(str(folder / "transpose.so")), NAME)
+    return host_kernel("tf_transpose_image_s8", tmp_path_factory.mktemp("transpose"))
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

@@ -18,7 +18,7 @@ from services.compiler.macs import graph_macs
 from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.passes.optimize import optimize
 from services.compiler.passes.recompute import checkpoints, image_means, made_again
-from services.compiler.pipeline import compile_graph
+from services.compiler.pipeline import compile_choice, compile_graph
 from services.compiler.planner.choose import RESERVED_BYTES, choose
 from services.compiler.quant.reference import run_graph
 from services.compiler.schedule.schedule import StageKind
@@ -171,7 +171,7 @@ def test_stages_go_through_squeeze_and_excite(schedule: str, pools: bool, tmp_pa
         assert sums_in(choice.planned.graph) > 1
         assert choice.planned.plan.arena_bytes < plain, "the image that is squeezed is not held"
         inputs = random_inputs(graph, 1)
-        compiled = compile_graph(graph, graph, options)
+        compiled = compile_choice(choice, graph, graph, options)
         if options.target == "host":
             (twin,) = build_twins([compiled], tmp_path)
             outputs = twin.run(*inputs)
@@ -186,9 +186,10 @@ def test_patches_come_in_stages_with_boxes_of_their_own(tmp_path: Path) -> None:
     """The second stage took its patches from the boxes of the first one's operators."""
     graph = excited(name="stages")
     options = replace(HOST, schedule="patch:2x2")
-    stages = [s for s in choose(graph, options).planned.schedule.stages if s.kind is StageKind.PATCH]
+    choice = choose(graph, options)
+    stages = [s for s in choice.planned.schedule.stages if s.kind is StageKind.PATCH]
     assert len(stages) > 1
-    (twin,) = build_twins([compile_graph(graph, graph, options)], tmp_path)
+    (twin,) = build_twins([compile_choice(choice, graph, graph, options)], tmp_path)
     inputs = random_inputs(graph, 3)
     for got, want in zip(twin.run(*inputs), run_graph(graph, inputs), strict=True):
         np.testing.assert_array_equal(got, want)

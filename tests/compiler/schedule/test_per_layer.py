@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from services.compiler.ir.tensor import DType
+from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.schedule.per_layer import per_layer_schedule, plane_bytes
 from services.compiler.schedule.schedule import Buffer, BufferKind, Region, Schedule, Stage, StageKind, Step
 from tests.compiler.graph_maker import GraphMaker
@@ -50,29 +52,19 @@ def test_depthwise_runs_in_place_through_one_padded_channel() -> None:
     assert [s.scratch for s in schedule.steps()] == [None, 3]
 
 
-def test_depthwise_of_few_channels_needs_no_plane() -> None:
+NOT_IN_PLACE: dict[str, tuple[int, Callable[[GraphMaker, TensorId], tuple[TensorId, ...]]]] = {
+    "of few channels, whose plane would save nothing": (1, lambda m, x: (m.depthwise(x),)),
+    "of a tensor that is read later": (16, lambda m, x: (m.binary("add", m.depthwise(x), x),)),
+    "of an output of the network": (16, lambda m, x: (m.depthwise(x), x)),
+    "with a channel multiplier": (16, lambda m, x: (m.depthwise(x, 2),)),
+}
+
+
+@pytest.mark.parametrize("case", NOT_IN_PLACE)
+def test_depthwise_is_not_in_place(case: str) -> None:
+    channels, outputs = NOT_IN_PLACE[case]
     m = GraphMaker()
-    graph = m.build(m.depthwise(m.conv2d(m.input(1, 8, 8, 3), 1, (1, 1))))
-    assert all(s.scratch is None for s in per_layer_schedule(graph).steps())
-
-
-def test_depthwise_of_a_tensor_read_later_is_not_in_place() -> None:
-    m = GraphMaker()
-    x = m.conv2d(m.input(1, 8, 8, 3), 16, (1, 1))
-    graph = m.build(m.binary("add", m.depthwise(x), x))
-    assert all(s.scratch is None for s in per_layer_schedule(graph).steps())
-
-
-def test_depthwise_of_a_network_output_is_not_in_place() -> None:
-    m = GraphMaker()
-    x = m.conv2d(m.input(1, 8, 8, 3), 16, (1, 1))
-    graph = m.build(m.depthwise(x), x)
-    assert all(s.scratch is None for s in per_layer_schedule(graph).steps())
-
-
-def test_depthwise_with_multiplier_is_not_in_place() -> None:
-    m = GraphMaker()
-    graph = m.build(m.depthwise(m.conv2d(m.input(1, 8, 8, 3), 16, (1, 1)), 2))
+    graph = m.build(*outputs(m, m.conv2d(m.input(1, 8, 8, 3), channels, (1, 1))))
     assert all(s.scratch is None for s in per_layer_schedule(graph).steps())
 
 
