@@ -24,8 +24,9 @@ from benchmarks.shared import SHARED_MODELS
 from services.common.errors import FarmError
 from services.compiler.options import CompileOptions, Core, Kernels
 from services.compiler.pipeline import compile_model
-from services.evaluator.evaluate import Evaluation, Performance, Request, Workplace, evaluate
+from services.evaluator.evaluate import Evaluation, Request, Workplace, evaluate
 from services.evaluator.farm import BoardConfig, load_farm
+from services.evaluator.measure.performance import Performance
 from services.evaluator.toolchain import ToolchainKind
 
 DEFAULT_BOARDS = ("nucleo-l4r5zi", "stm32f746", "nucleo-u575zi", "rp2040")

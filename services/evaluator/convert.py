@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from services.common.npz import write_npz
 from services.common.targets import Target
-from services.evaluator.evaluate import Evaluation, LayerFigures, Performance
+from services.evaluator.evaluate import Evaluation
 from services.evaluator.farm import BoardConfig
 from services.evaluator.measure.memory import Fit, SramSplit
+from services.evaluator.measure.performance import LayerFigures, Performance
 from tinyfarm.v1 import compile_pb2, evaluation_pb2, metric_pb2
 
 SCHEMA_VERSION = 1

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.npz import ArraysError
-from services.common.targets import Target
 from services.evaluator.arrays import Samples, read_samples, seeded_samples
 from services.evaluator.boards.board import Board, Region, Run, Write
 from services.evaluator.boards.unicorn import UnicornBoard
@@ -21,9 +20,9 @@ from services.evaluator.interface import from_c, to_c
 from services.evaluator.library import CLibrary, read_library
 from services.evaluator.manifest import Manifest
 from services.evaluator.measure.accuracy import Accuracy, top1
-from services.evaluator.measure.energy import Energy, energy
-from services.evaluator.measure.latency import Counter, Timing, Work
+from services.evaluator.measure.latency import Counter
 from services.evaluator.measure.memory import Fit, FlashSplit, SramSplit, fits, flash_split, sram_split
+from services.evaluator.measure.performance import Performance, performance
 from services.evaluator.protocol import PulledInput
 from services.evaluator.toolchain import Toolchain, ToolchainKind
 from services.evaluator.twin import Twin, raw_to_array
@@ -54,42 +53,6 @@ class Workplace:
 
     cache: Path
     time_limit_seconds: float = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class LayerFigures:
-    """One layer: instructions exact, cycles modelled."""
-
-    index: int
-    name: str
-    op: str
-    macs: int
-    output_shape: tuple[int, ...]
-    live_bytes: int
-    instructions: int
-    core_cycles: float
-    cycles: float
-
-
-@dataclass(frozen=True, slots=True)
-class Performance:
-    """Figures of the slowest sample that ran; `cycles_low` and `cycles_high` bound modelled cycles where known.
-
-    `core_cycles` are those of a core that never waits for flash; `cycles` have the waits that the target states.
-    """
-
-    instructions: int
-    core_cycles: float
-    cycles: float
-    cycles_kind: Literal["modelled", "measured"]
-    cycles_low: float | None
-    cycles_high: float | None
-    cycles_source: str
-    latency_us: float
-    energy: Energy | None
-    glue_instructions: int
-    layers: tuple[LayerFigures, ...]
-    simulated_mips: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +224,7 @@ def _with_runs(job: _Job, runs: tuple[Run, ...], twin_outputs: tuple[Array, ...]
     return replace(
         _without_run(job),
         sram=sram_split(job.manifest, job.image, max(run.stack_bytes for run in runs)),
-        performance=_performance(job.manifest, job.image, runs),
+        performance=performance(job.manifest, job.image, runs),
         twin_equal=all(
             mine.tobytes() == its[: len(runs)].tobytes() for mine, its in zip(outputs, twin_outputs, strict=True)
         ),
@@ -269,51 +232,4 @@ def _with_runs(job: _Job, runs: tuple[Run, ...], twin_outputs: tuple[Array, ...]
         board_samples=len(runs),
         outputs=tuple((spec.name, from_c(spec, array)) for spec, array in zip(specs, outputs, strict=True)),
         accuracy=accuracy,
-    )
-
-
-def _performance(manifest: Manifest, image: Image, runs: tuple[Run, ...]) -> Performance | None:
-    profiles = [run.profile for run in runs if run.profile is not None]
-    if not profiles:
-        return None
-    counter = Counter(image)
-    timings = [counter.timing(profile) for profile in profiles]
-    slowest = max(timings, key=lambda timing: timing.total.cycles)
-    band = image.target.timing
-    cycles = slowest.total.cycles
-    seconds = sum(profile.seconds for profile in profiles)
-    return Performance(
-        instructions=slowest.total.instructions,
-        core_cycles=slowest.total.core_cycles,
-        cycles=cycles,
-        cycles_kind="modelled",
-        cycles_low=cycles * band.low if band.low else None,
-        cycles_high=cycles * band.high if band.high else None,
-        cycles_source=band.text,
-        latency_us=_latency_us(image.target, slowest.total),
-        energy=energy(image.target, cycles),
-        glue_instructions=slowest.glue.instructions,
-        layers=_layers(manifest, slowest),
-        simulated_mips=sum(timing.total.instructions for timing in timings) / max(seconds, 1e-9) / 1e6,
-    )
-
-
-def _latency_us(target: Target, work: Work) -> float:
-    return work.cycles * 1e6 / target.clock_hz
-
-
-def _layers(manifest: Manifest, timing: Timing) -> tuple[LayerFigures, ...]:
-    return tuple(
-        LayerFigures(
-            index=layer.index,
-            name=layer.name,
-            op=layer.op,
-            macs=layer.macs,
-            output_shape=layer.output_shape,
-            live_bytes=layer.live_bytes,
-            instructions=work.instructions,
-            core_cycles=work.core_cycles,
-            cycles=work.cycles,
-        )
-        for layer, work in zip(manifest.layers, timing.layers, strict=True)
     )

@@ -61,7 +61,7 @@ def _evaluate(
 ) -> tuple[Evaluation, bytes | None]:
     """Return the figures and, where inputs were given, their outputs.
 
-    Inputs all run on the board; of labelled data some samples do, and all of it on the host twin.
+    Inputs all run on the board; of labeled data some samples do, and all of it on the host twin.
     """
     cache = (context.settings.cache / "evaluator").expanduser()
     cache.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def _evaluate(
 
 
 def _joined(measured: Evaluation, run: Evaluation) -> Evaluation:
-    """Return the figures of labelled data, with the samples of both runs counted."""
+    """Return the figures of labeled data, with the samples of both runs counted."""
     return replace(
         measured,
         twin_equal=bool(measured.twin_equal and run.twin_equal),

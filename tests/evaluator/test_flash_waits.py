@@ -14,10 +14,11 @@ from services.compiler.ir.ops import Activation
 from services.compiler.kernels.thumb2.assembly import CACHE_LINE_BYTES
 from services.compiler.options import CompileOptions, Core
 from services.compiler.pipeline import compile_graph, compile_model
-from services.evaluator.evaluate import Performance, Request, Workplace, evaluate
+from services.evaluator.evaluate import Request, Workplace, evaluate
 from services.evaluator.farm import load_farm
 from services.evaluator.image import build_image
 from services.evaluator.library import read_library
+from services.evaluator.measure.performance import Performance
 from services.evaluator.toolchain import Toolchain, ToolchainKind
 from tests.compiler.graph_maker import GraphMaker
 

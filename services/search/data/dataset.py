@@ -1,4 +1,4 @@
-"""Labelled images and their split into training, validation and test parts."""
+"""Labeled images and their split into training, validation and test parts."""
 
 from __future__ import annotations
 

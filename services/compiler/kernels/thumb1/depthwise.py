@@ -1,4 +1,4 @@
-"""Depthwise convolution of one channel held as a padded plane of bytes: routines specialised for a layer's rows.
+"""Depthwise convolution of one channel held as a padded plane of bytes: routines made for a layer's rows.
 
 The plane holds x + 128, so that LDRB with an offset reads a value in two cycles; the record's bias makes up for it. A
 tile of up to six neighboring outputs keeps its sums in r8 to r12 and lr. Every value is loaded once for all the taps

@@ -1,4 +1,4 @@
-"""Depthwise convolution of one channel held as a padded int16 plane: routines specialised for a layer.
+"""Depthwise convolution of one channel held as a padded int16 plane: routines made for a layer.
 
 Neighboring taps of a filter row are multiplied in pairs (SMLAD); for the outputs of odd columns the pairs start one
 tap later, so that every load of the plane is an aligned word. Filters of width 3 stay in registers, wider ones are
