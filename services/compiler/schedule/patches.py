@@ -75,7 +75,8 @@ class Patches:
 
 def can_patch(graph: Graph, op: Op) -> bool:
     """Whether the operator can compute any part of an image from a part of its inputs."""
-    if isinstance(op, Relu | Logistic | Tanh | Quantize) and DType.INT16 in _types(graph, op):
+    types = {graph.tensors[t].dtype for t in (op.input, op.output)}
+    if isinstance(op, Relu | Logistic | Tanh | Quantize) and DType.INT16 in types and DType.FLOAT32 not in types:
         return False  # their kernels know one stride for both sides, and patches of both differ
     return isinstance(op, _PATCHED) and is_row_wise(graph, op)
 
@@ -112,10 +113,6 @@ def converted_inputs(graph: Graph) -> int:
         if op.input in graph.outputs or graph.tensors[op.input].size_bytes < graph.tensors[op.output].size_bytes:
             return index
     return len(graph.ops)
-
-
-def _types(graph: Graph, op: Op) -> set[DType]:
-    return {graph.tensors[t].dtype for t in (op.input, op.output)}
 
 
 def patches(graph: Graph, stop: int, grid: Grid, start: int = 0) -> Patches | None:

@@ -31,43 +31,53 @@ def options_of(schedule: str, pulled: bool = False) -> CompileOptions:
     return CompileOptions("host", Core.CORTEX_M4, schedule, Interface.FLOAT, Kernels.PORTABLE, pull_input=pulled)
 
 
-def channels_first(seed: int, name: str) -> Graph:
-    """A network of convolutions and pools with one input and one output as torch exports them."""
-    m = GraphMaker(seed=seed, name=name)
-    channels, height, width = (int(n) for n in m.random.integers((1, 9, 9), (5, 20, 20)))
-    declared = m.pick(DType.FLOAT32, DType.FLOAT32, DType.UINT8)
-    x = m.transpose(m.quantize(m.input(1, channels, height, width, dtype=declared), DType.INT8), TO_NHWC)
-    x = m.conv2d(x, int(m.random.integers(8, 17)), (3, 3))
+def channels_first(seed: int, name: str, *, inputs: int = 1) -> Graph:
+    """A network of convolutions, pools and gates on the sum of its inputs, as torch exports them."""
+    m = GraphMaker(seed=seed, name=name, activations=DType.INT16 if seed % 5 == 4 else DType.INT8)
+    shape = tuple(int(n) for n in m.random.integers((1, 1, 9, 9), (2, 5, 20, 20)))
+    declared = m.pick(DType.FLOAT32, DType.FLOAT32, DType.UINT8) if m.activations is DType.INT8 else DType.FLOAT32
+    images = [m.transpose(m.quantize(m.input(*shape, dtype=declared)), TO_NHWC) for _ in range(inputs)]
+    x = m.conv2d(images[0] if inputs == 1 else m.binary("add", *images), int(m.random.integers(8, 17)), (3, 3))
     for _ in range(int(m.random.integers(1, 4))):
-        match int(m.random.integers(0, 4)):
+        match int(m.random.integers(0, 5)):
             case 0:
                 x = m.depthwise(x, 1, (3, 3), m.pick((1, 1), (2, 2)))
             case 1:
                 x = m.pool("max", x, (2, 2))
             case 2:
                 x = m.binary("add", x, m.conv2d(x, m.shape(x)[3], (1, 1)))
+            case 3:
+                gates = m.conv2d(m.mean(x, (1, 2)), m.shape(x)[3], (1, 1))
+                x = m.binary("mul", x, m.unary("logistic", gates))
             case _:
                 x = m.conv2d(x, 8, (3, 3), m.pick((1, 1), (2, 1)))
     return m.build(m.dequantize(m.transpose(x, TO_NCHW)))
 
 
 def mistake(graph: Graph, compiled: Compiled, twin: HostTwin) -> str:
-    """Return how the C code differs from the model, given an image in the model's order; empty if it does not."""
-    (slot,), (result,) = compiled.manifest.inputs, compiled.manifest.outputs
-    (image,) = random_inputs(graph, 1)
-    (got,) = twin.run(image.transpose(slot.permutation) if slot.permutation else image.reshape(slot.shape))
-    (want,) = run_graph(graph, [image])
+    """Return how the C code differs from the model, given images in the model's order; empty if it does not."""
+    images, (result,) = random_inputs(graph, 1), compiled.manifest.outputs
+    slots = zip(images, compiled.manifest.inputs, strict=True)
+    (got,) = twin.run(*(x.transpose(s.permutation) if s.permutation else x.reshape(s.shape) for x, s in slots))
+    (want,) = run_graph(graph, images)
     got = got.transpose(result.permutation) if result.permutation else got.reshape(want.shape)
     return "" if np.array_equal(got, want) else f"{graph.name}: {compiled.manifest.schedule_reason}"
+
+
+def drawn(seed: int) -> tuple[Graph, Compiled]:
+    """Return a network and its library under one of the wishes; of those whose input is held some have two."""
+    schedule, pulled = WISHES[seed % len(WISHES)]
+    graph = channels_first(seed, f"net {seed}", inputs=1 if pulled or seed % 4 else 2)
+    return graph, compile_imported(graph, options_of(schedule, pulled))
 
 
 def test_whatever_the_schedule_outputs_are_the_models(tmp_path: Path) -> None:
     found: list[str] = []
     for first in range(0, NETWORKS, _AT_ONCE):
-        graphs = [channels_first(seed, f"net {seed}") for seed in range(first, min(first + _AT_ONCE, NETWORKS))]
-        made = [compile_imported(g, options_of(*WISHES[n % len(WISHES)])) for n, g in enumerate(graphs)]
+        cases = [drawn(seed) for seed in range(first, min(first + _AT_ONCE, NETWORKS))]
         (folder := tmp_path / str(first)).mkdir()
-        found += filter(None, map(mistake, graphs, made, build_twins(made, folder)))
+        twins = build_twins([compiled for _, compiled in cases], folder)
+        found += filter(None, (mistake(*case, twin) for case, twin in zip(cases, twins, strict=True)))
     assert found == []
 
 
