@@ -18,9 +18,11 @@ from services.compiler.convert.options import options_from_proto
 from services.compiler.convert.quantize import fidelity_to_proto, quantize_options_from_proto
 from services.compiler.convert.results import estimate_to_proto, result_to_proto
 from services.compiler.estimate import Estimate, estimate, estimate_every
+from services.compiler.importers.onnx.proto import read_model
 from services.compiler.options import CompileOptions
 from services.compiler.pipeline import compile_model
 from services.compiler.quantize import WeightType, fidelity, quantize_onnx
+from services.compiler.quantize.calibration import samples_of
 from tinyfarm.v1 import compile_pb2, compiler_pb2, network_pb2
 
 QUEUE = "compile"
@@ -41,17 +43,14 @@ def compile_task(spec: bytes, context: TaskContext) -> TaskResult:
 
 
 def quantize_task(spec: bytes, context: TaskContext) -> TaskResult:
-    """Quantize a float ONNX model; `x`, `input` or the only array of the calibration data feeds a single input."""
+    """Quantize a float ONNX model on the arrays that the calibration data holds for its inputs."""
     wanted = compile_pb2.QuantizeSpec.FromString(spec)
     context.progress(0.05, "read model and calibration data")
     model = context.artifacts.get_bytes(wanted.model.name)
     arrays = read_npz(context.artifacts.get_bytes(wanted.calibration.name))
     options = quantize_options_from_proto(wanted)
     context.progress(0.1, "calibrate and quantize")
-    single = next((arrays[key] for key in ("input", "x") if key in arrays), None)
-    if single is None and len(arrays) == 1:
-        single = next(iter(arrays.values()))
-    samples = arrays if single is None else single
+    samples = samples_of(read_model(model).inputs, arrays)
     quantized = quantize_onnx(model, samples, options)
     context.progress(0.6, "compare with the float model")
     metrics = fidelity_to_proto(fidelity(model, quantized, samples, options))

@@ -19,7 +19,9 @@ from tinyfarm.up import COMPILE_AND_RUN
 def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A float .onnx file.")],
     *,
-    calibration: Annotated[Path, typer.Option("--calibration", help="An .npz with samples in x.")],
+    calibration: Annotated[
+        Path, typer.Option("--calibration", help="An .npz with samples in x, or each input's name.")
+    ],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The .onnx file to write.")] = None,
     max_samples: Annotated[int, typer.Option(min=0, max=10_000_000, help="Use at most this many; 0: all.")] = 0,
     weights: Weights = "int8",

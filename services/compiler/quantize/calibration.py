@@ -15,6 +15,20 @@ from services.compiler.importers.onnx.model import Port
 Array = npt.NDArray[Any]
 
 
+def samples_of(inputs: tuple[Port, ...], arrays: Mapping[str, Array]) -> Mapping[str, Array] | Array:
+    """Return what an .npz file holds of a model's inputs, by their names; of an only input that none is named for
+    `input`, else `x`, else the only array beside the labels `y`. All arrays where some input has none.
+    """
+    names = [port.name for port in inputs]
+    if all(name in arrays for name in names):
+        return {name: arrays[name] for name in names}
+    if len(names) == 1:
+        others = [key for key in arrays if key != "y"] or list(arrays)
+        single = next((key for key in ("input", "x") if key in arrays), others[0] if len(others) == 1 else None)
+        return arrays if single is None else arrays[single]
+    return arrays
+
+
 def check_calibration(
     inputs: tuple[Port, ...], calibration: Mapping[str, Array] | Array, max_samples: int
 ) -> dict[str, npt.NDArray[np.float32]]:

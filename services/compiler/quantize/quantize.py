@@ -15,7 +15,9 @@ from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from services.compiler.errors import InvalidModelError
+from services.compiler.importers.onnx.model import Model
 from services.compiler.importers.onnx.proto import opset, parse, read_model, set_batch_to_one
+from services.compiler.importers.onnx.refusals import unsupported
 from services.compiler.quantize.calibration import Array, SampleReader, check_calibration
 from services.compiler.quantize.fold_batch_norm import fold_batch_norm
 from services.compiler.quantize.int4_overrides import INT4_OPSET, int4_overrides
@@ -85,12 +87,20 @@ def quantize_onnx(
     model = read_model(model_bytes)
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.nodes):
         raise InvalidModelError("the model is already quantized: quantize takes float models")
+    _refuse_groups(model)
     arrays = check_calibration(model.inputs, calibration, chosen.max_samples)
     proto = _at_least_opset(parse(model_bytes), MIN_OPSET if chosen.weights is WeightType.INT8 else INT4_OPSET)
     set_batch_to_one(proto)
     with tempfile.TemporaryDirectory(prefix="tinyfarm-quantize-") as folder:
         prepared = _prepare(proto, Path(folder))
         return _quantize(prepared, arrays, chosen, Path(folder))
+
+
+def _refuse_groups(model: Model) -> None:
+    """Refuse what is never compiled, and of whose biases onnxruntime's quantizer knows no scales."""
+    for node in model.nodes:
+        if node.op_type == "ConvTranspose" and node.integer("group", 1) != 1:
+            raise unsupported(node, f"it has {node.integer('group', 1)} groups", "use one group")
 
 
 def _at_least_opset(proto: onnx.ModelProto, least: int) -> onnx.ModelProto:

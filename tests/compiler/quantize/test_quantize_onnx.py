@@ -11,8 +11,9 @@ import onnx
 import pytest
 
 from services.common.errors import FarmError, InvalidArgumentError
-from services.compiler.errors import InvalidModelError
+from services.compiler.errors import InvalidModelError, UnsupportedModelError
 from services.compiler.importers.onnx import import_onnx
+from services.compiler.importers.onnx.model import Port
 from services.compiler.ir.node import WeightedNode
 from services.compiler.ir.tensor import DType
 from services.compiler.quantize import (
@@ -23,6 +24,7 @@ from services.compiler.quantize import (
     fidelity,
     quantize_onnx,
 )
+from services.compiler.quantize.calibration import samples_of
 from services.compiler.quantize.int4_scales import int4_scales, quantized
 from tests.compiler.quantize.float_models import FloatBuilder, small_cnn
 
@@ -33,6 +35,12 @@ def _with_nan() -> np.ndarray:  # type: ignore[type-arg]
     samples = SAMPLES.copy()
     samples[3, 1, 2, 2] = np.nan
     return samples
+
+
+def _grouped_transposed() -> bytes:
+    b = FloatBuilder(0, ("n", 3, 12, 12))
+    weights, bias = b.constant(np.ones((3, 2, 2, 2), np.float32)), b.constant(np.ones(6, np.float32))
+    return b.build(b.node("ConvTranspose", ["x", weights, bias], group=3))
 
 
 REFUSALS: dict[str, tuple[Callable[[], object], type[FarmError], str]] = {
@@ -73,6 +81,11 @@ REFUSALS: dict[str, tuple[Callable[[], object], type[FarmError], str]] = {
         InvalidModelError,
         "the number of nodes",
     ),
+    "grouped transposed convolution": (
+        lambda: quantize_onnx(_grouped_transposed(), SAMPLES),
+        UnsupportedModelError,
+        "cannot be compiled: it has 3 groups; use one group",
+    ),
     "percentile": (lambda: QuantizeOptions(percentile=20), InvalidArgumentError, "percentile is 20: must be above 50"),
     "max_samples": (
         lambda: QuantizeOptions(max_samples=0),
@@ -88,6 +101,31 @@ def test_refusal_names_the_input_and_what_is_allowed(case: str) -> None:
     with pytest.raises(kind) as caught:
         call()
     assert message in str(caught.value)
+
+
+ONE, TWO = (Port("img", "float32", (1, 4)),), (Port("x", "float32", (1, 4)), Port("input", "float32", (1, 2)))
+X, V = np.zeros((3, 4), np.float32), np.ones((3, 2), np.float32)
+SAMPLES_OF = {
+    "two inputs, one of them x and one input": (TWO, {"x": X, "input": V}, {"x": X, "input": V}),
+    "labels beside the inputs": (TWO, {"x": X, "y": V, "input": V}, {"x": X, "input": V}),
+    "two inputs, one missing": (TWO, {"x": X}, {"x": X}),
+    "the input's own name before x": (ONE, {"x": V, "img": X}, {"img": X}),
+    "input before x": (ONE, {"x": V, "input": X}, X),
+    "x": (ONE, {"x": X, "v": V}, X),
+    "the only array beside labels": (ONE, {"images": X, "y": V}, X),
+    "several of other names": (ONE, {"a": X, "b": V}, {"a": X, "b": V}),
+}
+
+
+@pytest.mark.parametrize("case", SAMPLES_OF)
+def test_calibration_arrays_go_to_the_inputs_of_their_names(case: str) -> None:
+    inputs, arrays, wanted = SAMPLES_OF[case]
+    found = samples_of(inputs, arrays)
+    if isinstance(wanted, np.ndarray):
+        assert found is wanted
+    else:
+        assert not isinstance(found, np.ndarray) and dict(found).keys() == wanted.keys()
+        assert all(found[name] is array for name, array in wanted.items())
 
 
 def test_weights_are_symmetric_a_channel_and_activations_int8() -> None:
