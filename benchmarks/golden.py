@@ -1,6 +1,6 @@
 """Real models on every board, beside what TensorFlow Lite Micro computes: bit for bit, on every recorded input.
 
-    python -m benchmarks.golden [--board NAME]... [--output FILE.md] [MODEL]...
+    python -m benchmarks.golden [--board NAME]... [--schedule NAME] [--output FILE.md] [MODEL]...
 
 Runs `tinyfarm run`'s own path through a stack (TINYFARM_SERVER, or one that is started) with the models and recorded
 outputs of ../shared. A model that does not fit its board is told and is no mistake. Exit 1 on any difference.
@@ -37,11 +37,11 @@ class Result:
     misfit: str = ""
 
 
-def compare(client: Client, model: Path, board: str) -> Result:
+def compare(client: Client, model: Path, board: str, schedule: str) -> Result:
     """Run every recorded input and compare bytes."""
     with np.load(GOLDEN / f"{model.stem}.npz") as golden:
         inputs, wanted = golden["input"], golden["output"]
-    ran = client.run(model, inputs, board=board)
+    ran = client.run(model, inputs, board=board, schedule=schedule)
     found = ran.evaluation
     if not found.fits:
         return Result(model.stem, board, 0, False, False, 0, found.misfits[0].memory)
@@ -82,6 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--board", action="append", dest="boards", metavar="NAME")
+    parser.add_argument("--schedule", default="auto", metavar="NAME", help="as of `tinyfarm run`; auto")
     parser.add_argument("--output", type=Path, metavar="FILE.md")
     options = parser.parse_args()
     models = options.models or sorted(SHARED_MODELS.glob("*.tflite"))
@@ -89,9 +90,10 @@ def main() -> None:
     with connected(None, COMPILE_AND_RUN) as client:
         for board in options.boards or BOARDS:
             for model in models:
-                results.append(compare(client, model, board))
+                results.append(compare(client, model, board, options.schedule))
                 print(results[-1], flush=True)
-    text = table(results, "python -m benchmarks.golden")
+    asked = "" if options.schedule == "auto" else f" --schedule {options.schedule}"
+    text = table(results, f"python -m benchmarks.golden{asked}")
     print(text)
     if options.output is not None:
         options.output.write_text(text)

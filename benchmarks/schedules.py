@@ -1,15 +1,15 @@
 """What schedules save: arena, MACs and instructions per layer, in patches and streamed.
 
-    python -m benchmarks.schedules [--models] [--json]
+    python -m benchmarks.schedules [--models [NAME ...]] [--json]
 
 MobileNetV2 as in MCUNetV2's table (random weights: memory and MACs do not depend on them), the arena with the input
 image in it, without it, and with what is held of it where its rows are pulled. Kernels are those of the Cortex-M4.
 Nothing is run: arenas and MACs are those of the plan, to the byte; instructions are modelled.
 
-With `--models` the shared models instead, compiled under every schedule and run on the simulated nucleo-l4r5zi:
-instructions are exact counts, outputs of one seeded input equal the portable twin's. Exit 1 where a schedule that the
-planner chose needs a larger arena than per-layer, or outputs differ. Models whose input cannot be pulled are left out
-of what pulls.
+With `--models` the shared models instead, or those named, compiled under every schedule and run on the simulated
+nucleo-l4r5zi: instructions are exact counts, outputs of one seeded input equal the portable twin's. Exit 1 where a
+schedule that the planner chose needs a larger arena than per-layer, or outputs differ. Models whose input cannot be
+pulled are left out of what pulls.
 """
 
 from __future__ import annotations
@@ -110,10 +110,10 @@ class Run:
     equals_twin: bool
 
 
-def shared_models() -> Iterator[Run]:
-    """Yield every shared model under every schedule."""
+def shared_models(names: Sequence[str]) -> Iterator[Run]:
+    """Yield these shared models, or every one, under every schedule."""
     with tempfile.TemporaryDirectory() as cache:
-        for path in sorted(SHARED_MODELS.glob("*.tflite")):
+        for path in [SHARED_MODELS / f"{name}.tflite" for name in names] or sorted(SHARED_MODELS.glob("*.tflite")):
             for schedule in SCHEDULES:
                 with suppress(UnsupportedError):  # inputs that cannot be pulled
                     yield _run(path, schedule, Workplace(Path(cache)))
@@ -144,11 +144,13 @@ def mistakes(runs: Sequence[Run]) -> Iterator[str]:
 def main() -> None:
     """Print the table, or JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.schedules", description=__doc__.splitlines()[0])
-    parser.add_argument("--models", action="store_true", help="the shared models instead of the literature's networks")
+    parser.add_argument(
+        "--models", nargs="*", metavar="NAME", help="shared models, all or those named, not the literature's networks"
+    )
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    if asked.models:
-        sys.exit(report_models(asked.json))
+    if asked.models is not None:
+        sys.exit(report_models(asked.models, asked.json))
     found = list(literature())
     if asked.json:
         print(json.dumps([asdict(row) for row in found], indent=1))
@@ -161,9 +163,9 @@ def main() -> None:
     Console(width=130).print(table)
 
 
-def report_models(as_json: bool) -> int:
-    """Print the shared models' runs; return how many mistakes there are."""
-    runs = list(shared_models())
+def report_models(names: Sequence[str], as_json: bool) -> int:
+    """Print the runs of these shared models, or of all; return how many mistakes there are."""
+    runs = list(shared_models(names))
     wrong = list(mistakes(runs))
     if as_json:
         print(json.dumps([asdict(run) for run in runs], indent=1))
