@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
+
 from services.compiler.codegen.kernel_files import kernel_sources
 from services.compiler.codegen.names import c_identifier, layer_symbol
 from services.compiler.codegen.network import IoSlot
@@ -22,7 +24,7 @@ from services.compiler.macs import op_macs
 from services.compiler.options import CompileOptions
 from services.compiler.passes.strip_edge_transpose import EdgeAxes, Permutation
 from services.compiler.planned import Planned
-from services.compiler.schedule.receptive_field import Sight, receptive_fields
+from services.compiler.schedule.receptive_field import Sight, receptive_fields, seen_image
 from tinyfarm import __version__
 
 
@@ -46,6 +48,7 @@ def describe(
         schedule=planned.kind.value,
         schedule_reason=reason,
         patch_grid=next((stage.grid for stage in planned.schedule.stages if stage.grid is not None), None),
+        image_shape=None if (image := seen_image(graph)) is None else graph.tensors[image].shape,
         macs=planned.macs,
         header=f"{name}.h",
         sources=(f"{name}.c", f"{name}_weights.c", *kernel_sources(planned.program, planned.kernels)),
@@ -139,8 +142,14 @@ def _sight(sight: Sight | None) -> SightFacts | None:
     if sight is None:
         return None
     on_input = sight.swapped() if sight.transposed else sight
-    step_h, step_w = on_input.step_hw
-    return SightFacts(on_input.pixels_hw, (float(step_h), float(step_w)), sight.transposed)
+    rows, columns = on_input.rows, on_input.columns
+    return SightFacts(
+        receptive_field_hw=on_input.pixels_hw,
+        step_hw=(float(rows.step), float(columns.step)),
+        start_hw=(float(rows.start), float(columns.start)),
+        read_hw=((floor(rows.low), ceil(rows.high)), (floor(columns.low), ceil(columns.high))),
+        transposed=sight.transposed,
+    )
 
 
 def _live_buffers(planned: Planned, step: int) -> tuple[BufferFacts, ...]:

@@ -68,13 +68,17 @@ class BufferFacts:
 
 @dataclass(frozen=True, slots=True)
 class SightFacts:
-    """Rows and columns of the input that one value of a layer depends on, and those from one value to the next.
+    """Rows and columns of the image that one value of a layer depends on, and those from one value to the next; where
+    those of the first value start, which may lie in the padding; and the rows and columns that all values together
+    depend on, [first, stop) each.
 
-    Where the layer's output is `transposed`, its rows are columns of the input.
+    Where the layer's output is `transposed`, its rows are columns of the image.
     """
 
     receptive_field_hw: tuple[int, int]
     step_hw: tuple[float, float]
+    start_hw: tuple[float, float]
+    read_hw: tuple[tuple[int, int], tuple[int, int]]
     transposed: bool
 
 
@@ -107,7 +111,10 @@ class TwinFacts:
 
 @dataclass(frozen=True, slots=True)
 class LibraryManifest:
-    """What is in the library, as `manifest.json` says it; `patch_grid` are the rows and columns of patches, if any."""
+    """What is in the library, as `manifest.json` says it; `patch_grid` are the rows and columns of patches, if any.
+
+    `image_shape` is that of the image that the layers' sights are told of: the only input, or what it is reshaped to.
+    """
 
     name: str
     model_name: str
@@ -119,6 +126,7 @@ class LibraryManifest:
     schedule: str
     schedule_reason: str
     patch_grid: tuple[int, int] | None
+    image_shape: tuple[int, ...] | None
     macs: int
     header: str
     sources: tuple[str, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,8 @@ class Layer:
     """One layer in execution order; `receptive_field_hw` and `step_hw` are None where it is no image any more.
 
     Both are rows and columns of the input; those of the output are columns and rows of it where it is `transposed`.
+    `start_hw` is where the receptive field of the first value starts, in the padding perhaps; `read_hw` are the rows
+    and columns [first, stop) that all values together depend on.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Layer:
     live_bytes: int
     receptive_field_hw: tuple[int, int] | None
     step_hw: tuple[float, float] | None
+    start_hw: tuple[float, float] = (0.0, 0.0)
+    read_hw: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     transposed: bool = False
 
     @property
@@ -129,7 +133,7 @@ def facts_of(manifest: Mapping[str, Any]) -> Facts:
         bound_bytes=manifest["plan"]["lower_bound_bytes"],
         weights_bytes=manifest["weights_bytes"],
         tables_bytes=manifest["tables_bytes"],
-        input_shape=tuple(inputs[0]["shape"]) if inputs else (),
+        input_shape=tuple(manifest["image_shape"] or (inputs[0]["shape"] if inputs else ())),
         layers=layers,
         buffers=_buffers(manifest["layers"]),
         patching=_patching(manifest.get("patch_grid"), layers),
@@ -155,8 +159,14 @@ def _layer(layer: Mapping[str, Any]) -> Layer:
         live_bytes=layer["live_bytes"],
         receptive_field_hw=(sight["receptive_field_hw"][0], sight["receptive_field_hw"][1]) if sight else None,
         step_hw=(sight["step_hw"][0], sight["step_hw"][1]) if sight else None,
-        transposed=bool(sight and sight.get("transposed")),
+        start_hw=(sight["start_hw"][0], sight["start_hw"][1]) if sight else (0.0, 0.0),
+        read_hw=(_span(sight["read_hw"][0]), _span(sight["read_hw"][1])) if sight else ((0, 0), (0, 0)),
+        transposed=bool(sight and sight["transposed"]),
     )
+
+
+def _span(span: Sequence[int]) -> tuple[int, int]:
+    return span[0], span[1]
 
 
 def _buffers(layers: list[Mapping[str, Any]]) -> tuple[Buffer, ...]:

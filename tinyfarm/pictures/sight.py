@@ -73,7 +73,7 @@ def _patch(svg: Svg, facts: Facts, patching: Patching) -> None:
     svg.text(left, 16, f"one patch of {_hw(grid)}", bold=True)
     svg.rect(left, _TOP, width, height, "#f7f8fa", stroke=MUTED)
     at = [(parts - 1) // 2 for parts in grid]
-    (top, bottom), (first, last) = (list(_reads(facts, layer, axis, grid[axis]))[at[axis]] for axis in (0, 1))
+    (top, bottom), (first, last) = (list(reads(layer, axis, grid[axis]))[at[axis]] for axis in (0, 1))
     svg.rect(
         left + first * scale, _TOP + top * scale, (last - first) * scale, (bottom - top) * scale, ACCENT, opacity=0.35
     )
@@ -102,7 +102,7 @@ def _overlaps(svg: Svg, facts: Facts, patching: Patching) -> None:
     for row, grid in enumerate(sorted(set(grids), key=lambda g: (g[0] * g[1], g))):
         y = _TOP + 70 + 24 * row
         svg.line(left, y - 16, columns[-1], y - 16, GRID)
-        rows, cols = (list(_reads(facts, layer, axis, grid[axis])) for axis in (0, 1))
+        rows, cols = (list(reads(layer, axis, grid[axis])) for axis in (0, 1))
         largest = [max(stop - start for start, stop in spans) for spans in (rows, cols)]
         total = sum(b - a for a, b in rows) * sum(b - a for a, b in cols)
         share = total / (facts.input_shape[1] * facts.input_shape[2])
@@ -113,17 +113,16 @@ def _overlaps(svg: Svg, facts: Facts, patching: Patching) -> None:
             svg.text(x, y, text, anchor=anchor, bold=grid == patching.grid)
 
 
-def _reads(facts: Facts, layer: Layer, axis: int, grid: int) -> Iterator[tuple[int, int]]:
-    """Yield the input rows (axis 0) or columns that each of `grid` patches of the layer's output reads, clipped."""
+def reads(layer: Layer, axis: int, grid: int) -> Iterator[tuple[int, int]]:
+    """Yield the input rows (axis 0) or columns [first, stop) that each of `grid` patches of the layer's output reads:
+    where its windows start and end, without padding and without what no window reaches.
+    """
     assert layer.receptive_field_hw is not None and layer.step_hw is not None and layer.image_hw is not None
-    size, out = facts.input_shape[1 + axis], layer.image_hw[axis]
-    field, step = layer.receptive_field_hw[axis], layer.step_hw[axis]
-    # the windows are centered: what hangs over the image at both ends is padding
-    first = (size - (field + (out - 1) * step)) / 2
+    out, (low, high) = layer.image_hw[axis], layer.read_hw[axis]
+    field, step, begin = layer.receptive_field_hw[axis], layer.step_hw[axis], layer.start_hw[axis]
     for part in range(grid):
         start, stop = out * part // grid, out * (part + 1) // grid
-        low, high = first + start * step, first + (stop - 1) * step + field
-        yield max(0, floor(low)), min(size, ceil(high))
+        yield max(low, floor(begin + start * step)), min(high, ceil(begin + (stop - 1) * step + field))
 
 
 def _hw(size: tuple[int, int]) -> str:
