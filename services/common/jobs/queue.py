@@ -22,7 +22,7 @@ from dramatiq.worker import Worker
 NAMESPACE = "tinyfarm-queue"
 HIGH = ".high"
 _ACTOR = "run_job"
-# Measured (see docs): with dramatiq's defaults a killed worker's message did not come back within 150 s.
+# With dramatiq's defaults a killed worker's message did not come back within 150 s, as was measured.
 _HEARTBEAT_TIMEOUT_MS = 10_000
 _MAINTENANCE_CHANCE = 1_000_000
 _WORKER_TIMEOUT_MS = 50
