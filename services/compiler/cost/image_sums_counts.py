@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from services.compiler.codegen.program import KernelCall
+from services.compiler.cost.call_fields import number
 
 # pixels that the Thumb-2 kernel adds before it widens what it has
 THUMB2_RUN = 255
@@ -15,9 +16,7 @@ def image_sums_counts(call: KernelCall, most: int | None = None) -> Iterator[tup
 
     A run has no gap, and at most so many pixels.
     """
-    fields = dict(call.fields())
-    channels, stride = fields["channels"], fields["in_row_stride"]
-    assert isinstance(channels, int) and isinstance(stride, int)
+    channels, stride = number(call, "channels"), number(call, "in_row_stride")
     (top, bottom), (left, right) = call.region.rows, call.region.cols
     rows, cols = bottom - top, right - left
     if cols * channels == stride:

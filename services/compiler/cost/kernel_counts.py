@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from services.compiler.codegen.program import FieldValue, KernelCall
+from services.compiler.codegen.program import KernelCall
+from services.compiler.cost.call_fields import numbers
 from services.compiler.cost.image_sums_counts import image_sums_counts
 from services.compiler.cost.thumb1_counts import thumb1_counts
 from services.compiler.cost.thumb2_counts import thumb2_counts
@@ -151,8 +152,7 @@ def _rnn_pool_counts(graph: Graph, op: RnnPool) -> Iterator[tuple[str, float]]:
 
 def _mean_counts(graph: Graph, op: Mean | Sum, call: KernelCall) -> Iterator[tuple[str, float]]:
     """Pixels of the output, its elements, runs of the inner loop, and its turns: by four, and one by one."""
-    fields = dict(call.fields())
-    kept, (outer, inner) = (_integers(fields[name]) for name in ("kept", "reduced"))
+    kept, (outer, inner) = numbers(call, "kept"), numbers(call, "reduced")
     outputs = graph.tensors[op.output].elements
     yield "pixels", outputs // kept[3]
     yield "outputs", outputs
@@ -178,8 +178,7 @@ def _inside_and_border(graph: Graph, op: Conv2D | DepthwiseConv2D) -> tuple[int,
 def _movement_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, float]]:
     """Element-wise kernels and copies: rows of runs of bytes. A copy's own box tells its runs."""
     if call.function == "tf_copy_s8":
-        fields = dict(call.fields())
-        (n, h, w, c), in_stride, out_stride = (_integers(fields[name]) for name in ("size", "in_stride", "out_stride"))
+        (n, h, w, c), in_stride, out_stride = (numbers(call, name) for name in ("size", "in_stride", "out_stride"))
         dense = in_stride[3] == out_stride[3] == 1
         aligned = dense and c % 4 == 0
         yield "runs", n * h * w
@@ -194,9 +193,3 @@ def _movement_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[s
         folded = same and broadcasting
         yield "runs", n * h * (1 if folded else w)
     yield "elements", tensor.elements
-
-
-def _integers(value: FieldValue) -> tuple[int, ...]:
-    """Return the elements of an array in a call's parameters."""
-    assert isinstance(value, tuple)
-    return tuple(v for v in value if isinstance(v, int))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from services.compiler.codegen.program import KernelCall
+from services.compiler.cost.call_fields import number
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import Add, Conv2D, DepthwiseConv2D, FullyConnected, Op
 from services.compiler.kernels.thumb1.depthwise import DepthwiseRow
@@ -100,7 +101,7 @@ def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> It
     out_h = graph.tensors[op.output].shape[1]
     kernel_h, kernel_w = graph.tensors[op.weights].shape[1:3]
     (stride_h, stride_w), (dilation_h, dilation_w) = op.stride_hw, op.dilation_hw
-    plane_w, chunk_rows, call_rows = _numbers(call, "plane_w", "chunk_rows", "call_rows")
+    plane_w, chunk_rows, call_rows = (number(call, name) for name in ("plane_w", "chunk_rows", "call_rows"))
     # what the routine is made for, also where a patch is narrower
     out_w = (plane_w - (kernel_w - 1) * dilation_w - 1) // stride_w + 1
     row, relu = DepthwiseRow((kernel_h, kernel_w), stride_w, dilation_w, out_w, relu=False), _is_relu(call)
@@ -125,15 +126,6 @@ def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> It
     yield "loads", rows * kernel_h * _loads(row, kernel_w)
     yield "products", rows * kernel_h * kernel_w * out_w
     yield from _by_relu(relu, "outputs", rows * out_w)
-
-
-def _numbers(call: KernelCall, *names: str) -> Iterator[int]:
-    fields = dict(call.fields())
-    for name in names:
-        value = fields[name]
-        if not isinstance(value, int):
-            raise AssertionError(f"{call.function}: field {name} is no integer")
-        yield value
 
 
 def _loads(row: DepthwiseRow, kernel_w: int) -> int:

@@ -5,11 +5,12 @@ Counts are read from the call's own parameters; those of depthwise routines from
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from math import prod
 
-from services.compiler.codegen.program import FieldValue, KernelCall, Symbol
+from services.compiler.codegen.program import KernelCall
+from services.compiler.cost.call_fields import call_fields, number, routine_name
 from services.compiler.cost.executed import KINDS, Mix, executed
 from services.compiler.cost.image_sums_counts import THUMB2_RUN, image_sums_counts
 from services.compiler.cost.thumb2_windows import column_counts, window_counts, window_taps
@@ -85,7 +86,7 @@ def thumb2_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str,
 def _sum_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, float]]:
     """Yield rows, periods of a constant, and elements under the name of what a routine does to each."""
     elements = graph.tensors[op.output].elements
-    rows, routine = call.region.rows[1] - call.region.rows[0], _routine(call, "add")
+    rows, routine = call.region.rows[1] - call.region.rows[0], routine_name(call, "add")
     run = elements // rows
     yield "rows", rows
     if call.function == "tf_add_thumb2_s8":
@@ -121,19 +122,6 @@ def source_bytes(source: KernelSource, issue: Issue) -> int:
     return sum(-(-code_bytes(routine) // 4) * 4 for routine in sized)
 
 
-@lru_cache(maxsize=1)
-def _fields(call: KernelCall) -> Mapping[str, FieldValue]:
-    """Return the call's parameters; one call is asked for several of them."""
-    return dict(call.fields())
-
-
-def _routine(call: KernelCall, field: str) -> str:
-    value = _fields(call)[field]
-    if not isinstance(value, Symbol):
-        raise AssertionError(f"{call.function}: field {field} names no routine")
-    return value.name
-
-
 def _either(mark: str, routine: str, name: str, count: float) -> Iterator[tuple[str, float]]:
     """Yield a count under one of two names, by whether the routine's own name is marked."""
     marked = f"_{mark}" in routine
@@ -141,18 +129,11 @@ def _either(mark: str, routine: str, name: str, count: float) -> Iterator[tuple[
     yield name, 0 if marked else count
 
 
-def _number(call: KernelCall, field: str) -> int:
-    value = _fields(call)[field]
-    if not isinstance(value, int):
-        raise AssertionError(f"{call.function}: field {field} is no integer")
-    return value
-
-
 def _conv_counts(graph: Graph, op: Conv2D, call: KernelCall) -> Iterator[tuple[str, float]]:
     """Runs of pixels are cut in blocks, blocks in pairs; in a last block of odd length a pixel is in two pairs."""
     channels, kernel_h, kernel_w, in_c = graph.tensors[op.weights].shape
     _, out_h, out_w, _ = graph.tensors[op.output].shape
-    depth, block_pairs = padded_depth(kernel_h * kernel_w * in_c), _number(call, "block_pairs")
+    depth, block_pairs = padded_depth(kernel_h * kernel_w * in_c), number(call, "block_pairs")
     pointwise = call.function == "tf_pointwise_thumb2_s8"
     runs, length = (out_h, out_w) if pointwise and op.stride_hw != (1, 1) else (1, out_h * out_w)
     blocks, left = divmod(length, 2 * block_pairs)
@@ -164,7 +145,7 @@ def _conv_counts(graph: Graph, op: Conv2D, call: KernelCall) -> Iterator[tuple[s
     yield "runs", runs
     yield "blocks", products
     yield "pairs", pairs
-    routine = _routine(call, "gemm")
+    routine = routine_name(call, "gemm")
     groups, tails = channels // 4, TAIL_STORES[channels % 4]
     yield "groups", products * groups
     yield "copied quads", copies * (groups * (depth // 4 + 2) if bits == 8 else _UNPACKING * channels / 4 * depth / 4)
@@ -187,7 +168,7 @@ def _conv_counts(graph: Graph, op: Conv2D, call: KernelCall) -> Iterator[tuple[s
 
 def _is_staged(call: KernelCall) -> bool:
     """Whether groups of weights are copied to RAM."""
-    shape = _fields(call)["shape"]
+    shape = call_fields(call)["shape"]
     return isinstance(shape, tuple) and ("stage", 0) not in shape
 
 
@@ -231,7 +212,7 @@ def _wide_depthwise_counts(graph: Graph, op: DepthwiseConv2D) -> Iterator[tuple[
 def _dense_counts(graph: Graph, op: FullyConnected, call: KernelCall) -> Iterator[tuple[str, float]]:
     channels, depth = graph.tensors[op.weights].shape
     rows, words = graph.tensors[op.output].elements // channels, padded_depth(depth) // 4
-    routine, tails = _routine(call, "dot"), TAIL_STORES[channels % 4]
+    routine, tails = routine_name(call, "dot"), TAIL_STORES[channels % 4]
     yield "rows", rows
     yield "words", rows * (depth // 4)
     yield "rest", rows * (depth % 4 > 0)
@@ -247,9 +228,9 @@ def _dense_counts(graph: Graph, op: FullyConnected, call: KernelCall) -> Iterato
 def _depthwise_counts(graph: Graph, op: DepthwiseConv2D, call: KernelCall) -> Iterator[tuple[str, float]]:
     _, _, in_w, channels = graph.tensors[op.input].shape
     _, out_h, _, outputs = graph.tensors[op.output].shape
-    plane_w = _number(call, "plane_w")
+    plane_w = number(call, "plane_w")
     mixes = _depthwise_mixes(call.sources[0], in_w)
-    whole, chunks = _chunks(graph, op, _number(call, "chunk_rows"))
+    whole, chunks = _chunks(graph, op, number(call, "chunk_rows"))
     yield "filled values", chunks["first fill"] * plane_w
     cut = 0 if whole else channels
     yield "channels", channels - cut
