@@ -6,7 +6,6 @@ from math import ceil, floor
 
 from services.compiler.codegen.kernel_files import kernel_sources
 from services.compiler.codegen.names import c_identifier, layer_symbol
-from services.compiler.codegen.network import IoSlot
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.planned_ops import PullRows
 from services.compiler.ir.tensor import Tensor, TensorId
@@ -79,10 +78,9 @@ def pulled_input(planned: Planned) -> TensorId | None:
     return next((op.input for op in planned.graph.ops if isinstance(op, PullRows)), None)
 
 
-def io_slot(planned: Planned, tensor: TensorId) -> IoSlot:
+def _offset_bytes(planned: Planned, tensor: TensorId) -> int:
     """Return where an output tensor lies, or an input that is not pulled."""
-    buffer = next(b for b in planned.schedule.buffers if tensor in b.tensors)
-    return IoSlot(planned.plan.offsets[buffer.id], planned.graph.tensors[tensor].size_bytes)
+    return planned.plan.offsets[next(b for b in planned.schedule.buffers if tensor in b.tensors).id]
 
 
 def _tensors(
@@ -107,7 +105,7 @@ def _tensor(planned: Planned, tensor_id: TensorId, declared: Tensor, permutation
         dtype=tensor.dtype.value,
         scale=tensor.quant.scale[0] if tensor.quant else None,
         zero_point=tensor.quant.zero_point[0] if tensor.quant else None,
-        offset_bytes=0 if pulled else io_slot(planned, tensor_id).offset_bytes,
+        offset_bytes=0 if pulled else _offset_bytes(planned, tensor_id),
         size_bytes=tensor.size_bytes,
         model_dtype=declared.dtype.value,
         model_shape=declared.shape,

@@ -1,4 +1,4 @@
-"""The comment that heads a library's C files: what it was made from and how, its memory, its inputs and outputs."""
+"""The comments of a library's C files: what it was made from and how, its memory; each input and output."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from services.compiler.codegen.names import COMMENT_WIDTH
+from services.compiler.ir.tensor import quoted
 from services.compiler.library import IoTensor, LibraryManifest
 
 
@@ -21,9 +22,17 @@ def header_facts(manifest: LibraryManifest) -> tuple[str, ...]:
         f"  + line buffers {memory.line_buffers} + scratch {memory.scratch}",
         f"plan {manifest.plan.algorithm}: bound {manifest.plan.lower_bound_bytes}, gap {manifest.plan.gap_bytes} bytes",
         f"weights {manifest.weights_bytes} bytes, tables {manifest.tables_bytes} bytes, {manifest.macs} MACs",
-        *_wrapped(f"input {n}: {_edge(tensor, 'transposed')}" for n, tensor in enumerate(manifest.inputs)),
-        *_wrapped(f"output {n}: {_edge(tensor, 'to be transposed')}" for n, tensor in enumerate(manifest.outputs)),
     )
+
+
+def edge_facts(kind: str, number: int, tensor: IoTensor) -> tuple[str, ...]:
+    """Return what the header says of one input or output beside its place: name, type, axes and what integers mean."""
+    what = f"{kind} {number}: {_edge(tensor, 'transposed' if kind == 'input' else 'to be transposed')}"
+    named = f"name {quoted(tensor.name)}"
+    if tensor.scale is not None:
+        zero = tensor.zero_point or 0
+        named += f", an integer q is {tensor.scale!r} times (q {'+' if zero < 0 else '-'} {abs(zero)})"
+    return tuple(_wrapped((what, named)))
 
 
 def _edge(tensor: IoTensor, what: str) -> str:

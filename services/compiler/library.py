@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 SCHEMA = "tinyfarm.library/1"
+# For readers: no name that *.c would take for the library's.
+README, EXAMPLE = "README.txt", "main.c.example"
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 # Text of weights hardly shrinks: the default level takes eight times as long and leaves a tenth less.
 _COMPRESSION = 2

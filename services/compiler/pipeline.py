@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.compiler.codegen.kernel_files import kernel_headers, kernel_texts
-from services.compiler.codegen.network import NetworkText, header_text, source_text, weights_text
+from services.compiler.codegen.network import IoSlot, NetworkText, header_text, source_text, weights_text
 from services.compiler.codegen.pulled import PulledInput
 from services.compiler.codegen.share_weights import share_weights
 from services.compiler.cost.cost_model import known_code_bytes
-from services.compiler.describe import describe, io_slot, pulled_input
+from services.compiler.describe import describe, pulled_input
 from services.compiler.errors import InvalidModelError
-from services.compiler.header_facts import header_facts
+from services.compiler.header_facts import edge_facts, header_facts
 from services.compiler.importers.onnx import import_onnx
 from services.compiler.importers.tflite import import_tflite
 from services.compiler.ir.graph import Graph
@@ -19,7 +19,7 @@ from services.compiler.ir.tensor import TensorId
 from services.compiler.ir.verify import verify
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.thumb2.issue import Issue
-from services.compiler.library import LibraryManifest, pack_library
+from services.compiler.library import EXAMPLE, README, IoTensor, LibraryManifest, TwinFacts, pack_library
 from services.compiler.options import CompileOptions, issue_of
 from services.compiler.passes.optimize import optimize
 from services.compiler.passes.pull_input import with_input
@@ -27,6 +27,7 @@ from services.compiler.passes.strip_edge_transpose import EdgeAxes, edge_axes, s
 from services.compiler.planned import Planned, plan_network
 from services.compiler.planner.choose import choose
 from services.compiler.planner.kinds import Choice
+from services.compiler.readme import example_text, readme_text
 from services.compiler.schedule.schedule import StageKind
 
 
@@ -83,10 +84,11 @@ def compile_choice(
     planned = _written(choice.planned)
     twin = None if planned.kernels is KernelSet.PORTABLE else _written(plan_network(graph))
     manifest = describe(planned, model, options, axes or edge_axes(graph, graph), twin, reason=choice.reason)
-    files = c_files(planned, manifest.name, manifest.memory.arena, header_facts(manifest), issue_of(options.core))
+    files = c_files(planned, manifest, header_facts(manifest), issue_of(options.core))
     if twin is not None and manifest.twin is not None:
         facts = (f"{manifest.model_name} by tinyfarm {manifest.tool_version}: portable twin of {manifest.name}",)
-        files = {**c_files(twin, manifest.twin.name, twin.memory.split.arena, facts), **files}
+        files = {**c_files(twin, manifest.twin, facts), **files}
+    files |= {README: readme_text(manifest), EXAMPLE: example_text(manifest.twin or manifest)}
     return Compiled(pack_library(manifest, files), manifest, graph, known_code_bytes(planned, options.core))
 
 
@@ -95,17 +97,17 @@ def _written(planned: Planned) -> Planned:
 
 
 def c_files(
-    planned: Planned, name: str, arena_bytes: int, facts: tuple[str, ...], issue: Issue = Issue.SINGLE
+    planned: Planned, part: LibraryManifest | TwinFacts, facts: tuple[str, ...], issue: Issue = Issue.SINGLE
 ) -> dict[str, str]:
-    """Return every C file of a library by name."""
-    pulled = pulled_input(planned)
+    """Return every C file of a library, or of its twin, by name."""
+    pulled, name = pulled_input(planned), part.name
     network = NetworkText(
         name=name,
         facts=facts,
-        arena_bytes=arena_bytes,
+        arena_bytes=planned.memory.split.arena,
         headers=kernel_headers(planned.kernels),
-        inputs=tuple(io_slot(planned, t) for t in planned.graph.inputs if t != pulled),
-        outputs=tuple(io_slot(planned, t) for t in planned.graph.outputs),
+        inputs=tuple(_slot("input", n, tensor) for n, tensor in enumerate(part.inputs)),
+        outputs=tuple(_slot("output", n, tensor) for n, tensor in enumerate(part.outputs)),
         pulled=None if pulled is None else _pulled(planned, pulled),
     )
     return {
@@ -114,6 +116,12 @@ def c_files(
         f"{name}_weights.c": weights_text(network, planned.program),
         **kernel_texts(planned.program, planned.kernels, issue),
     }
+
+
+def _slot(kind: str, number: int, tensor: IoTensor) -> IoSlot:
+    offset_bytes = None if tensor.pulled else tensor.offset_bytes
+    facts = edge_facts(kind, number, tensor)
+    return IoSlot(offset_bytes, tensor.size_bytes, facts, tensor.scale, tensor.zero_point)
 
 
 def _pulled(planned: Planned, source: TensorId) -> PulledInput:

@@ -19,6 +19,8 @@ MAX_TOTAL_BYTES = 256 * 1024 * 1024
 _MAX_RATIO = 200
 _FILE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\.[ch]\Z")
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*(?:include|include_next|import|embed)\b[ \t]*([^\n]*)", re.MULTILINE)
+# What is there for people to read, and never built.
+_FOR_READERS = frozenset({"README.txt", "main.c.example"})
 _SYSTEM_HEADERS = frozenset({"<stdint.h>", "<stddef.h>", "<stdbool.h>", "<limits.h>", "<float.h>", "<arm_acle.h>"})
 
 
@@ -65,7 +67,7 @@ def _read_zip(archive: bytes) -> list[tuple[str, bytes]]:
                 )
             for entry in entries:
                 _check_entry(entry)
-            return [(entry.filename, opened.read(entry)) for entry in entries]
+            return [(entry.filename, opened.read(entry)) for entry in entries if entry.filename not in _FOR_READERS]
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise LibraryError(f"the C library is no zip file that can be read: {error}", subject="library") from error
 
@@ -79,10 +81,10 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
             value=entry.compress_type,
             allowed="stored or deflated",
         )
-    if name != "manifest.json" and not _FILE_NAME.match(name):
+    if name not in ("manifest.json", *_FOR_READERS) and not _FILE_NAME.match(name):
         raise LibraryError(
             f"the C library has a file named {name!r}; "
-            "allowed are manifest.json and lower-case .c and .h names at top level",
+            "allowed are manifest.json, README.txt, main.c.example and lower-case .c and .h names at top level",
             subject="library file",
             value=name,
             allowed=_FILE_NAME.pattern,

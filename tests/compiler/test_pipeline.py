@@ -47,6 +47,8 @@ def files(one: Compiled) -> dict[str, str]:
 def test_library_holds_the_manifest_the_network_and_the_kernels_it_uses() -> None:
     one = compiled(small_graph())
     assert list(files(one)) == [
+        "README.txt",
+        "main.c.example",
         "manifest.json",
         "small.c",
         "small.h",
@@ -73,9 +75,13 @@ def test_header_declares_the_contract() -> None:
         "SMALL_INPUT_COUNT": "1u",
         "SMALL_INPUT_0_OFFSET": f"{source.offset_bytes}u",
         "SMALL_INPUT_0_BYTES": "192u",
+        "SMALL_INPUT_0_SCALE": f"{source.scale}f",
+        "SMALL_INPUT_0_ZERO_POINT": f"({source.zero_point})",
         "SMALL_OUTPUT_COUNT": "1u",
         "SMALL_OUTPUT_0_OFFSET": f"{result.offset_bytes}u",
         "SMALL_OUTPUT_0_BYTES": "5u",
+        "SMALL_OUTPUT_0_SCALE": f"{result.scale}f",
+        "SMALL_OUTPUT_0_ZERO_POINT": f"({result.zero_point})",
     }
 
 

@@ -41,17 +41,22 @@ ARENA_ALIGN = 16
 
 @dataclass(frozen=True, slots=True)
 class IoSlot:
-    """Where one input or output of the network lies in the arena."""
+    """Where one input or output of the network lies in the arena (None: with the caller), what is told of it, and what
+    its integers mean: real value = scale * (value - zero point).
+    """
 
-    offset_bytes: int
+    offset_bytes: int | None
     size_bytes: int
+    facts: tuple[str, ...] = ()
+    scale: float | None = None
+    zero_point: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkText:
     """What the text needs besides the program: names, the facts told in the header, and the interface.
 
-    Of an input that is `pulled`, the only one, there is no place in the arena.
+    An input that is `pulled`, the only one, has no place in the arena.
     """
 
     name: str
@@ -66,14 +71,15 @@ class NetworkText:
 def header_text(network: NetworkText) -> str:
     """Return `<name>.h`."""
     writer, upper = Writer(), network.name.upper()
-    _head(writer, network)
+    _comment(writer, network.facts)
     writer.lines((f"#ifndef {upper}_H", f"#define {upper}_H", ""))
     if network.pulled is not None:
         writer.lines(("#include <stdint.h>", ""))
-    writer.lines((f"#define {upper}_ARENA_BYTES {network.arena_bytes}u", f"#define {upper}_ARENA_ALIGN {ARENA_ALIGN}u"))
+    sizes = (f"#define {upper}_ARENA_BYTES {network.arena_bytes}u", f"#define {upper}_ARENA_ALIGN {ARENA_ALIGN}u")
+    writer.lines((*sizes, ""))
     _slots(writer, f"{upper}_INPUT", network.inputs, network.pulled)
     _slots(writer, f"{upper}_OUTPUT", network.outputs)
-    writer.lines(("", "#ifdef __cplusplus", 'extern "C" {', "#endif", ""))
+    writer.lines(("#ifdef __cplusplus", 'extern "C" {', "#endif", ""))
     if network.pulled is not None:
         read_rows_type(writer, network.name, network.pulled)
     _invoke_declaration(writer, network)
@@ -82,14 +88,21 @@ def header_text(network: NetworkText) -> str:
 
 
 def _slots(writer: Writer, prefix: str, slots: tuple[IoSlot, ...], pulled: PulledInput | None = None) -> None:
-    writer.line(f"#define {prefix}_COUNT {len(slots) if pulled is None else 1}u")
+    writer.line(f"#define {prefix}_COUNT {len(slots)}u")
     for number, slot in enumerate(slots):
-        writer.line(f"#define {prefix}_{number}_OFFSET {slot.offset_bytes}u")
+        if slot.facts:
+            writer.line()
+            _comment(writer, slot.facts)
+        if slot.offset_bytes is not None:
+            writer.line(f"#define {prefix}_{number}_OFFSET {slot.offset_bytes}u")
         writer.line(f"#define {prefix}_{number}_BYTES {slot.size_bytes}u")
+        if slot.scale is not None:
+            writer.line(f"#define {prefix}_{number}_SCALE {slot.scale!r}f")
+            writer.line(f"#define {prefix}_{number}_ZERO_POINT ({slot.zero_point})")
     if pulled is not None:
-        writer.line(f"#define {prefix}_0_BYTES {pulled.rows * pulled.row_bytes}u")
         writer.line(f"#define {prefix}_0_ROWS {pulled.rows}u")
         writer.line(f"#define {prefix}_0_ROW_BYTES {pulled.row_bytes}u")
+    writer.line()
 
 
 def _invoke_declaration(writer: Writer, network: NetworkText) -> None:
@@ -113,7 +126,7 @@ def _invoke_declaration(writer: Writer, network: NetworkText) -> None:
 def source_text(network: NetworkText, program: Program, graph: Graph) -> str:
     """Return `<name>.c`: tables, one function a layer, and invoke."""
     writer = Writer()
-    _head(writer, network)
+    _comment(writer, network.facts)
     writer.lines((*(f'#include "{header}"' for header in (f"{network.name}.h", *network.headers)), ""))
     writer.lines(declaration for source in program.sources() for declaration in source.declarations)
     for number, region in enumerate(program.regions()):
@@ -133,7 +146,7 @@ def source_text(network: NetworkText, program: Program, graph: Graph) -> str:
 def weights_text(network: NetworkText, program: Program) -> str:
     """Return `<name>_weights.c`: weights, biases and other constant operands."""
     writer = Writer()
-    _head(writer, network)
+    _comment(writer, network.facts)
     writer.lines(("#include <stdint.h>", ""))
     for array in program.arrays(Section.WEIGHTS):
         writer.line(f"extern {_declaration(network, array)};")
@@ -141,8 +154,8 @@ def weights_text(network: NetworkText, program: Program) -> str:
     return writer.text()
 
 
-def _head(writer: Writer, network: NetworkText) -> None:
-    first, *rest = network.facts
+def _comment(writer: Writer, facts: tuple[str, ...]) -> None:
+    first, *rest = facts
     writer.line(f"/* {comment_text(first)}")
     writer.lines(f" * {comment_text(fact)}" for fact in rest)
     writer.line(" */")

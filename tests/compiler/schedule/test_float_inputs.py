@@ -115,8 +115,8 @@ def test_header_tells_the_callers_axes_and_the_whole_reason() -> None:
     wish = replace(options_of("streaming"), sram_budget_bytes=2048)
     one = compile_imported(m.build(m.dequantize(m.transpose(x, TO_NCHW))), wish)
     with zipfile.ZipFile(io.BytesIO(one.library_zip)) as library:
-        comment = library.read("axes.h").decode().partition("*/")[0]
-    told = " ".join(line.removeprefix("/*").removeprefix(" *").strip() for line in comment.splitlines())
+        header = library.read("axes.h").decode()
+    told = " ".join(line.removeprefix("/*").removeprefix(" *").strip() for line in header.splitlines())
     assert len(one.manifest.schedule_reason) > 96 and one.manifest.schedule_reason in told
     assert "input 0: float32[1, 16, 12, 3], the model's float32[1, 3, 16, 12], transposed by (0, 2, 3, 1)" in told
     assert "output 0: float32[1, 8, 6, 4], the model's float32[1, 4, 8, 6], to be transposed by (0, 3, 1, 2)" in told
