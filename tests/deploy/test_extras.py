@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 
 import pytest
@@ -33,12 +34,20 @@ def distributions(extra: str = "") -> set[str]:
     return {name for name, _ in found}
 
 
+@cache
 def packages_after(module: str) -> set[str]:
     """Return the top-level names that are loaded after the import, without the standard library's."""
     code = LIST_PACKAGES.format(module=module)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout))
+
+
+@cache
+def owners_of_packages() -> dict[str, set[str]]:
+    """Return the distributions of every top-level name: several may share one (grpc, google), and one is enough."""
+    found = metadata.packages_distributions()
+    return {name: {d.lower().replace("_", "-") for d in names} for name, names in found.items()}
 
 
 SERVICE_MODULES = [
@@ -51,10 +60,7 @@ SERVICE_MODULES = [
 )
 def test_module_imports_only_what_its_extra_installs(module: str, extra: str) -> None:
     brought = distributions(extra)
-    # Several distributions may share a name, as grpc and google are shared: one that is installed is enough.
-    owners = {
-        name: {d.lower().replace("_", "-") for d in names} for name, names in metadata.packages_distributions().items()
-    }
+    owners = owners_of_packages()
     # grpc by itself loads its sister packages where they are installed, redis cryptography.
     loaded = packages_after(module) - packages_after("grpc") - (packages_after("redis") - {"redis"})
     assert sorted(name for name in loaded if name in owners and not owners[name] & brought) == []
