@@ -1,4 +1,4 @@
-"""`make bench`."""
+"""`python -m benchmarks`, which `make bench` runs: the figures of real models (models.py)."""
 
 from __future__ import annotations
 
