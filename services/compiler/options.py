@@ -47,7 +47,7 @@ _CORE_KERNELS = {
 
 
 _SCHEDULES = ("auto", "per-layer", "patch", "streaming")
-_ALLOWED = "auto, per-layer, patch, patch:HxW, streaming"
+_ALLOWED = "auto, per-layer, patch, patch:HxW of 1 to 9999 each, streaming"
 _GRID = re.compile(r"patch:([1-9]\d{0,3})x([1-9]\d{0,3})")
 
 

@@ -202,7 +202,8 @@ def test_misaligned_or_missing_arena_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("schedule", ["", "fast", "per_layer", "patch:0x2", "patch:2"])
 def test_unknown_schedule_is_an_invalid_argument(schedule: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="must be one of auto, per-layer, patch, patch:HxW, streaming"):
+    allowed = "auto, per-layer, patch, patch:HxW of 1 to 9999 each, streaming"
+    with pytest.raises(InvalidArgumentError, match=f"must be one of {allowed}"):
         CompileOptions("t", Core.CORTEX_M4, schedule)
 
 

@@ -71,7 +71,7 @@ def run(data, model="small.tflite"):
 
 # Arguments, and a word that the error must hold.
 CASES = {
-    "truncated tflite": (check("truncated.tflite"), "truncated"),
+    "truncated tflite": (check("truncated.tflite"), "bytes is truncated or corrupt: an offset or a length in it"),
     "garbage named tflite": (check("garbage.tflite"), "2048 bytes of neither format: must be ONNX, or TFLite"),
     "garbage named onnx": (check("garbage.onnx"), "2048 bytes of neither format"),
     "output that is a folder": (
@@ -112,6 +112,8 @@ CASES = {
     "missing data": (("search", *BOARD, "--data", "./nowhere"), "nowhere"),
     "npz without labels": (("search", *BOARD, "--data", "unlabelled.npz"), "y"),
     "unknown job": (("get", "0" * 32), "0" * 32),
+    "no id of a job": (("get", "nosuchjob"), "32 hexadecimal digits"),
+    "grid beyond its range": (check("small.tflite", "--schedule", "patch:70000x1"), "1 to 9999"),
     "malformed job": (("watch", "../../etc/passwd"), "passwd"),
     "quantize a tflite": (("quantize", "small.tflite", "--calibration", "good.npz"), "ONNX"),
 }
@@ -159,7 +161,41 @@ def test_unreachable_server(folder, monkeypatch):
     monkeypatch.chdir(folder)
     result = CliRunner().invoke(app, [*check("small.tflite"), "--server", "127.0.0.1:1"])
     assert result.exit_code == 2
-    assert result.stderr.splitlines()[0] == "error: server 127.0.0.1:1 cannot be reached"
+    told = "error: server 127.0.0.1:1 cannot be reached; allowed: host:port of a stack that is up"
+    assert result.stderr.splitlines()[0] == told
+
+
+ERROR_PARTS = {
+    "missing file": (check("missing.tflite"), "file", "missing.tflite"),
+    "no server": ((*check("small.tflite"), "--server", "127.0.0.1:1"), "server", "127.0.0.1:1"),
+    "no data": (("search", *BOARD, "--data", "./nowhere"), "file or folder", "./nowhere"),
+}
+
+
+@pytest.mark.parametrize("case", ERROR_PARTS)
+def test_error_as_json_tells_what_is_wrong_and_its_value_apart(folder, monkeypatch, case):
+    arguments, subject, value = ERROR_PARTS[case]
+    monkeypatch.chdir(folder)
+    error = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)["error"]
+    assert (error["subject"], error["value"]) == (subject, value) and error["allowed"]
+
+
+@pytest.mark.parametrize("command", ["check", "compile", "run"])
+def test_grid_that_cannot_be_is_told_and_exits_1(stack, folder, monkeypatch, command):
+    """It was per-layer, exit 0, without a word."""
+    monkeypatch.chdir(folder)
+    place = {
+        "check": BOARD,
+        "compile": ("--target", BOARD[1]),
+        "run": (*BOARD, "--input", "good.npz", "--output", "out.npz"),
+    }
+    for schedule, code in (("patch:99x99", 1), ("patch", 0)):
+        wanted = ("--schedule", schedule, "--json", "--server", stack.server)
+        result = CliRunner().invoke(app, [command, "small.tflite", *place[command], *wanted])
+        assert result.exit_code == code, result.output
+        assert json.loads(result.stdout)["schedule_kept"] is (code == 0)
+        told = "broken: --schedule patch:99x99 cannot be kept: per-layer: the first operators cannot be cut into 99x99"
+        assert (told in result.stderr) is (code == 1)
 
 
 MISFITS = {

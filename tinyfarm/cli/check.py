@@ -27,9 +27,9 @@ from tinyfarm.cli.options import (
     interface_of,
     kernels_of,
 )
-from tinyfarm.cli.output import print_json, print_table
+from tinyfarm.cli.output import print_json, print_note, print_table
 from tinyfarm.cli.progress import follow
-from tinyfarm.cli.results import print_measured
+from tinyfarm.cli.results import print_measured, schedule_unkept
 from tinyfarm.client import Budgets, CheckReport, InvalidInputError
 from tinyfarm.client.check import report_of
 from tinyfarm.client.options import compile_options
@@ -58,7 +58,8 @@ def command(
 ) -> None:
     """Measure a model on a board and hold it against budgets.
 
-    Exit 0 where all are met, 1 where one is broken or the model does not fit, 2 where it cannot be measured.
+    Exit 0 where all are met, 1 where one is broken, the model does not fit or cannot be cut as named,
+    2 where it cannot be measured.
     """
     limits = Budgets(max_sram, max_flash, max_latency, max_energy, min_accuracy)
     options = compile_options(
@@ -79,11 +80,13 @@ def command(
         job = client.submit_evaluation(
             model, board=board, data=data, options=options, board_samples=board_samples, return_firmware=True
         )
-        report = report_of(follow(client, job, f"measuring {model.name} on {board}"), limits)
+        report = report_of(follow(client, job, f"measuring {model.name} on {board}"), limits, schedule)
     if json:
         print_json(report.document)
     else:
         _print(report)
+    if unkept := schedule_unkept(schedule, report.evaluation):
+        print_note(unkept)
     if not report.passed:
         raise typer.Exit(BUDGET_BROKEN)
 

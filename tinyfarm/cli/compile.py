@@ -26,9 +26,10 @@ from tinyfarm.cli.options import (
 )
 from tinyfarm.cli.output import print_json, print_line, print_note, short_id
 from tinyfarm.cli.progress import follow
-from tinyfarm.cli.results import print_compiled
+from tinyfarm.cli.results import print_compiled, schedule_unkept
 from tinyfarm.cli.unpack import unpack_library
 from tinyfarm.client import Budgets
+from tinyfarm.client.budgets import schedule_kept
 from tinyfarm.client.options import compile_options
 from tinyfarm.client.plain import brief
 from tinyfarm.up import COMPILE_AND_RUN
@@ -47,7 +48,9 @@ def command(
     json: Json = False,
     server: Server = None,
 ) -> None:
-    """Compile a model to C99; exit 1 where it does not fit the target, or its arena the budget."""
+    """Compile a model to C99; exit 1 where it does not fit the target, its arena not the budget, or patches cannot
+    be cut as named.
+    """
     options = compile_options(
         schedule=schedule,
         budgets=Budgets(max_sram),
@@ -63,11 +66,14 @@ def command(
         if output is not None:
             unpack_library(client.artifacts.get(result.library), output)
     if json:
-        print_json({"job": job.name, "output": str(output) if output else None, "result": brief(result)})
+        kept = schedule_kept(schedule, result.schedule)
+        place = str(output) if output else None
+        print_json({"job": job.name, "output": place, "schedule_kept": kept, "result": brief(result)})
     else:
         print_compiled(result)
         print_line(f"C library in {output}" if output else f"C library: tinyfarm get {short_id(job)} -o DIR")
-    if broken := sram_beyond(result.sram, max_sram):
-        print_note(broken)
+    broken = [line for line in (sram_beyond(result.sram, max_sram), schedule_unkept(schedule, result)) if line]
+    for line in broken:
+        print_note(line)
     if broken or not result.fits:
         raise typer.Exit(BUDGET_BROKEN)

@@ -59,7 +59,9 @@ def save_results(client: Client, job: job_pb2.Job, folder: Path) -> tuple[Path, 
             f"job {job.name} has no result yet: it is {enum_name(job, 'state')}",
             code="FAILED_PRECONDITION",
             reason="NOT_FINISHED",
-            subject=job.name,
+            subject="job",
+            value=enum_name(job, "state"),
+            allowed="succeeded",
             hint=f"wait for it: tinyfarm watch {job.name}",
         )
     raise_unless_succeeded(job)

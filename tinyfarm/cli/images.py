@@ -26,7 +26,7 @@ def pack_images(folder: Path, size: int) -> bytes:
         raise InvalidInputError(
             f"data folder {str(folder)!r} has pictures of {len(classes)} classes",
             reason="EMPTY_DATA",
-            subject=str(folder),
+            subject="data folder",
             value=f"{len(classes)} classes",
             allowed=f"two or more sub-folders, one a class, with {', '.join(SUFFIXES)} files",
             hint="put the pictures of each class into a sub-folder",
@@ -54,5 +54,9 @@ def _read(path: Path, size: int) -> npt.NDArray[np.uint8]:
             return np.asarray(square, dtype=np.uint8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: pillow's, of a PNG
         raise InvalidInputError(
-            f"cannot read picture {str(path)!r}: {error}", reason="BAD_PICTURE", subject=str(path)
+            f"cannot read picture {str(path)!r}: {error}",
+            reason="BAD_PICTURE",
+            subject="picture",
+            value=str(path),
+            allowed=", ".join(SUFFIXES),
         ) from None

@@ -157,7 +157,8 @@ def _as_error(error: Exception) -> TinyfarmError:
             f"{error.strerror or error}: {error.filename}" if error.filename else str(error),
             code="FAILED_PRECONDITION",
             reason="OS_ERROR",
-            subject=str(error.filename or ""),
+            subject="file" if error.filename else "",
+            value=str(error.filename or ""),
             hint="check the path, its permissions and the free space",
         )
     return TinyfarmError(

@@ -131,7 +131,9 @@ def existing_file(path: Path) -> Path:
     raise InvalidInputError(
         f"no such file: {str(path)!r}" if not path.exists() else f"not a file: {str(path)!r}",
         reason="UNREADABLE_FILE",
-        subject=str(path),
+        subject="file",
+        value=str(path),
+        allowed="a file that is there",
         hint="check the path",
     )
 

@@ -6,6 +6,7 @@ from tinyfarm.cli.figures import amount, board_of, counted, describe, label, sch
 from tinyfarm.cli.front import print_front
 from tinyfarm.cli.memory import print_memory
 from tinyfarm.cli.output import print_line
+from tinyfarm.client.budgets import schedule_kept
 from tinyfarm.v1 import compile_pb2, evaluation_pb2, job_pb2
 
 
@@ -37,6 +38,13 @@ def print_quantized(result: compile_pb2.QuantizeResult) -> None:
     """How far the quantized model is from the float one."""
     for metric in result.metrics:
         print_line(f"{metric.name.replace('_', ' ')}: {amount(metric)} ({metric.source})")
+
+
+def schedule_unkept(asked: str, result: compile_pb2.CompileResult | evaluation_pb2.EvaluationResult) -> str | None:
+    """A line for a grid of patches that was named and cannot be; None where it is kept, or none was named."""
+    if schedule_kept(asked, result.schedule):
+        return None
+    return f"broken: --schedule {asked} cannot be kept: {result.schedule_reason}"
 
 
 def print_measured(result: evaluation_pb2.EvaluationResult) -> None:

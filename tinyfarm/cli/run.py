@@ -28,6 +28,7 @@ from tinyfarm.cli.options import (
 )
 from tinyfarm.cli.output import print_json, print_line, print_note
 from tinyfarm.cli.progress import follow
+from tinyfarm.cli.results import schedule_unkept
 from tinyfarm.client import Budgets
 from tinyfarm.client.check import report_of
 from tinyfarm.client.options import compile_options
@@ -49,7 +50,8 @@ def command(
     json: Json = False,
     server: Server = None,
 ) -> None:
-    """Run samples on a board and write its outputs; exit 1 where the model does not fit, or its SRAM the budget.
+    """Run samples on a board and write its outputs; exit 1 where the model does not fit, its SRAM not the
+    budget, or it cannot be cut into the patches that are named.
 
     Arrays of the input file are matched to the model's inputs by tensor name, else the key `input`, else `x`,
     else the only array; outputs are in the model's own types.
@@ -71,19 +73,20 @@ def command(
         if result.HasField("outputs"):
             client.artifacts.save(result.outputs, output)
     if json:
-        print_json(_document(done, output))
+        print_json(_document(done, output, schedule))
     else:
         _print(result, output)
-    if broken := sram_beyond(result.sram, max_sram):
-        print_note(broken)
+    broken = [line for line in (sram_beyond(result.sram, max_sram), schedule_unkept(schedule, result)) if line]
+    for line in broken:
+        print_note(line)
     if broken or not result.fits:
         raise typer.Exit(BUDGET_BROKEN)
 
 
-def _document(job: job_pb2.Job, output: Path) -> dict[str, Any]:
+def _document(job: job_pb2.Job, output: Path, schedule: str) -> dict[str, Any]:
     """Everything of the check document but its budgets, and where the outputs are."""
     result = job.evaluation_result
-    document = report_of(job, Budgets()).document
+    document = report_of(job, Budgets(), schedule).document
     del document["budgets"]
     return {
         **document,

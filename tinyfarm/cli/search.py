@@ -120,6 +120,11 @@ def _data(text: str, image_size: int) -> tuple[str, bytes | Path | None]:
         return "", path
     if path.suffix or "/" in text:
         raise InvalidInputError(
-            f"no such file or folder: {text!r}", reason="UNREADABLE_FILE", subject=text, hint="check the path"
+            f"no such file or folder: {text!r}",
+            reason="UNREADABLE_FILE",
+            subject="file or folder",
+            value=text,
+            allowed="one that is there",
+            hint="check the path",
         )
     return text, None

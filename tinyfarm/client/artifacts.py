@@ -119,6 +119,8 @@ def unreadable(path: Path, error: OSError) -> InvalidInputError:
     return InvalidInputError(
         f"cannot read {str(path)!r}: {error.strerror or error}",
         reason="UNREADABLE_FILE",
-        subject=str(path),
+        subject="file",
+        value=str(path),
+        allowed="a file that can be read",
         hint="check the path",
     )

@@ -12,7 +12,7 @@ from tinyfarm.v1 import metric_pb2, schedule_pb2
 
 # What 64 bits with a sign hold: more than any address space.
 _MOST_BYTES = 2**63 - 1
-SCHEDULES = "auto, per-layer, patch, patch:ROWSxCOLS, streaming"
+SCHEDULES = "auto, per-layer, patch, patch:ROWSxCOLS of 1 to 9999 each, streaming"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,11 @@ def schedule_request(text: str) -> schedule_pb2.ScheduleRequest:
     return schedule_pb2.ScheduleRequest(
         kind=schedule_pb2.STAGE_KIND_PATCH, patch_rows=int(grid[1]), patch_cols=int(grid[2])
     )
+
+
+def schedule_kept(asked: str, found: str) -> bool:
+    """Whether a grid of patches that was named is the one compiled: it is wherever it can be. True where none was."""
+    return not asked.startswith("patch:") or found == "patch"
 
 
 def _refused(name: str, value: object, allowed: str) -> InvalidInputError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from tinyfarm.client.budgets import Budgets
+from tinyfarm.client.budgets import Budgets, schedule_kept
 from tinyfarm.client.errors import InvalidInputError
 from tinyfarm.client.plain import enum_name
 from tinyfarm.v1 import compile_pb2, evaluation_pb2, job_pb2, metric_pb2
@@ -26,8 +26,8 @@ class CheckReport:
 
     @property
     def passed(self) -> bool:
-        """The model fits its board and keeps every budget."""
-        return all(budget["ok"] for budget in self.document["budgets"])
+        """The model fits its board, keeps every budget, and is cut into a grid of patches that was named."""
+        return all(budget["ok"] for budget in self.document["budgets"]) and bool(self.document["schedule_kept"])
 
 
 def json_schema() -> dict[str, Any]:
@@ -37,8 +37,8 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def report_of(job: job_pb2.Job, limits: Budgets) -> CheckReport:
-    """The report of an evaluation job that succeeded.
+def report_of(job: job_pb2.Job, limits: Budgets, schedule: str = "auto") -> CheckReport:
+    """The report of an evaluation job that succeeded, whose `schedule` was asked for.
 
     Raises `InvalidInputError` for an energy budget on a chip whose energy nobody states.
     """
@@ -58,6 +58,7 @@ def report_of(job: job_pb2.Job, limits: Budgets) -> CheckReport:
         "target": result.target,
         "schedule": result.schedule,
         "schedule_reason": result.schedule_reason,
+        "schedule_kept": schedule_kept(schedule, result.schedule),
         "macs": result.macs,
         "interface": "float" if result.interface == compile_pb2.INTERFACE_FLOAT else "int8",
         "pulled_input": result.pulled_input,

@@ -315,7 +315,7 @@ class Client:
             data=data,
             board_samples=board_samples,
         )
-        return report_of(self.jobs.wait(job.name, on_event), limits)
+        return report_of(self.jobs.wait(job.name, on_event), limits, schedule)
 
     # Reads.
 

@@ -121,7 +121,7 @@ _BY_CODE: dict[grpc.StatusCode, type[TinyfarmError]] = {
 def from_rpc(error: grpc.RpcError, server: str) -> TinyfarmError:
     """The tree's error for a failed call: from the `Error` in the trailing metadata, else from the status alone."""
     if not isinstance(error, grpc.Call):
-        return ServerFaultError(f"call to {server} failed: {error}", subject=server)
+        return ServerFaultError(f"call to server {server} failed: {error}", subject="server", value=server)
     code = error.code()
     kind = _BY_CODE.get(code, ServerFaultError)
     detail = _detail(error)
@@ -138,7 +138,9 @@ def from_rpc(error: grpc.RpcError, server: str) -> TinyfarmError:
         return UnavailableError(
             f"server {server} cannot be reached",
             reason="UNREACHABLE",
-            subject=server,
+            subject="server",
+            value=server,
+            allowed="host:port of a stack that is up",
             hint="check the address and that the stack is up: tinyfarm up",
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -146,11 +148,13 @@ def from_rpc(error: grpc.RpcError, server: str) -> TinyfarmError:
             f"server {server} did not answer in time",
             code=code.name,
             reason="DEADLINE_EXCEEDED",
-            subject=server,
+            subject="server",
+            value=server,
             hint="try again, or look at the server's logs",
         )
     said = f": {error.details()}" if error.details() else ""
-    return kind(f"server {server} answered {code.name}{said}", code=code.name, reason=code.name, subject=server)
+    message = f"server {server} answered {code.name}{said}"
+    return kind(message, code=code.name, reason=code.name, subject="server", value=server)
 
 
 def raise_unless_succeeded(job: job_pb2.Job) -> job_pb2.Job:

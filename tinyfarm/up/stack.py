@@ -138,9 +138,11 @@ class Stack:
             ) from None
         if self._lock is None:
             raise StackError(
-                f"another stack already runs in {self.layout.folder}",
+                f"another stack already runs in state folder {self.layout.folder}",
                 reason="ALREADY_RUNNING",
-                subject=str(self.layout.folder),
+                subject="state folder",
+                value=str(self.layout.folder),
+                allowed="one that no stack runs in",
                 hint="use it as it is, stop it, or give another folder with --state-dir",
             )
 

@@ -14,6 +14,7 @@ SCHEMA_VERSION = 1
 DEFAULT_PROJECT = "default"
 _PROJECT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _JOB_NAME = re.compile(r"projects/(?P<project>[a-z0-9-]{1,63})/jobs/(?P<id>[0-9a-f]{32})")
+_ALLOWED_NAME = "projects/PROJECT/jobs/ID, the ID 32 hexadecimal digits as `tinyfarm jobs` shows them"
 
 
 class JobKind(Enum):
@@ -121,11 +122,11 @@ def parse_job_name(name: str) -> tuple[str, str]:
     """Return (project, id) of a job's name; InvalidArgumentError where it is none."""
     if (match := _JOB_NAME.fullmatch(name)) is None:
         raise InvalidArgumentError(
-            f"{name!r} is not the name of a job: must be projects/PROJECT/jobs/ID",
+            f"{name!r} is not the name of a job: must be {_ALLOWED_NAME}",
             reason="BAD_JOB_NAME",
             subject="name",
             value=name,
-            allowed="projects/PROJECT/jobs/ID",
+            allowed=_ALLOWED_NAME,
         )
     return match["project"], match["id"]
 

@@ -37,7 +37,14 @@ def import_tflite(data: bytes, name: str) -> Graph:
     except InvalidGraphError as error:
         raise InvalidModelError(f"model {quoted(name)} is inconsistent: {error}", subject=name) from error
     except _BROKEN_FILE as error:
-        raise InvalidModelError(f"model {quoted(name)} is truncated or corrupt: {error}", subject=name) from error
+        # a ValueError may be our own and say what is wrong; what the others say is of a reader's insides
+        why = error if isinstance(error, ValueError) else "an offset or a length in it points outside of the file"
+        raise InvalidModelError(
+            f"model {quoted(name)} of {len(data)} bytes is truncated or corrupt: {why}",
+            subject=name,
+            value=f"{len(data)} bytes",
+            allowed="a whole TFLite file",
+        ) from error
 
 
 def _build(data: bytes, name: str) -> Graph:

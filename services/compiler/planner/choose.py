@@ -8,12 +8,9 @@ from services.compiler.ir.planned_ops import PullRows
 from services.compiler.ir.tensor import quoted
 from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.planned import Planned, plan_network
-from services.compiler.planner.kinds import Choice, Wanted, in_lines, in_patches
+from services.compiler.planner.kinds import RESERVED_BYTES, Choice, Wanted, in_lines, in_patches
 from services.compiler.planner.stages import Pieces
 from services.compiler.schedule.schedule import StageKind
-
-# What a library needs beside its arena, mostly stack: the arena's part of a budget is less by so much.
-RESERVED_BYTES = 1024
 
 
 def choose(graph: Graph, options: CompileOptions, *, exact: bool = True) -> Choice:

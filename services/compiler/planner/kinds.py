@@ -14,6 +14,8 @@ from services.compiler.planner.trials import PatchTrial, best_patches, fastest_s
 from services.compiler.schedule.patches import Grid, can_patch, converted_inputs
 from services.compiler.schedule.schedule import StageKind
 
+# What a library needs beside its arena, mostly stack: the arena's part of a budget is less by so much.
+RESERVED_BYTES = 1024
 _GRIDS = ((2, 1), (2, 2), (3, 1), (3, 3), (4, 1), (4, 4))
 # Beside these where images are twice as wide as high, or more: halos are shortest where patches are cut across.
 _WIDE_GRIDS = ((1, 2), (1, 3), (1, 4), (1, 8), (2, 4), (2, 8))
@@ -109,7 +111,9 @@ def _grids(graph: Graph) -> tuple[Grid, ...]:
 
 
 def _least_memory(room: int | None) -> str:
-    return "least memory" if room is None else f"least memory, {room} bytes of arena are too few"
+    if room is None:
+        return "least memory"
+    return f"least memory, {room} bytes of arena are too few ({RESERVED_BYTES} of the limit are left for the stack)"
 
 
 def _uncut(graph: Graph) -> str:

@@ -18,8 +18,9 @@ from services.compiler.passes.by_columns import by_columns
 from services.compiler.passes.optimize import optimize
 from services.compiler.pipeline import Compiled, compile_graph
 from services.compiler.planned import plan_network
-from services.compiler.planner.choose import RESERVED_BYTES, choose
+from services.compiler.planner.choose import choose
 from services.compiler.planner.columns import pays
+from services.compiler.planner.kinds import RESERVED_BYTES
 from services.compiler.quant.reference import run_graph
 from services.compiler.schedule.schedule import StageKind
 from tests.compiler.graph_maker import GraphMaker, random_inputs

@@ -14,8 +14,8 @@ from services.compiler.options import CompileOptions, kernel_set
 from services.compiler.passes.by_columns import by_columns
 from services.compiler.passes.recompute import checkpoints, image_means, made_again
 from services.compiler.planned import Planned, StreamPlanner, plan_network
-from services.compiler.planner.choose import RESERVED_BYTES, choose
-from services.compiler.planner.kinds import Choice
+from services.compiler.planner.choose import choose
+from services.compiler.planner.kinds import RESERVED_BYTES, Choice
 from services.compiler.schedule.patches import Patches, can_patch, patches, sum_stages
 from services.compiler.schedule.rows import is_row_wise
 from services.compiler.schedule.schedule import StageKind

@@ -19,7 +19,8 @@ from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.passes.optimize import optimize
 from services.compiler.passes.recompute import checkpoints, image_means, made_again
 from services.compiler.pipeline import compile_choice, compile_graph
-from services.compiler.planner.choose import RESERVED_BYTES, choose
+from services.compiler.planner.choose import choose
+from services.compiler.planner.kinds import RESERVED_BYTES
 from services.compiler.quant.reference import run_graph
 from services.compiler.schedule.schedule import StageKind
 from tests.compiler.graph_maker import GraphMaker, random_inputs

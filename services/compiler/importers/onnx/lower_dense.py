@@ -60,6 +60,10 @@ def _times(bias: Array | None, beta: float) -> Array | None:
 
 
 def _weights_oi(lowering: Lowering, node: Node, rows_are_outputs: bool) -> Weights:
+    if isinstance(lowering.value(node, 1), View):
+        raise unsupported(
+            node, f"both its inputs are computed, {node.inputs[1]!r} too, as in attention", "use constant weights"
+        )
     weights = read_weights(lowering, node, 1)
     if weights.data.ndim != 2:
         raise unsupported(node, f"its weights have rank {weights.data.ndim}", "use a matrix")

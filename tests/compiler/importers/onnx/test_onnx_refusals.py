@@ -169,6 +169,11 @@ REFUSALS: dict[str, tuple[Callable[[], bytes], type[FarmError], str]] = {
         UnsupportedModelError,
         "ConvTranspose 'convtranspose_3' cannot be compiled: it has 4 groups or no image; use one group and an image",
     ),
+    "product of two activations, as in attention": (
+        _ending(lambda b: b.node("MatMul", [x := b.input((1, 4, 4)), x])),
+        UnsupportedModelError,
+        "both its inputs are computed, 'dequantizelinear_1' too, as in attention; use constant weights",
+    ),
     "cubic resize": (_ending(_resized("cubic")), UnsupportedModelError, "its mode is cubic; use nearest or linear"),
     "fractional bilinear resize": (_ending(_resized("linear", 1.3)), UnsupportedModelError, "use sizes, without"),
     "wrapping pad": (
