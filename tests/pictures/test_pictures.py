@@ -22,7 +22,7 @@ from services.compiler.options import CompileOptions, Core, Kernels
 from services.compiler.pipeline import compile_graph
 from tests.compiler.graph_maker import GraphMaker
 from tests.compiler.schedule.test_images_made_again import excited
-from tinyfarm.cli.explain import _offered
+from tinyfarm.cli.explain import _offered, named_as_asked
 from tinyfarm.pictures.compare import comparison_picture
 from tinyfarm.pictures.facts import Facts, facts_of
 from tinyfarm.pictures.page import explain_page, network_pictures
@@ -109,6 +109,33 @@ def _box(text: ElementTree.Element) -> tuple[float, float, float, float]:
     width = 0.5 * size * len(text.text or "")
     left = {"start": x, "middle": x - width / 2, "end": x - width}[text.attrib["text-anchor"]]
     return left, y - 0.7 * size, left + width, y
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_label_of_a_buffer_lies_on_that_buffer_alone(name, drawn):
+    """The next buffers were drawn over them."""
+    svg = ElementTree.fromstring(dict(network_pictures(drawn[name]))["Arena map"])
+    places = []
+    for rect in svg.iter("rect"):
+        tip = rect.findtext("title") or ""
+        if " bytes at " in tip:
+            x, y, w, h = (float(rect.attrib[k]) for k in ("x", "y", "width", "height"))
+            places.append((tip, (x, y, x + w, y + h)))
+    names = {shortened(b.name, n) for b in drawn[name].buffers for n in range(200)}
+    for text in (t for t in svg.iter("text") if t.text in names and "font-weight" not in t.attrib):
+        left, top, right, bottom = _box(text)
+        over = [(tip, p) for tip, p in places if left < p[2] and p[0] < right and top < p[3] and p[1] < bottom]
+        if over:  # else it is no label in the map
+            tip, place = over[-1]
+            assert place[0] <= left and right <= place[2] and (text.text or "").partition("…")[0] in tip
+
+
+def test_networks_are_named_for_the_schedule_that_was_asked_for(drawn):
+    """Two grids, or a grid that cannot be and per-layer, gave two rows of one name."""
+    network = drawn["streamed"]
+    found = named_as_asked([network] * 4, ["patch:2x2", "patch:3x3"])
+    name = network.name
+    assert [n.name for n in found] == [f"{name}, patch:2x2", f"{name}, patch:3x3"] * 2
 
 
 def test_page_needs_nothing_else_and_names_from_models_are_text(drawn):

@@ -116,6 +116,14 @@ def test_pictures_name_networks_layers_and_the_limit() -> None:
     assert render_report(without, "nano33ble").count("<svg") == 1
 
 
+def test_accuracies_are_drawn_up_to_all_and_no_further() -> None:
+    """Of points near 100 % the axis ran to 106 %."""
+    points = (point("all", 1.0, 9000), point("most", 0.7, 5000))
+    pareto = render_report(replace(RESULT, points=points, winner="all"), "nano33ble").partition("</svg>")[0]
+    ticks = [float(text) for text in re.findall(r">([\d.]+)</text>", pareto) if 60 < float(text) < 200]
+    assert ticks and max(ticks) <= 100
+
+
 def test_the_same_result_gives_the_same_page() -> None:
     assert render_report(RESULT, "b") == render_report(RESULT, "b")
 

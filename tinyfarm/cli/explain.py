@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_format
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Annotated
 
@@ -28,13 +29,12 @@ from tinyfarm.client import Client, ServerFaultError
 from tinyfarm.client.budgets import schedule_request
 from tinyfarm.client.options import compile_options
 from tinyfarm.pictures.facts import Facts, Patching, facts_of
-from tinyfarm.pictures.page import explain_page, table_row
+from tinyfarm.pictures.page import COLUMNS, explain_page, table_row
 from tinyfarm.pictures.sight import example
 from tinyfarm.up import COMPILE_AND_RUN
 from tinyfarm.v1 import compile_pb2
 
 _NO_HELP = "for example: patches save no memory here"
-_COLUMNS = ("network", "input", "MACs", "weights and tables", "arena", "arena / weights", "least possible", "schedule")
 
 
 def command(
@@ -68,17 +68,23 @@ def command(
     with connected(server, COMPILE_AND_RUN) as client:
         networks = [facts for model in models for facts in _networks(client, model, target, wanted)]
     if len(wanted) > 1:
-        networks = [replace(network, name=f"{network.name}, {network.schedule}") for network in networks]
+        networks = named_as_asked(networks, schedules or [])
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(explain_page(networks), encoding="utf-8")
     if json:
         print_json({"output": str(output) if output else None, "networks": [asdict(n) for n in networks]})
         return
-    print_table("", _COLUMNS, [table_row(n) for n in networks])
+    print_table("", COLUMNS, [table_row(n) for n in networks])
     for network in networks:
         print_line(f"{network.name}: {network.schedule_reason}")
     print_line(f"pictures in {output}" if output else "pictures: add -o PAGE.html")
+
+
+def named_as_asked(networks: Sequence[Facts], schedules: Sequence[str]) -> list[Facts]:
+    """Return networks, each under every schedule in turn, named for what was asked: what came of it can be the same."""
+    asked = zip(networks, cycle(schedules), strict=False)
+    return [replace(network, name=f"{network.name}, {schedule}") for network, schedule in asked]
 
 
 def _networks(

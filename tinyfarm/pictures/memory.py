@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tinyfarm.pictures.facts import Buffer, Facts
 from tinyfarm.pictures.frame import RIGHT, WIDTH, Frame, foot, layer_text
 from tinyfarm.pictures.svg import (
@@ -46,19 +48,20 @@ def arena_picture(facts: Facts) -> str:
     frame = Frame(len(facts.layers), _TOP, _TOP + _PLOT, 1.06 * max(1, facts.arena_bytes))
     frame.draw(svg, byte_ticks(facts.arena_bytes), size_text, "offset in the arena")
     colors = _colors(facts)
-    named: list[_Box] = []
-    for buffer in sorted(facts.buffers, key=lambda b: b.first):
-        x, width = frame.x(buffer.first) + 0.5, (buffer.last - buffer.first + 1) * frame.column - 1
-        y, height = frame.y(buffer.end_bytes), frame.y(buffer.offset_bytes) - frame.y(buffer.end_bytes)
+    placed = [(buffer, _place(frame, buffer)) for buffer in sorted(facts.buffers, key=lambda b: b.first)]
+    for buffer, (left, top, right, bottom) in placed:
         tip = (
             f"{buffer.kind} {buffer.name}: {buffer.size_bytes:,} bytes at {buffer.offset_bytes:,}, "
             f"layers {buffer.first} to {buffer.last}"
         )
-        svg.rect(x, y, width, height, colors[buffer], tip=tip, opacity=0.72, stroke="#ffffff")
-        label = (x, y + height / 2 - 8, x + width, y + height / 2 + 8)
-        if height >= 15 and width >= 100 and not any(_meet(label, other) for other in named):
-            named.append(label)
-            svg.text(x + 5, y + height / 2 + 4, shortened(buffer.name, int((width - 8) / 6.4)), size=11)
+        svg.rect(left, top, right - left, bottom - top, colors[buffer], tip=tip, opacity=0.72, stroke="#ffffff")
+    taken: list[_Box] = []
+    for number, (buffer, place) in enumerate(placed):
+        room = _free_line(place, frame.column, [*taken, *(other for _, other in placed[number + 1 :])])
+        if room is not None:
+            taken.append(room)
+            text = shortened(buffer.name, int((room[2] - room[0] - 8) / _LETTER))
+            svg.text(room[0] + 5, room[1] + 12, text, size=11)
     _mark_arena(svg, frame, facts)
     frame.draw_layers(svg, facts)
     legend(svg, 72, 16, _legend(facts))
@@ -66,10 +69,28 @@ def arena_picture(facts: Facts) -> str:
 
 
 _Box = tuple[float, float, float, float]
+_LINE, _SHORTEST, _LETTER = 16.0, 100.0, 6.4
 
 
-def _meet(a: _Box, b: _Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+def _place(frame: Frame, buffer: Buffer) -> _Box:
+    left, right = frame.x(buffer.first) + 0.5, frame.x(buffer.last + 1) - 0.5
+    return left, frame.y(buffer.end_bytes), right, frame.y(buffer.offset_bytes)
+
+
+def _free_line(place: _Box, column: float, others: Sequence[_Box]) -> _Box | None:
+    """Return the first room for a line of text in a buffer's place that no later buffer and no text is drawn over."""
+    left, top, right, bottom = place
+    if bottom - top < _LINE - 1:
+        return None
+    middle = (top + bottom) / 2
+    high, low = middle - _LINE / 2, middle + _LINE / 2
+    beside = [other for other in others if high < other[3] and other[1] < low]
+    while right - left >= _SHORTEST:
+        end = min([right, *(other[0] for other in beside if left < other[2] and other[0] < right)])
+        if end - left >= _SHORTEST:
+            return left, high, end, low
+        left += column
+    return None
 
 
 def _mark_arena(svg: Svg, frame: Frame, facts: Facts) -> None:

@@ -23,8 +23,14 @@ _STYLE = """
   figure { margin: 0; } svg { max-width: 100%; height: auto; display: block; }
   .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .9rem; margin: 1rem 0; }
   th, td { padding: .35rem .6rem; border-bottom: 1px solid #e3e6ea; text-align: right; white-space: nowrap; }
-  th { color: #666; font-weight: 600; } th:first-child, td:first-child { text-align: left; white-space: normal; }
+  th { color: #666; font-weight: 600; white-space: normal; vertical-align: bottom; }
+  th:first-child, td:first-child { text-align: left; white-space: normal; }
+  td:first-child { overflow-wrap: anywhere; min-width: 6rem; }
+  @media (max-width: 62rem) { table { font-size: .8rem; } th, td { padding: .3rem; } }
 """
+COLUMNS = (
+    "network", "input", "MACs", "weights and tables", "arena", "arena / weights", "bound of the schedule", "schedule",
+)  # fmt: skip
 CAPTIONS = {
     "Memory over time": "Each bar is a layer, each piece a buffer that is alive while it runs; what an output shares "
     "with the input that it overwrites counts once. The fullest layer decides the arena.",
@@ -90,14 +96,13 @@ def _figure(name: str, picture: str) -> str:
 
 
 def _table(networks: Sequence[Facts]) -> str:
-    heads = ("network", "input", "MACs", "weights and tables", "arena", "arena / weights", "least possible", "schedule")
     rows = "".join(f"<tr>{''.join(f'<td>{plain(cell)}</td>' for cell in table_row(n))}</tr>" for n in networks)
-    head = "".join(f"<th>{plain(name)}</th>" for name in heads)
+    head = "".join(f"<th>{plain(name)}</th>" for name in COLUMNS)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def table_row(network: Facts) -> tuple[str, ...]:
-    """Return a network's cells in the table of all."""
+    """Return a network's cells in the table of all; no plan of its schedule can need less than its bound."""
     return (
         network.name,
         "×".join(map(str, network.input_shape[1:])),

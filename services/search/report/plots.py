@@ -25,6 +25,8 @@ def pareto_plot(points: Sequence[Point], baselines: Sequence[Point], sram_limit:
             _scatter(axes, [(p, m, horizontal(m)) for p in group if (m := _measured(p))], color, label)
     left.set(xlabel="latency, ms", ylabel="accuracy of the int8 network, %")
     right.set(xlabel="SRAM, KiB")
+    low, high = left.get_ylim()
+    left.set_ylim(max(low, 0), min(high, 100))  # margins would go on beyond what can be
     if sram_limit is not None:
         right.axvline(sram_limit / 1024, color=LIMIT, linestyle="--", linewidth=1)
         right.annotate("limit", (sram_limit / 1024, 0.02), xycoords=("data", "axes fraction"), color=LIMIT, fontsize=8)
@@ -39,7 +41,7 @@ def _scatter(axes: Axes, rows: Sequence[tuple[Point, Measurement, float]], color
     # the shape tells the groups apart without the color
     shape = "o" if label == "searched" else "s"
     xs, ys = [x for _, _, x in rows], [100 * m.accuracy for _, m, _ in rows]
-    axes.scatter(xs, ys, color=color, marker=shape, label=label, zorder=3)
+    axes.scatter(xs, ys, color=color, marker=shape, label=label, zorder=3, clip_on=False)
     for point, measured, x in rows:
         axes.annotate(
             _plain(point.trained.name), (x, 100 * measured.accuracy), xytext=(5, 4), textcoords="offset points",
