@@ -78,6 +78,8 @@ class HostTwin:
         invoke = self.library[f"{self.manifest.name}_invoke"]
         if not self.manifest.inputs[0].pulled:
             return int(invoke(ctypes.c_void_p(arena.ctypes.data)))
+        # what a reshape makes an image is pulled as that image
+        image = image.reshape(self.manifest.inputs[0].shape)
         camera = Camera(image, once=self.manifest.schedule == "streaming")
         code = invoke(ctypes.c_void_p(arena.ctypes.data), READ_ROWS(camera.read), None)
         assert not camera.wrong, camera.wrong

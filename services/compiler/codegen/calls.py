@@ -12,6 +12,7 @@ from services.compiler.codegen.elementwise import (
     mul_call,
     prelu_call,
     quantize_call,
+    quantize_pulled_call,
     softmax_call,
 )
 from services.compiler.codegen.int16 import rescale_call, sigmoid_call, softmax_int16_call, weighted_call
@@ -198,8 +199,9 @@ def _portable_calls(graph: Graph, op: Op, operands: Operands) -> tuple[KernelCal
             return (quantize_call(graph, op, operands) if from_float else lut_call(graph, op, operands),)
         case Dequantize():
             return (dequantize_call(graph, op, operands),)
-        case PullRows():
-            return ()  # no kernel, but the caller's function
+        case PullRows():  # no kernel but what converts rows on their way: the caller's function
+            alike = graph.tensors[op.input].dtype is graph.tensors[op.output].dtype
+            return () if alike else (quantize_pulled_call(graph, op, operands),)
         case Reshape():
             raise AssertionError("a reshape is no step: both its sides name the same buffer")
         case _:

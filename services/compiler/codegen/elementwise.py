@@ -21,6 +21,7 @@ from services.compiler.codegen.shapes import output_fields
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.node import Node
 from services.compiler.ir.ops import Activation, Add, Dequantize, Maximum, Minimum, Mul, PRelu, Quantize, Softmax, Sub
+from services.compiler.ir.planned_ops import PullRows
 from services.compiler.ir.shapes import Shape4, dense_strides, nhwc, row_stride
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.quant.elementwise import add_params, mul_multiplier, prelu_params
@@ -135,13 +136,21 @@ def table_call(
 def quantize_call(graph: Graph, op: Quantize, operands: Operands) -> KernelCall:
     """Return the call that turns float32 into integers."""
     function = "tf_quantize_f32_s16" if activation_suffix(graph, op) == "s16" else "tf_quantize_f32"
-    return _float_edge(graph, op, op.output, function, operands)
+    return _float_edge(graph, op, op.output, function, (operands.read(op.input), operands.write(op.output)))
+
+
+def quantize_pulled_call(graph: Graph, op: PullRows, operands: Operands) -> KernelCall:
+    """Return the call that turns a row of float32, which is in scratch, into integers."""
+    function = "tf_quantize_f32_s16" if activation_suffix(graph, op) == "s16" else "tf_quantize_f32"
+    pointers = operands.needed_scratch(CType.FLOAT32), operands.write(op.output)
+    return _float_edge(graph, op, op.output, function, pointers)
 
 
 def dequantize_call(graph: Graph, op: Dequantize, operands: Operands) -> KernelCall:
     """Return the call that turns integers into float32."""
     int16 = graph.tensors[op.input].dtype is DType.INT16
-    return _float_edge(graph, op, op.input, "tf_dequantize_s16_f32" if int16 else "tf_dequantize_f32", operands)
+    pointers = operands.read(op.input), operands.write(op.output)
+    return _float_edge(graph, op, op.input, "tf_dequantize_s16_f32" if int16 else "tf_dequantize_f32", pointers)
 
 
 def softmax_call(graph: Graph, op: Softmax, operands: Operands) -> KernelCall:
@@ -165,7 +174,11 @@ def whole_rows(graph: Graph, tensor: TensorId) -> RegionArg:
 
 
 def _float_edge(
-    graph: Graph, op: Quantize | Dequantize, quantized: TensorId, function: str, operands: Operands
+    graph: Graph,
+    op: Quantize | Dequantize | PullRows,
+    quantized: TensorId,
+    function: str,
+    pointers: tuple[ArenaRef | ArrayRef, ...],
 ) -> KernelCall:
     def fields() -> Fields:
         low, high = graph.tensors[quantized].dtype.value_range
@@ -178,7 +191,6 @@ def _float_edge(
             *row_fields(graph, op.output),
         )
 
-    pointers = operands.read(op.input), operands.write(op.output)
     return KernelCall(function, "tf_quantize_params", fields, (), pointers, whole_rows(graph, op.output))
 
 

@@ -173,7 +173,9 @@ def _layer(writer: Writer, network: NetworkText, layer: Layer, graph: Graph, reg
         with writer.block(f"static const {call.params_type} {_params_symbol(network, layer, number)} =", ";"):
             _fields(writer, network, call.fields())
     if layer.pulls is not None and network.pulled is not None:
-        pulling_layer(writer, network.name, layer, layer.pulls, network.pulled)
+        held = graph.tensors[op.output]
+        row_bytes, params = held.size_bytes // held.shape[1], _params_symbol(network, layer, 0)
+        pulling_layer(writer, network.name, layer, layer.pulls, network.pulled, row_bytes=row_bytes, params=params)
         return
     symbol, asked = layer_symbol(network.name, layer.index), turn_parameters(layer)
     with writer.block(f"static __attribute__((noinline)) void {symbol}(uint8_t *arena{asked})"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from services.compiler.codegen.names import layer_symbol
 from services.compiler.codegen.program import ArenaRef, CType, Layer
@@ -50,22 +51,48 @@ def read_rows_type(writer: Writer, name: str, source: PulledInput) -> None:
     )
 
 
-def pulling_layer(writer: Writer, name: str, layer: Layer, pulls: ArenaRef, source: PulledInput) -> None:
-    """Write the function of the layer that asks the caller for rows."""
+def pulling_layer(
+    writer: Writer, name: str, layer: Layer, pulls: ArenaRef, source: PulledInput, *, row_bytes: int, params: str
+) -> None:
+    """Write the function of the layer that asks the caller for rows, each of which is held in so many bytes.
+
+    Where they are converted on their way, by a call with these parameters, they are asked for one by one.
+    """
+    first, stop, rows = _rows(layer, pulls, row_bytes)
+    parameters = f"uint8_t *arena{turn_parameters(layer)}{pulled_parameters(name, source)}"
+    with writer.block(f"static __attribute__((noinline)) int {layer_symbol(name, layer.index)}({parameters})"):
+        if not layer.calls:
+            writer.line(f"return read_rows(context, {rows}, {first}, {stop} - {first});")
+            return
+        (call,) = layer.calls
+        row, held = (p for p in call.pointers if isinstance(p, ArenaRef))
+        writer.line(f"const tf_region a_row = {{0, 1, 0, {source.shape[2]}, TF_NO_WRAP, 0}};")
+        writer.line(f"{held.ctype.value} *rows = ({held.ctype.value} *)(void *)({rows});")
+        writer.line("int32_t row;")
+        elements = source.shape[2] * source.shape[3]
+        with writer.block(f"for (row = {first}; row < {stop}; ++row, rows += {elements})"):
+            writer.line(f"const int code = read_rows(context, {_start(row)}, row, 1);")
+            with writer.block("if (code != 0)"):
+                writer.line("return code;")
+            writer.line(f"{call.function}(&{params}, &a_row, (const float *)(void *)({_start(row)}), rows);")
+        writer.line("return 0;")
+
+
+def _rows(layer: Layer, pulls: ArenaRef, row_bytes: int) -> tuple[str, str, str]:
+    """Return the first row that a turn asks for, the one behind the last, and where they go."""
     match layer.kind:
         case StageKind.PER_LAYER:
             raise AssertionError("rows are pulled in turns only")
         case StageKind.STREAMING:
-            rows = f"{part_pointer(replace(pulls, ctype=CType.INT8)) or _start(pulls)} + row_start * {source.row_bytes}"
-            asked = f"{rows}, row_start, row_stop - row_start"
+            rows = part_pointer(replace(pulls, ctype=CType.INT8)) or _start(pulls)
+            return "row_start", "row_stop", f"{rows} + row_start * {row_bytes}"
         case StageKind.PATCH:
             box = f"patch[{layer.place}]"
             # what is read behind the patches, too, is held whole
-            rows = _start(pulls) if pulls.patch else f"{_start(pulls)} + {box}.row_start * {source.row_bytes}"
-            asked = f"{rows}, {box}.row_start, {box}.row_stop - {box}.row_start"
-    parameters = f"uint8_t *arena{turn_parameters(layer)}{pulled_parameters(name, source)}"
-    with writer.block(f"static __attribute__((noinline)) int {layer_symbol(name, layer.index)}({parameters})"):
-        writer.line(f"return read_rows(context, {asked});")
+            rows = _start(pulls) if pulls.patch else f"{_start(pulls)} + {box}.row_start * {row_bytes}"
+            return f"{box}.row_start", f"{box}.row_stop", rows
+        case _:
+            assert_never(layer.kind)
 
 
 def _start(pulls: ArenaRef) -> str:

@@ -54,6 +54,7 @@ class TransposeImage(Node):
 class PullRows(Node):
     """The network's input, row by row from the caller, who has it; the output is what the arena holds of it.
 
+    Where it has integers of floats, each row is quantized as it comes.
     passes/pull_input.py puts it there.
     """
 

@@ -19,7 +19,7 @@ _ALLOWED = "one input, an image of batch 1 whose first operators need windows of
 def with_input(graph: Graph, options: CompileOptions) -> Graph:
     """Return the graph with its input as the options need it: pulled, or for patches an image, where it is one."""
     if options.pull_input:
-        return pull_input(graph)
+        return quantize_pulled(pull_input(graph)) if options.schedule.startswith("patch") else pull_input(graph)
     return input_as_image(graph) if options.schedule.startswith("patch") else graph
 
 
@@ -49,6 +49,24 @@ def pull_input(graph: Graph) -> Graph:
     pull = PullRows(name=tensor.name, inputs=(source,), outputs=(held,))
     ops = (pull, *(read_instead(op, {source: held}) for op in graph.ops))
     return replace(graph.with_tensors({held: tensor}), ops=ops)
+
+
+def quantize_pulled(graph: Graph) -> Graph:
+    """Return the graph whose pulled floats are quantized row by row as they come, where nothing else reads them.
+
+    In patches all rows of one are pulled at once: so they are integers. Turns pull rows as they need them: there the
+    ring of a Quantize is as small.
+    """
+    pull = next(op for op in graph.ops if isinstance(op, PullRows))
+    readers = graph.consumers()
+    quantize = readers[pull.output][0]
+    if not isinstance(quantize, Quantize) or len(readers[pull.output]) > 1 or quantize.output in graph.outputs:
+        return graph
+    behind = readers[quantize.output]
+    if not graph.tensors[pull.output].dtype.is_float or not all(is_row_wise(graph, op) for op in behind):
+        return graph
+    both = replace(pull, outputs=quantize.outputs)
+    return graph.with_ops(both if op is pull else op for op in graph.ops if op is not quantize)
 
 
 def input_as_image(graph: Graph) -> Graph:

@@ -147,7 +147,8 @@ def _run_single(graph: Graph, op: Op, arguments: Sequence[Array]) -> Array:
         case Pad():
             return pad(op, x)
         case PullRows():
-            return x
+            result = graph.tensors[op.output].dtype
+            return x if graph.tensors[op.input].dtype is result else quantize(x, quant_of(graph, op.output), result)
         case Reshape():
             return x.reshape(graph.tensors[op.output].shape)
         case Concatenation():

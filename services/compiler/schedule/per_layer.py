@@ -78,6 +78,12 @@ def transpose_scratch_bytes(graph: Graph, op: TransposeImage) -> int:
     return (height * width + 7) // 8
 
 
+def pulled_scratch_bytes(graph: Graph, op: PullRows) -> int:
+    """Return the size of a row as it comes, where it is quantized on its way."""
+    source = graph.tensors[op.input]
+    return source.size_bytes // source.shape[1] if source.dtype is not graph.tensors[op.output].dtype else 0
+
+
 def _tensor_buffers(graph: Graph, roots: dict[TensorId, TensorId]) -> tuple[Buffer, ...]:
     """Return one buffer a set of aliased tensors, inputs first, in the order of their writing.
 
@@ -113,6 +119,8 @@ def _scratch_bytes(graph: Graph, op: Op, index: int, roots: dict[TensorId, Tenso
         return rnn_pool_scratch_bytes(graph, op)
     if isinstance(op, TransposeImage):
         return transpose_scratch_bytes(graph, op)
+    if isinstance(op, PullRows):
+        return pulled_scratch_bytes(graph, op)
     sizes = scratch_sizes(graph, op, kernels)
     return sizes[0] if sizes else _plane_bytes(graph, op, index, roots)
 

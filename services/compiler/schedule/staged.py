@@ -8,11 +8,12 @@ from functools import lru_cache
 
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import DepthwiseConv2D, Op, RnnPool
+from services.compiler.ir.planned_ops import PullRows
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.schedule.core_kernels import scratch_sizes
 from services.compiler.schedule.patches import Patches
-from services.compiler.schedule.per_layer import plane_bytes, rnn_pool_scratch_bytes
+from services.compiler.schedule.per_layer import plane_bytes, pulled_scratch_bytes, rnn_pool_scratch_bytes
 from services.compiler.schedule.row_turns import RowTurns
 from services.compiler.schedule.schedule import (
     Buffer,
@@ -110,6 +111,8 @@ def turn_scratch_bytes(graph: Graph, op: Op, kernels: KernelSet, extent: tuple[i
             return plane_bytes(graph, op, extent)
         case RnnPool():
             return rnn_pool_scratch_bytes(graph, op)
+        case PullRows():
+            return pulled_scratch_bytes(graph, op)
         case _:
             return 0
 

@@ -100,10 +100,12 @@ def test_held_floats_are_quantized_before_the_first_patch(schedule: str, tmp_pat
     assert mistake(floats.graph, floats, twin) == ""
 
 
-def test_pulled_floats_stream_in_the_memory_of_pulled_integers() -> None:
-    """Beside them is a row of floats at most."""
-    wish = options_of("streaming", pulled=True)
+@pytest.mark.parametrize("schedule", ["streaming", "patch", "patch:2x2"])
+def test_pulled_floats_take_the_memory_of_pulled_integers(schedule: str) -> None:
+    """Beside them is a row of floats at most: patches held all of their rows as floats."""
+    wish = options_of(schedule, pulled=True)
     floats, integers = (compile_imported(of_image(dtype), wish) for dtype in (DType.FLOAT32, None))
+    assert floats.manifest.schedule == schedule.partition(":")[0]
     assert floats.manifest.memory.arena <= integers.manifest.memory.arena + 4 * 24 * 2
 
 
