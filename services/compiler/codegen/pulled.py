@@ -66,15 +66,19 @@ def pulling_layer(
             return
         (call,) = layer.calls
         row, held = (p for p in call.pointers if isinstance(p, ArenaRef))
-        writer.line(f"const tf_region a_row = {{0, 1, 0, {source.shape[2]}, TF_NO_WRAP, 0}};")
-        writer.line(f"{held.ctype.value} *rows = ({held.ctype.value} *)(void *)({rows});")
+        columns = f"0, {source.shape[2]}"
+        if layer.kind is StageKind.PATCH:
+            columns = f"patch[{layer.place}].col_start, patch[{layer.place}].col_stop"
+        writer.line(f"const tf_region a_row = {{0, 1, {columns}, TF_NO_WRAP, 0}};")
+        writer.line(f"uint8_t *rows = (uint8_t *)({rows});")
         writer.line("int32_t row;")
-        elements = source.shape[2] * source.shape[3]
-        with writer.block(f"for (row = {first}; row < {stop}; ++row, rows += {elements})"):
+        step = held.patch.row_bytes if held.patch else row_bytes
+        with writer.block(f"for (row = {first}; row < {stop}; ++row, rows += {step})"):
+            to = f"({held.ctype.value} *)(void *)"
             writer.line(f"const int code = read_rows(context, {_start(row)}, row, 1);")
             with writer.block("if (code != 0)"):
                 writer.line("return code;")
-            writer.line(f"{call.function}(&{params}, &a_row, (const float *)(void *)({_start(row)}), rows);")
+            writer.line(f"{call.function}(&{params}, &a_row, (const float *)(void *)({_start(row)}), {to}rows);")
         writer.line("return 0;")
 
 
@@ -89,7 +93,10 @@ def _rows(layer: Layer, pulls: ArenaRef, row_bytes: int) -> tuple[str, str, str]
         case StageKind.PATCH:
             box = f"patch[{layer.place}]"
             # what is read behind the patches, too, is held whole
-            rows = _start(pulls) if pulls.patch else f"{_start(pulls)} + {box}.row_start * {row_bytes}"
+            rows = f"{_start(pulls)} + {box}.row_start * {row_bytes}"
+            if pulls.patch:
+                skipped = f" - {box}.col_start * {pulls.patch.column_bytes}" if layer.calls else ""
+                rows = f"{_start(pulls)}{skipped}"
             return f"{box}.row_start", f"{box}.row_stop", rows
         case _:
             assert_never(layer.kind)

@@ -33,7 +33,7 @@ from services.compiler.ir.ops import (
 )
 from services.compiler.ir.planned_ops import ImageSums, PullRows
 from services.compiler.ir.tensor import DType, TensorId
-from services.compiler.schedule.rows import is_row_wise, window
+from services.compiler.schedule.rows import is_row_wise, pulls_whole_rows, window
 from services.compiler.schedule.schedule import Region
 
 _PATCHED = (
@@ -171,7 +171,7 @@ def _needed(graph: Graph, ops: tuple[Op, ...], outputs: _Outputs, grid: Grid, at
     for op in reversed(ops):
         (own,) = (needed[t] for t in op.outputs)
         width = graph.tensors[op.swept].shape[2]
-        if isinstance(op, PullRows) or op.output in outputs.wide:  # rows come whole
+        if pulls_whole_rows(graph, op) or op.output in outputs.wide:
             own = replace(own, col_start=0, col_stop=width)
         found.append(own)
         for t in dict.fromkeys(op.inputs):

@@ -97,6 +97,11 @@ def is_row_wise(graph: Graph, op: Op) -> bool:
     return all(_is_held(graph, op, t) for t in images)
 
 
+def pulls_whole_rows(graph: Graph, op: Op) -> bool:
+    """Whether the caller writes rows to where they are held: all columns; what is quantized goes through scratch."""
+    return isinstance(op, PullRows) and graph.tensors[op.input].dtype is graph.tensors[op.output].dtype
+
+
 def window(graph: Graph, op: Op, tensor: TensorId, axis: int = 1) -> Window:
     """Return the window on one axis (1: rows, 2: columns) that a row-wise operator slides over one of its inputs."""
     source = graph.tensors[tensor]

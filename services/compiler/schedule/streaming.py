@@ -19,7 +19,7 @@ from services.compiler.schedule.row_bounds import LinkedOp
 from services.compiler.schedule.row_parts import Demand, PartRows, inner_part, last_part
 from services.compiler.schedule.row_run import RowOp
 from services.compiler.schedule.row_turns import Progress, RowTurns, Turn, row_turns
-from services.compiler.schedule.rows import Window, is_row_wise, window
+from services.compiler.schedule.rows import Window, is_row_wise, pulls_whole_rows, window
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Streams:
         reads = tuple((own - self._place[order[number]], slid) for number, slid in _windows(self._graph, op, axis))
         lasts = (self._lasts.get(t, index) for t in op.outputs)
         lasting = tuple(None if last == len(self._graph.ops) else last - index for last in lasts)
-        lines = Lines.ANY if axis == 1 else _lines(op)
+        lines = Lines.ANY if axis == 1 else _lines(self._graph, op)
         return _link(self._graph.tensors[op.swept].shape[axis], reads, lasting, lines)
 
     @cached_property
@@ -184,10 +184,10 @@ def _windows(graph: Graph, op: Op, axis: int) -> tuple[tuple[int, Window], ...]:
 _link = lru_cache(maxsize=1 << 16)(_Link)
 
 
-def _lines(op: Op) -> Lines:
+def _lines(graph: Graph, op: Op) -> Lines:
     """Return which columns of a patch it computes: pulled rows come whole, depthwise kernels are made for a width."""
     match op:
-        case PullRows():
+        case PullRows() if pulls_whole_rows(graph, op):
             return Lines.WHOLE
         case DepthwiseConv2D():
             return Lines.EVEN
