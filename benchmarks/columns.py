@@ -85,8 +85,8 @@ def plans(graph: Graph) -> Iterator[tuple[str, Planned]]:
         ("columns, 1 KiB more", columns.plan.arena_bytes + 1024),
         ("columns, as rows", rows.plan.arena_bytes),
     ):
-        if (fast := fastest_streams(pieces, room)) is not None:
-            yield told, pieces.planner.plan(fast.streams, known=fast.placed)
+        for fastest in fastest_streams(pieces, room)[:1]:
+            yield told, pieces.planner.plan(fastest.streams, known=fastest.placed, room_bytes=room)
 
 
 def _least(whole: Planned) -> Planned:

@@ -28,6 +28,7 @@ from services.compiler.schedule.schedule import BufferKind, Schedule, StageKind
 from services.compiler.schedule.staged import patched_schedule, staged_schedule
 from services.compiler.schedule.streaming import Stream
 
+_THUMB2 = (KernelSet.THUMB2, KernelSet.THUMB2_SMALL)
 TURN_BYTES = {StageKind.STREAMING: PARAMS_BYTES["tf_turn"], StageKind.PATCH: PARAMS_BYTES["tf_box"]}
 
 
@@ -163,18 +164,23 @@ class StreamPlanner:
         *,
         exact: bool = True,
         known: Placed | None = None,
+        room_bytes: int = 0,
     ) -> Planned:
         """Return the plan with these stages in patches and, behind them, others streamed, scratch grown; offsets are
         the known ones unless the solver is asked.
         """
         if known is None or exact:
             known = self.place_patches(found, streams, exact=exact)
-        schedule, ranges, plan = known
-        schedule, plan = grow_scratch(self.graph, schedule, ranges, plan, self.kernels)
-        return _lowered(self.graph, self.kernels, schedule, live_ranges(schedule), plan)
+        return self._with_more_scratch(known, exact, room_bytes)
 
     def plan(
-        self, streams: Sequence[Stream], *, exact: bool = True, known: Placed | None = None, is_least: bool = False
+        self,
+        streams: Sequence[Stream],
+        *,
+        exact: bool = True,
+        known: Placed | None = None,
+        is_least: bool = False,
+        room_bytes: int = 0,
     ) -> Planned:
         """Return the plan in which these stages are streamed, scratch grown; offsets are the known ones where none
         better are found. Where these are the least that heuristics find, only the solver is asked for better ones.
@@ -182,7 +188,16 @@ class StreamPlanner:
         placed = known if known is not None and is_least and not exact else self.place(streams, exact=exact)
         if known is not None and known[2].arena_bytes < placed[2].arena_bytes:
             placed = known
+        return self._with_more_scratch(placed, exact, room_bytes)
+
+    def _with_more_scratch(self, placed: Placed, exact: bool, room_bytes: int) -> Planned:
+        """Return the plan whose scratch is as large as the room allows, where the arena is within it, and its holes."""
         schedule, ranges, plan = placed
+        if self.kernels in _THUMB2 and plan.arena_bytes < room_bytes:
+            larger = enlarge_scratch(self.graph, schedule, ranges, plan, room_bytes)
+            other = placed if larger is schedule else self._place(larger, exact, room_bytes)
+            if other[2].arena_bytes <= room_bytes:
+                schedule, ranges, plan = other
         schedule, plan = grow_scratch(self.graph, schedule, ranges, plan, self.kernels)
         return _lowered(self.graph, self.kernels, schedule, live_ranges(schedule), plan)
 

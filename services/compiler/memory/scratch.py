@@ -19,28 +19,31 @@ from services.compiler.schedule.core_kernels import scratch_sizes
 from services.compiler.schedule.per_layer import plane_bytes
 from services.compiler.schedule.schedule import BufferId, Schedule
 
-# how much larger an arena may become where kernels would wait for flash at every turn
+# how much larger an arena may become, if nothing else limits it, where kernels would wait for flash at every turn
 _MORE_ARENA = 1 / 8
 
 
-def enlarge_scratch(graph: Graph, schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPlan) -> Schedule:
-    """Return the schedule with as much scratch as is wanted, or an arena an eighth larger can give, for every step
-    whose kernel would wait for flash too often and finds no hole that is large enough.
+def enlarge_scratch(
+    graph: Graph, schedule: Schedule, ranges: Sequence[LiveRange], plan: ArenaPlan, room_bytes: int | None = None
+) -> Schedule:
+    """Return the schedule with as much scratch as is wanted, or an arena of so many bytes (None: an eighth more) can
+    give, for every step whose kernel would wait for flash too often and finds no hole that is large enough.
     """
-    limit = int(plan.arena_bytes * (1 + _MORE_ARENA)) // BUFFER_ALIGN * BUFFER_ALIGN
+    limit = int(plan.arena_bytes * (1 + _MORE_ARENA)) if room_bytes is None else room_bytes
+    limit = limit // BUFFER_ALIGN * BUFFER_ALIGN
     sizes, live = {b.id: b.size_bytes for b in schedule.buffers}, _live(ranges)
     for index, step in enumerate(schedule.steps()):
         if step.scratch is None:
             continue
         op = graph.ops[step.op_index]
-        wanted = thumb2.wanted_scratch(graph, op)
+        wanted = thumb2.wanted_scratch(graph, op, step.extent)
         if wanted <= sizes[step.scratch]:
             continue
         taken = _taken(live[index], step.scratch, plan.offsets)
         if _largest_hole(taken, plan.arena_bytes)[1] >= wanted:
             continue
         room = limit - covered_bytes(taken)
-        useful = thumb2.scratch_sizes(graph, op)
+        useful = thumb2.scratch_sizes(graph, op, step.extent)
         if affordable := bisect_right(useful, min(wanted, room)):
             sizes[step.scratch] = useful[affordable - 1]
     return _resized(schedule, sizes)

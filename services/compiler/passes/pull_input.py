@@ -17,10 +17,12 @@ _ALLOWED = "one input, an image of batch 1 whose first operators need windows of
 
 
 def with_input(graph: Graph, options: CompileOptions) -> Graph:
-    """Return the graph with its input as the options need it: pulled, or for patches an image, where it is one."""
+    """Return the graph with its input as the options need it: pulled, or where parts of it can be read at a time an
+    image, where it is one.
+    """
     if options.pull_input:
         return quantize_pulled(pull_input(graph)) if options.schedule.startswith("patch") else pull_input(graph)
-    return input_as_image(graph) if options.schedule.startswith("patch") else graph
+    return graph if options.schedule == "per-layer" else input_as_image(graph)
 
 
 def pull_input(graph: Graph) -> Graph:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from services.compiler.cost.layer_cost import network_cost
 from services.compiler.ir.graph import Graph
 from services.compiler.options import CompileOptions
 from services.compiler.planned import Planned
 from services.compiler.planner.columns import pays, transposed
 from services.compiler.planner.recomputed import with_images_made_again
 from services.compiler.planner.stages import Pieces
-from services.compiler.planner.trials import PatchTrial, best_patches, fastest_streams, least_streams
+from services.compiler.planner.trials import PatchTrial, Trial, best_patches, fastest_streams, least_streams
 from services.compiler.schedule.patches import Grid, can_patch, converted_inputs
 from services.compiler.schedule.schedule import StageKind
 
@@ -71,9 +73,8 @@ def _streamed(pieces: Pieces, wanted: Wanted, line: str = "row") -> Choice:
 
 def _by_lines(pieces: Pieces, wanted: Wanted, line: str) -> Choice:
     planner, room, whole_bytes = pieces.planner, wanted.room, wanted.whole.plan.arena_bytes
-    if room is not None and (found := fastest_streams(pieces, room)) is not None:
-        planned = planner.plan(found.streams, exact=wanted.exact, known=found.placed)
-        return Choice(planned, f"{_told(planned, line)}: fewest instructions in {room} bytes of arena")
+    if room is not None and (found := fastest_streams(pieces, room)):
+        return _fastest(pieces, wanted, line, room, found)
     least = least_streams(pieces, exact=wanted.exact)
     if least is None or (least.arena_bytes >= whole_bytes and not wanted.options.pull_input):
         return Choice(wanted.whole, "per-layer: streaming saves no memory")
@@ -82,13 +83,27 @@ def _by_lines(pieces: Pieces, wanted: Wanted, line: str) -> Choice:
     return Choice(planned, f"{_told(planned, line)}: {_least_memory(room)}; {beside}")
 
 
+def _fastest(pieces: Pieces, wanted: Wanted, line: str, room: int, found: Sequence[Trial]) -> Choice:
+    """Return the fastest plan of these, and of per-layer where that fits, with what scratch the room has left."""
+    plans = [
+        pieces.planner.plan(trial.streams, exact=wanted.exact, known=trial.placed, room_bytes=room) for trial in found
+    ]
+    if wanted.whole.plan.arena_bytes <= room and not wanted.options.pull_input:
+        plans.append(wanted.whole)
+    best = min(plans, key=lambda planned: network_cost(planned, wanted.options.core).instructions)
+    told = "per-layer" if best is wanted.whole else _told(best, line)
+    return Choice(best, f"{told}: fewest instructions in {room} bytes of arena")
+
+
 def _on_grids(pieces: Pieces, wanted: Wanted) -> Choice:
     whole, named, room = wanted.whole, wanted.options.patch_grid, wanted.room
     best = best_patches(pieces, _grids(pieces.graph) if named is None else (named,), room)
     if best is None:
         grid = "" if named is None else f"{named[0]}x{named[1]} "
         return Choice(whole, f"per-layer: the first operators cannot be cut into {grid}patches: {_uncut(pieces.graph)}")
-    planned = pieces.planner.plan_patches(best.patches, best.streams, exact=wanted.exact, known=best.placed)
+    planned = pieces.planner.plan_patches(
+        best.patches, best.streams, exact=wanted.exact, known=best.placed, room_bytes=room or 0
+    )
     if named is None and planned.plan.arena_bytes >= whole.plan.arena_bytes and not wanted.options.pull_input:
         return Choice(whole, "per-layer: patches save no memory")
     fits = room is not None and planned.plan.arena_bytes <= room

@@ -18,6 +18,10 @@ from services.compiler.schedule.streaming import Stream
 # How often a cut is replaced where its buffers do not lie as closely as they should, and by how many others tried.
 _MOST_ROUNDS = 6
 _MOST_BLAMED = 4
+# Where cuts that promise to keep to a room do not: how finely less room is tried. How much leaves some for scratch.
+_EIGHTHS, _THRIFTY = 8, 7
+# How often the room between a cut that keeps to it and one that does not is halved.
+_HALVINGS = 3
 # Of networks of so few operators every cut is placed that could be the least, at most so many.
 _FEW_OPERATORS, _MOST_CUTS = 12, 128
 
@@ -46,20 +50,34 @@ class Trial:
         return found
 
 
-def fastest_streams(pieces: Pieces, room_bytes: int) -> Trial | None:
-    """Return the fastest cut found whose arena keeps to the room; None if none does.
+def fastest_streams(pieces: Pieces, room_bytes: int) -> tuple[Trial, ...]:
+    """Return the fastest cut found whose arena keeps to the room, and beside it one that leaves more of the room for
+    scratch, which can make it the faster one; empty if none is found.
 
-    Where its buffers do not lie as closely as their sizes promise, a cut for so much less room is tried.
+    Where buffers do not lie as closely as their sizes promise, a cut for so much less room is tried, and then for more
+    again by halves; where none keeps to it, others of which a piece is taken to need more, and cuts for ever less room.
     """
-    limit, trials = room_bytes, _Trials(pieces, room_bytes)
+    trials = _Trials(pieces, room_bytes)
+    limit = failed = room_bytes
     for _ in range(_MOST_ROUNDS):
-        if (trial := trials.within(limit)) is None:
+        trial = trials.within(limit)
+        if trial is None or trial.arena_bytes <= room_bytes:
             break
-        if trial.arena_bytes <= room_bytes:
-            return trial
-        limit -= trial.arena_bytes - room_bytes
-    found = _closest(pieces, lambda: room_bytes, trials)
-    return found if found is not None and found.arena_bytes <= room_bytes else None
+        failed, limit = limit, limit - (trial.arena_bytes - room_bytes)
+    if trials.fastest() is None:
+        _closest(pieces, lambda: room_bytes, trials)
+        trials.within_less()
+    for _ in range(_HALVINGS if limit < failed else 0):
+        between = (limit + failed) // 2
+        trial = trials.within(between)
+        fits = trial is not None and trial.arena_bytes <= room_bytes
+        limit, failed = (between, failed) if fits else (limit, between)
+    if (fastest := trials.fastest()) is None:
+        return ()
+    thrifty = trials.within(room_bytes * _THRIFTY // _EIGHTHS)
+    return (
+        (fastest,) if thrifty is None or thrifty is fastest or thrifty.arena_bytes > room_bytes else (fastest, thrifty)
+    )
 
 
 def least_streams(pieces: Pieces, *, exact: bool = False) -> Trial | None:
@@ -176,6 +194,17 @@ class _Trials:
         """Return the fastest cut of which no piece needs more than the limit; its buffers may need more together."""
         cut = fastest(self._pieces, limit_bytes)
         return self.placed(cut) if cut else None
+
+    def fastest(self) -> Trial | None:
+        """Return the fastest of the cuts placed that need no more than is enough; None if none does."""
+        fitting = (trial for trial in self._known.values() if trial.arena_bytes <= self._enough_bytes)
+        return min(fitting, key=lambda trial: sum(piece.instructions for piece in trial.cut), default=None)
+
+    def within_less(self) -> None:
+        """Place cuts for less and less than is enough, until one does with that, or there is no cut."""
+        for eighths in range(_EIGHTHS - 1, 0, -1):
+            if self.fastest() is not None or self.within(self._enough_bytes * eighths // _EIGHTHS) is None:
+                return
 
     def placed(self, cut: tuple[Piece, ...]) -> Trial:
         """Return a cut placed."""

@@ -76,11 +76,11 @@ def scratch_sizes(graph: Graph, op: Op, extent: Extent | None = None) -> tuple[i
 
 
 @remembered
-def wanted_scratch(graph: Graph, op: Op) -> int:
+def wanted_scratch(graph: Graph, op: Op, extent: Extent | None = None) -> int:
     """Return the scratch for which a somewhat larger arena is worth its bytes; 0 where none is."""
     match op:
         case Conv2D() if matrix_depth(graph, op) is not None:
-            return pixel_blocks(graph, op).wanted_bytes()
+            return pixel_blocks(graph, op, None if extent is None else extent[0]).wanted_bytes()
         case _:
             return 0
 
