@@ -32,7 +32,7 @@ from services.compiler.planned import Planned, plan_network
 from services.compiler.planner.columns import transposed
 from services.compiler.planner.kinds import Choice
 from services.compiler.planner.stages import Pieces
-from services.compiler.planner.trials import fastest_streams, least_streams
+from services.compiler.planner.trials import Trials, fastest_streams, least_streams
 from services.evaluator.evaluate import Request, Workplace, evaluate
 from services.evaluator.farm import load_farm
 from tests.compiler.graph_maker import GraphMaker
@@ -85,13 +85,13 @@ def plans(graph: Graph) -> Iterator[tuple[str, Planned]]:
         ("columns, 1 KiB more", columns.plan.arena_bytes + 1024),
         ("columns, as rows", rows.plan.arena_bytes),
     ):
-        for fastest in fastest_streams(pieces, room)[:1]:
+        for fastest in fastest_streams(Trials(pieces, room))[:1]:
             yield told, pieces.planner.plan(fastest.streams, known=fastest.placed, room_bytes=room)
 
 
 def _least(whole: Planned) -> Planned:
     pieces = Pieces(whole, CORE)
-    least = least_streams(pieces, exact=True)
+    least = least_streams(Trials(pieces), exact=True)
     if least is None or least.arena_bytes >= whole.plan.arena_bytes:
         return whole
     return pieces.planner.plan(least.streams, known=least.placed, is_least=True)

@@ -38,7 +38,7 @@ from services.compiler.passes.pull_input import pull_input
 from services.compiler.pipeline import compile_model
 from services.compiler.planned import Planned, plan_network
 from services.compiler.planner.stages import Pieces
-from services.compiler.planner.trials import best_patches, least_streams
+from services.compiler.planner.trials import Trials, best_patches, least_streams
 from services.compiler.schedule.patches import Grid
 from services.evaluator.evaluate import Request, Workplace, evaluate
 from services.evaluator.farm import load_farm
@@ -76,7 +76,7 @@ def rows(name: str, graph: Graph, grids: tuple[Grid, ...]) -> Iterator[Row]:
             planned = inside.planner.plan_patches(elsewhere.patches, elsewhere.streams, exact=False)
             row = _row(name, f"{grid[0]}x{grid[1]} patches", planned, elsewhere.arena_bytes, rows_held.arena_bytes)
             yield replace(row, arena_bytes=held.arena_bytes)
-    held_streams, other, rings = (least_streams(pieces) for pieces in (inside, outside, pulled))
+    held_streams, other, rings = (least_streams(Trials(pieces)) for pieces in (inside, outside, pulled))
     if held_streams is not None and other is not None and rings is not None:
         planned = inside.planner.plan(held_streams.streams, exact=False)
         yield _row(name, "streaming", planned, other.arena_bytes, rings.arena_bytes)

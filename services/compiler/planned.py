@@ -29,6 +29,8 @@ from services.compiler.schedule.staged import patched_schedule, staged_schedule
 from services.compiler.schedule.streaming import Stream
 
 _THUMB2 = (KernelSet.THUMB2, KernelSet.THUMB2_SMALL)
+# Of the room that a plan leaves: what scratch grows into, or tries to.
+_SHARES = (1, 3 / 4, 1 / 2, 1 / 4)
 TURN_BYTES = {StageKind.STREAMING: PARAMS_BYTES["tf_turn"], StageKind.PATCH: PARAMS_BYTES["tf_box"]}
 
 
@@ -191,15 +193,24 @@ class StreamPlanner:
         return self._with_more_scratch(placed, exact, room_bytes)
 
     def _with_more_scratch(self, placed: Placed, exact: bool, room_bytes: int) -> Planned:
-        """Return the plan whose scratch is as large as the room allows, where the arena is within it, and its holes."""
+        """Return the plan whose scratch grew into what the room leaves, and into the arena's holes."""
+        placed = self._within_room(placed, exact, room_bytes) if self.kernels in _THUMB2 else placed
         schedule, ranges, plan = placed
-        if self.kernels in _THUMB2 and plan.arena_bytes < room_bytes:
-            larger = enlarge_scratch(self.graph, schedule, ranges, plan, room_bytes)
-            other = placed if larger is schedule else self._place(larger, exact, room_bytes)
-            if other[2].arena_bytes <= room_bytes:
-                schedule, ranges, plan = other
         schedule, plan = grow_scratch(self.graph, schedule, ranges, plan, self.kernels)
         return _lowered(self.graph, self.kernels, schedule, live_ranges(schedule), plan)
+
+    def _within_room(self, placed: Placed, exact: bool, room_bytes: int) -> Placed:
+        """Return the plan with as much more scratch as lies within the room; less where it does not lie so closely."""
+        schedule, ranges, plan = placed
+        left = room_bytes - plan.arena_bytes
+        for share in _SHARES if left > 0 else ():
+            larger = enlarge_scratch(self.graph, schedule, ranges, plan, plan.arena_bytes + int(share * left))
+            if larger is schedule:
+                break
+            other = self._place(larger, exact, room_bytes)
+            if other[2].arena_bytes <= room_bytes:
+                return other
+        return placed
 
 
 def _lowered(

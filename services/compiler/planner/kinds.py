@@ -12,7 +12,7 @@ from services.compiler.planned import Planned
 from services.compiler.planner.columns import pays, transposed
 from services.compiler.planner.recomputed import with_images_made_again
 from services.compiler.planner.stages import Pieces
-from services.compiler.planner.trials import PatchTrial, Trial, best_patches, fastest_streams, least_streams
+from services.compiler.planner.trials import PatchTrial, Trial, Trials, best_patches, fastest_streams, least_streams
 from services.compiler.schedule.patches import Grid, can_patch, converted_inputs
 from services.compiler.schedule.schedule import StageKind
 
@@ -73,9 +73,10 @@ def _streamed(pieces: Pieces, wanted: Wanted, line: str = "row") -> Choice:
 
 def _by_lines(pieces: Pieces, wanted: Wanted, line: str) -> Choice:
     planner, room, whole_bytes = pieces.planner, wanted.room, wanted.whole.plan.arena_bytes
-    if room is not None and (found := fastest_streams(pieces, room)):
+    trials = Trials(pieces, room or 0)
+    if room is not None and (found := fastest_streams(trials)):
         return _fastest(pieces, wanted, line, room, found)
-    least = least_streams(pieces, exact=wanted.exact)
+    least = least_streams(trials, exact=wanted.exact)
     if least is None or (least.arena_bytes >= whole_bytes and not wanted.options.pull_input):
         return Choice(wanted.whole, "per-layer: streaming saves no memory")
     planned = planner.plan(least.streams, exact=wanted.exact, known=least.placed, is_least=True)

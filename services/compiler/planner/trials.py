@@ -18,8 +18,8 @@ from services.compiler.schedule.streaming import Stream
 # How often a cut is replaced where its buffers do not lie as closely as they should, and by how many others tried.
 _MOST_ROUNDS = 6
 _MOST_BLAMED = 4
-# Where cuts that promise to keep to a room do not: how finely less room is tried. How much leaves some for scratch.
-_EIGHTHS, _THRIFTY = 8, 7
+# The share of a room that leaves some of it for scratch.
+_THRIFTY = 7 / 8
 # How often the room between a cut that keeps to it and one that does not is halved.
 _HALVINGS = 3
 # Of networks of so few operators every cut is placed that could be the least, at most so many.
@@ -50,40 +50,39 @@ class Trial:
         return found
 
 
-def fastest_streams(pieces: Pieces, room_bytes: int) -> tuple[Trial, ...]:
+def fastest_streams(trials: Trials) -> tuple[Trial, ...]:
     """Return the fastest cut found whose arena keeps to the room, and beside it one that leaves more of the room for
     scratch, which can make it the faster one; empty if none is found.
 
     Where buffers do not lie as closely as their sizes promise, a cut for so much less room is tried, and then for more
-    again by halves; where none keeps to it, others of which a piece is taken to need more, and cuts for ever less room.
+    again by halves; where none keeps to it, others of which a piece is taken to need more, and those of least memory.
     """
-    trials = _Trials(pieces, room_bytes)
-    limit = failed = room_bytes
+    room, pieces = trials.room_bytes, trials.pieces
+    limit = failed = room
     for _ in range(_MOST_ROUNDS):
         trial = trials.within(limit)
-        if trial is None or trial.arena_bytes <= room_bytes:
+        if trial is None or trial.arena_bytes <= room:
             break
-        failed, limit = limit, limit - (trial.arena_bytes - room_bytes)
+        failed, limit = limit, limit - (trial.arena_bytes - room)
     if trials.fastest() is None:
-        _closest(pieces, lambda: room_bytes, trials)
-        trials.within_less()
+        _closest(lambda: room, trials)
+    if trials.fastest() is None:
+        _closest(lambda: pieces.least_memory(0), trials)
     for _ in range(_HALVINGS if limit < failed else 0):
         between = (limit + failed) // 2
         trial = trials.within(between)
-        fits = trial is not None and trial.arena_bytes <= room_bytes
+        fits = trial is not None and trial.arena_bytes <= room
         limit, failed = (between, failed) if fits else (limit, between)
     if (fastest := trials.fastest()) is None:
         return ()
-    thrifty = trials.within(room_bytes * _THRIFTY // _EIGHTHS)
-    return (
-        (fastest,) if thrifty is None or thrifty is fastest or thrifty.arena_bytes > room_bytes else (fastest, thrifty)
-    )
+    thrifty = trials.within(int(room * _THRIFTY))
+    return (fastest,) if thrifty is None or thrifty is fastest or thrifty.arena_bytes > room else (fastest, thrifty)
 
 
-def least_streams(pieces: Pieces, *, exact: bool = False) -> Trial | None:
+def least_streams(trials: Trials, *, exact: bool = False) -> Trial | None:
     """Return the cut of least memory that was found, of few operators that of all; it may stream nothing."""
-    trials = _Trials(pieces)
-    found = _closest(pieces, lambda: pieces.least_memory(0), trials)
+    pieces = trials.pieces
+    found = _closest(lambda: pieces.least_memory(0), trials)
     if found is None or len(pieces.graph.ops) > _FEW_OPERATORS:
         return found
     best = _placed_again(pieces, found) if exact else found
@@ -154,13 +153,13 @@ def _patch_trial(pieces: Pieces, cut: PatchCut) -> PatchTrial:
     return PatchTrial(found, streams, pieces.planner.place_patches(found, streams, exact=False))
 
 
-def _closest(pieces: Pieces, limit: Callable[[], int], trials: _Trials) -> Trial | None:
+def _closest(limit: Callable[[], int], trials: Trials) -> Trial | None:
     """Return the cut that is placed in least memory, the first within the limit; None if no cut keeps to it.
 
     Buffers do not always lie as closely as their sizes promise: outputs over inputs form chains. Then one piece is
     taken to need more, that with which the next cut is placed best.
     """
-    wanted = limit()
+    pieces, wanted = trials.pieces, limit()
     best = trial = trials.within(wanted)
     for _ in range(_MOST_ROUNDS):
         if trial is None or best is None or trial.arena_bytes <= wanted:
@@ -183,34 +182,28 @@ def _placed_again(pieces: Pieces, trial: Trial) -> Trial:
     return replace(trial, placed=pieces.planner.place(trial.streams, exact=True))
 
 
-class _Trials:
-    """Places cuts, each once, at their least or in no more than `enough_bytes`."""
+class Trials:
+    """Places cuts of pieces, each once, in no more than `room_bytes` or at their least."""
 
-    def __init__(self, pieces: Pieces, enough_bytes: int = 0) -> None:
-        self._pieces, self._enough_bytes = pieces, enough_bytes
+    def __init__(self, pieces: Pieces, room_bytes: int = 0) -> None:
+        self.pieces, self.room_bytes = pieces, room_bytes
         self._known: dict[tuple[Piece, ...], Trial] = {}
 
     def within(self, limit_bytes: int) -> Trial | None:
         """Return the fastest cut of which no piece needs more than the limit; its buffers may need more together."""
-        cut = fastest(self._pieces, limit_bytes)
+        cut = fastest(self.pieces, limit_bytes)
         return self.placed(cut) if cut else None
 
     def fastest(self) -> Trial | None:
-        """Return the fastest of the cuts placed that need no more than is enough; None if none does."""
-        fitting = (trial for trial in self._known.values() if trial.arena_bytes <= self._enough_bytes)
+        """Return the fastest of the cuts placed that keep to the room; None if none does."""
+        fitting = (trial for trial in self._known.values() if trial.arena_bytes <= self.room_bytes)
         return min(fitting, key=lambda trial: sum(piece.instructions for piece in trial.cut), default=None)
-
-    def within_less(self) -> None:
-        """Place cuts for less and less than is enough, until one does with that, or there is no cut."""
-        for eighths in range(_EIGHTHS - 1, 0, -1):
-            if self.fastest() is not None or self.within(self._enough_bytes * eighths // _EIGHTHS) is None:
-                return
 
     def placed(self, cut: tuple[Piece, ...]) -> Trial:
         """Return a cut placed."""
         if cut not in self._known:
-            streams = _streams(self._pieces, cut)
-            placed = self._pieces.planner.place(streams, exact=False, enough_bytes=self._enough_bytes)
+            streams = _streams(self.pieces, cut)
+            placed = self.pieces.planner.place(streams, exact=False, enough_bytes=self.room_bytes)
             self._known[cut] = Trial(cut, streams, placed)
         return self._known[cut]
 
@@ -218,11 +211,11 @@ class _Trials:
         """Return the same where a piece is taken to need as much as the trial does; None if the limit is not below what
         another needs: then the cut cannot be.
         """
-        before = self._pieces.need_bytes(piece)
-        self._pieces.raise_need(piece, trial.arena_bytes)
+        before = self.pieces.need_bytes(piece)
+        self.pieces.raise_need(piece, trial.arena_bytes)
         wanted = limit()
         other = self.within(wanted) if wanted < below.arena_bytes else None
-        self._pieces.raise_need(piece, before)
+        self.pieces.raise_need(piece, before)
         return other
 
 

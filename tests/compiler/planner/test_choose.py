@@ -107,6 +107,36 @@ def test_more_room_is_never_slower() -> None:
     assert costs == sorted(costs, reverse=True)
 
 
+def within(graph: Graph, room_bytes: int, schedule: str = "auto") -> Choice:
+    """Return what is chosen for an arena of so many bytes."""
+    budget = room_bytes + RESERVED_BYTES
+    return choose(graph, CompileOptions("host", Core.CORTEX_M4, schedule, sram_budget_bytes=budget), exact=False)
+
+
+@pytest.mark.parametrize("seed", range(0, 12, 2))
+def test_what_a_smaller_room_found_is_not_lost_in_a_larger_one(seed: int) -> None:
+    """Where cuts that promise to keep to the room do not lie as closely, one of much less room was taken, or none; and
+    scratch did not grow into what that left.
+    """
+    graph = small_network(seed)
+    least, most = (within(graph, room).planned.plan.arena_bytes for room in (0, 1 << 20))
+    best = float("inf")
+    for room in range(least, most, max(4, (most - least) // 20)):
+        planned = within(graph, room).planned
+        assert planned.plan.arena_bytes <= room
+        done = work(planned, Core.CORTEX_M4).instructions
+        assert done <= 1.1 * best
+        best = min(best, done)
+
+
+def test_streaming_within_a_budget_is_no_slower_than_per_layer_that_fits() -> None:
+    graph = small_network(0)
+    whole = plan_network(graph, KernelSet.THUMB2, exact=False)
+    found = within(graph, whole.plan.arena_bytes, "streaming").planned
+    done = [work(planned, Core.CORTEX_M4).instructions for planned in (found, whole)]
+    assert done[0] <= done[1]
+
+
 @pytest.mark.parametrize("schedule", ["auto", "streaming", "patch"])
 def test_network_without_operators_has_nothing_to_schedule(schedule: str) -> None:
     m = GraphMaker(seed=0)
