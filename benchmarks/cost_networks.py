@@ -162,6 +162,25 @@ def transposed_images(seed: int) -> Graph:
     return m.build(*map(m.transpose_image, images))
 
 
+def moved_images(seed: int) -> Graph:
+    """Return a network that joins, cuts, pads and transposes images, each layer for itself."""
+    m = GraphMaker(seed=seed, name=f"moved_{seed}")
+    outputs: list[TensorId] = []
+    for channels in (m.pick(1, 2, 3), m.pick(4, 8), m.pick(5, 6, 10), m.pick(12, 20), m.pick(16, 24, 48)):
+        h, w = (int(n) for n in m.random.integers(4, 20, 2))
+        x, cut = m.input(1, h, w, channels), int(m.random.integers(0, max(1, channels // 2)))
+        outputs += [
+            m.concatenate((x, x), 3),
+            m.concatenate((m.slice(x, (0, 0, 0, cut), (1, h, w, channels), (1, 1, 1, 1)), x), 3),
+            *(m.split(x, 3, (channels // 2, channels - channels // 2)) if channels > 1 else ()),
+            m.slice(x, (0, 1, 1, 0), (1, h, w, channels), (1, m.pick(1, 2), m.pick(1, 2), m.pick(1, 2))),
+            m.pad(x, (0, 1, 1, 0), (0, m.pick(0, 2), 1, m.pick(0, 1, 3))),
+            m.pad(x, (0, 0, 2, 0), (0, m.pick(0, 1), 0, 0)),
+            m.transpose(x, m.pick((0, 3, 1, 2), (0, 2, 1, 3))),
+        ]
+    return m.build(*outputs)
+
+
 def depthwise_chain(seed: int) -> Graph:
     """Return depthwise layers with no memory to spare, whose planes are cut in chunks of rows."""
     m = GraphMaker(seed=seed, name=f"depthwise_{seed}")

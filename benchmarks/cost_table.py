@@ -1,10 +1,10 @@
 """Measure what kernels cost on each core and fit services/compiler/cost/cost_tables/<core>[-<kernel set>].json.
 
-    python -m benchmarks.cost_table [--code | --turns] [--kernel KERNEL] [TABLE...]
+    python -m benchmarks.cost_table [--code | --turns] [--kernel KERNEL]... [TABLE...]
 
 The table of a core's own kernels takes what it says of portable kernels from the core's portable table. With
-`--kernel` only what is told of one kernel is measured, anew or for the first time; with `--turns` only the code around
-kernels of layers that take turns (benchmarks/cost_turns.py).
+`--kernel` only what is told of these kernels is measured, anew or for the first time; with `--turns` only the code
+around kernels of layers that take turns (benchmarks/cost_turns.py).
 
 Seeded layers of every kind are compiled, linked and run on simulated boards. Sizes of functions are read from the
 ELF files; the time of a layer is fitted, non-negative and by relative error, to the counts of
@@ -27,6 +27,7 @@ from scipy.optimize import nnls
 from benchmarks.cost_measured import Measured, Subject, code_table, run, run_model
 from benchmarks.cost_networks import (
     depthwise_chain,
+    moved_images,
     random_core_layers,
     random_int4_layers,
     random_int16_layers,
@@ -109,7 +110,7 @@ def seeded(subject: Subject, *, held_out: bool) -> list[Graph]:
     """Return seeded networks: those to fit, or those to tell the error by."""
     portable = subject.kernel_set is KernelSet.PORTABLE
     training, others = (TRAINING, HELD_OUT) if portable else (CORE_TRAINING, CORE_HELD_OUT)
-    layers = random_layers, random_int4_layers, random_int16_layers, transposed_images
+    layers = random_layers, random_int4_layers, random_int16_layers, transposed_images, moved_images
     makers = layers if portable else (random_core_layers, random_signals)
     seeds = others if held_out else training
     return [*(make(seed) for seed in seeds for make in makers), *map(depthwise_chain, seeds[:2])]
@@ -183,32 +184,38 @@ def renew_turns(subject: Subject, cache: Path) -> None:
     cost_model.load_cost_table.cache_clear()
 
 
-def renew_kernel(kernel: str, subject: Subject, cache: Path) -> None:
-    """Measure and fit one kernel, from seeded layers less what other kernels are known to take there; keep all else."""
+def renew_kernels(kernels: Sequence[str], subject: Subject, cache: Path) -> None:
+    """Measure and fit kernels, from seeded layers less what other kernels are known to take there; keep all else."""
     table = cost_model.load_cost_table(subject.core, subject.kernel_set)
     planned = ((g, plan_network(g, subject.kernel_set, exact=False)) for g in seeded(subject, held_out=False))
-    graphs = [graph for graph, plan in planned if kernel in plan.program.functions()]
+    graphs = [graph for graph, plan in planned if not set(kernels).isdisjoint(plan.program.functions())]
     rows = list(layer_rows(run(graph, subject, cache) for graph in graphs))
-    own = [{name: n for name, n in row[0].items() if name.startswith(f"{kernel} ")} for row in rows]
+    own = [{name: n for name, n in row[0].items() if name.partition(" ")[0] in kernels} for row in rows]
     fitted: dict[str, dict[str, float]] = {}
     for figure, prices, ran in (
         ("instructions", table.instructions, [row[1] for row in rows]),
         ("cycles", table.cycles, [row[2] for row in rows]),
     ):
-        beside = [
-            sum(prices[k] * n for k, n in row[0].items() if k not in mine) for row, mine in zip(rows, own, strict=True)
+        others = {name: price for name, price in prices.items() if name.partition(" ")[0] not in kernels}
+        found = [
+            (mine, x - sum(others[k] * n for k, n in row[0].items() if k not in mine))
+            for mine, x, row in zip(own, ran, rows, strict=True)
+            if mine
         ]
-        found = [(mine, x - other) for mine, x, other in zip(own, ran, beside, strict=True) if mine]
-        fitted[figure] = {**prices, **fit([mine for mine, _ in found], [x for _, x in found])}
+        fitted[figure] = {**others, **fit([mine for mine, _ in found], [x for _, x in found])}
         pairs = [(sum(fitted[figure][k] * n for k, n in mine.items()), x) for mine, x in found]
-        print(subject.core.value, kernel, len(found), "layers,", figure, "worst and rms", worst_and_rms(pairs))
-    function_bytes, needs = code_table(subject, cache, only=kernel)
+        print(subject.core.value, *kernels, len(found), "layers,", figure, "worst and rms", worst_and_rms(pairs))
+    function_bytes, needs = dict(table.function_bytes), dict(table.needs)
+    for kernel in kernels:
+        sizes, linked = code_table(subject, cache, only=kernel)
+        function_bytes |= sizes
+        needs[kernel] = tuple(linked[kernel])
     renewed = replace(
         table,
         instructions=fitted["instructions"],
         cycles=fitted["cycles"],
-        function_bytes={**table.function_bytes, **function_bytes},
-        needs={**table.needs, kernel: tuple(needs[kernel])},
+        function_bytes=function_bytes,
+        needs=needs,
     )
     write(subject, renewed, dict(table.error))
     cost_model.load_cost_table.cache_clear()
@@ -222,7 +229,9 @@ def main() -> None:
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"all unless given; of {', '.join(tables)}")
     parser.add_argument("--code", action="store_true", help="only the bytes of their functions")
     parser.add_argument("--turns", action="store_true", help="only the code of layers and stages that take turns")
-    parser.add_argument("--kernel", help="only what is told of this one, where the table's layers call it")
+    parser.add_argument(
+        "--kernel", action="append", metavar="KERNEL", help="only what is told of this one, where layers call it"
+    )
     options = parser.parse_args()
     if unknown := sorted(set(options.tables) - set(tables)):
         parser.error(f"unknown table {', '.join(unknown)}: there is {', '.join(tables)}")
@@ -230,8 +239,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
         for subject in subjects:
-            if options.kernel is not None:
-                renew_kernel(options.kernel, subject, cache)
+            if options.kernel:
+                renew_kernels(options.kernel, subject, cache)
                 continue
             if only_code:
                 renew_code(subject, cache)

@@ -1,8 +1,9 @@
 """How close the estimate of random networks is to what the compiler makes of them and the board then takes.
 
-    python -m benchmarks.estimate_accuracy [--count N] [--run N] [--target NAME] [--json]
+    python -m benchmarks.estimate_accuracy [--branching] [--count N] [--run N] [--target NAME] [--json]
 
-Candidates as in benchmarks/estimate.py, each per layer and under one of the other schedules in turn. SRAM: the
+Candidates as in benchmarks/estimate.py, or networks with branches (benchmarks/branching.py); each per layer and under
+one of the other schedules in turn. SRAM: the
 estimate without weights and without the exact solver beside the compiler's plan of the network with weights, part by
 part. The first `--run` of the candidates are linked and run on the simulated board: no layer of theirs was in what the
 cost model was fitted on. Cycles are the core's own by its model, without waiting for flash, as the estimate has them.
@@ -17,12 +18,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from benchmarks.branching import branching_network
 from benchmarks.cost_measured import Measured, Subject, on_board
 from benchmarks.estimate import candidates
 from benchmarks.networks import plan_graph
 from services.common.targets import load_target
 from services.compiler.convert.network import network_from_proto
+from services.compiler.convert.network import network_to_proto as graph_to_proto
 from services.compiler.estimate import Estimate, estimate
+from services.compiler.ir.graph import Graph
 from services.compiler.options import CompileOptions, Core, Kernels
 from services.compiler.pipeline import compile_choice
 from services.compiler.planned import Planned
@@ -39,6 +43,9 @@ SCHEDULES: tuple[tuple[str, int | None], ...] = (
     ("auto", 96 * 1024),
     ("auto", 64 * 1024),
 )
+
+
+Candidate = tuple[Graph, Graph]  # without weights, and with them
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +83,29 @@ class Row:
     cycles_mean: float
 
 
-def cases(plans: list[Plan], run: int, options: CompileOptions, cache: Path) -> Iterator[Case]:
+def searched(plans: Iterable[Plan]) -> Iterator[Candidate]:
+    """Yield candidates of a search: the message is the search's own."""
+    for plan in plans:
+        yield network_from_proto(network_to_proto(network_of(plan, "candidate"))), plan_graph(plan, "candidate")
+
+
+def branching(count: int) -> Iterator[Candidate]:
+    """Yield networks with branches: the message is that of the compiled model."""
+    for graph in map(branching_network, range(count)):
+        yield network_from_proto(graph_to_proto(graph)), graph
+
+
+def cases(found: Iterable[Candidate], run: int, options: CompileOptions, cache: Path) -> Iterator[Case]:
     """Yield every candidate under two schedules."""
-    for number, plan in enumerate(plans):
-        bare = network_from_proto(network_to_proto(network_of(plan, "candidate")))
-        graph = plan_graph(plan, "candidate")
+    for number, (bare, graph) in enumerate(found):
         for kind, budget in (SCHEDULES[0], SCHEDULES[1 + number % (len(SCHEDULES) - 1)]):
             asked = replace(options, schedule=kind, sram_budget_bytes=budget)
-            found, choice = estimate(bare, asked), choose(graph, asked)
+            told, choice = estimate(bare, asked), choose(graph, asked)
             measured = None
             if number < run:
                 library = compile_choice(choice, graph, graph, asked).library_zip
                 measured = on_board(library, choice.planned, Subject(options.core, Kernels.CORE), cache)
-            yield case(kind if budget is None else f"{kind}, {budget // 1024} KiB", found, choice.planned, measured)
+            yield case(kind if budget is None else f"{kind}, {budget // 1024} KiB", told, choice.planned, measured)
 
 
 def case(schedule: str, found: Estimate, compiled: Planned, measured: Measured | None) -> Case:
@@ -130,6 +147,7 @@ def rows(found: Iterable[Case]) -> Iterator[Row]:
 def main() -> None:
     """Print a row a schedule; as JSON, one line a case as it is found, then all rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--branching", action="store_true", help="networks with branches, not chains of bottlenecks")
     parser.add_argument("--count", type=int, default=200, metavar="N")
     parser.add_argument("--run", type=int, default=10, metavar="N")
     parser.add_argument("--target", default="nucleo-l4r5zi", metavar="NAME")
@@ -139,7 +157,8 @@ def main() -> None:
     options = CompileOptions(target.name, Core(target.core), sram_bytes=target.sram.size_bytes)
     found: list[Case] = []
     with tempfile.TemporaryDirectory() as folder:
-        for one in cases(candidates(asked.count, seed=1), asked.run, options, Path(folder)):
+        drawn = branching(asked.count) if asked.branching else searched(candidates(asked.count, seed=1))
+        for one in cases(drawn, asked.run, options, Path(folder)):
             found.append(one)
             if asked.json:
                 print(json.dumps(asdict(one)), flush=True)

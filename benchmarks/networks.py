@@ -16,7 +16,7 @@ import numpy as np
 from services.compiler.importers.padding import Window, output_hw
 from services.compiler.ir import ops
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Conv2D, DepthwiseConv2D, Op, Padding
+from services.compiler.ir.ops import Activation, AveragePool2D, Conv2D, DepthwiseConv2D, MaxPool2D, Op, Padding
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
 from services.compiler.ir.verify import verify
 from services.search.space.plan import BlockPlan, ConvPlan, Plan
@@ -167,18 +167,29 @@ class Layers:
 
     def max_pool(self, x: TensorId, kernel: int, stride: int) -> TensorId:
         """Add a maximum over windows."""
-        padding, shape = self._reach(x, kernel, stride)
-        out = self.activation(self._label("pool"), (*shape, self.channels(x)), self.tensors[x].quant)
-        return self._add_op(
-            ops.MaxPool2D(
-                name=self._label("pool"),
-                inputs=(x,),
-                outputs=(out,),
-                kernel_hw=(kernel, kernel),
-                stride_hw=(stride, stride),
-                padding=padding,
-            )
+        return self._pool(MaxPool2D, x, kernel, stride)
+
+    def average_pool(self, x: TensorId, kernel: int, stride: int) -> TensorId:
+        """Add an average over windows."""
+        return self._pool(AveragePool2D, x, kernel, stride)
+
+    def concatenate(self, *parts: TensorId) -> TensorId:
+        """Join channels of tensors with one quantization."""
+        _, height, width, _ = self.tensors[parts[0]].shape
+        shape = (1, height, width, sum(map(self.channels, parts)))
+        out = self.activation(self._label("concatenate"), shape, self.tensors[parts[0]].quant)
+        return self._add_op(ops.Concatenation(name=self._label("concatenate"), inputs=parts, outputs=(out,), axis=3))
+
+    def halves(self, x: TensorId) -> tuple[TensorId, TensorId]:
+        """Cut channels in two."""
+        source = self.tensors[x]
+        *image, channels = source.shape
+        one, other = (
+            self.activation(self._label("half"), (*image, count), source.quant)
+            for count in (channels // 2, channels - channels // 2)
         )
+        self._add_op(ops.Split(name=self._label("halves"), inputs=(x,), outputs=(one, other), axis=3))
+        return one, other
 
     def mean(self, x: TensorId) -> TensorId:
         """Add a mean over the image: [1, C]."""
@@ -226,6 +237,20 @@ class Layers:
                 stride_hw=(stride, stride),
                 padding=padding,
                 activation=activation,
+            )
+        )
+
+    def _pool(self, kind: type[MaxPool2D] | type[AveragePool2D], x: TensorId, kernel: int, stride: int) -> TensorId:
+        padding, shape = self._reach(x, kernel, stride)
+        out = self.activation(self._label("pool"), (*shape, self.channels(x)), self.tensors[x].quant)
+        return self._add_op(
+            kind(
+                name=self._label("pool"),
+                inputs=(x,),
+                outputs=(out,),
+                kernel_hw=(kernel, kernel),
+                stride_hw=(stride, stride),
+                padding=padding,
             )
         )
 

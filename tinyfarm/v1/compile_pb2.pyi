@@ -389,7 +389,7 @@ class ScheduleEstimate(_message.Message):
     macs: _builtins.int
     """Those of a halo as often as it is computed."""
     gap_bytes: _builtins.int
-    """The arena is so far above the lower bound."""
+    """The arena is so far above this schedule's lower bound; what 0 promises: has_gap of NetworkEstimate."""
     @_builtins.property
     def sram(self) -> _metric_pb2.SramBytes: ...
     @_builtins.property
@@ -397,7 +397,9 @@ class ScheduleEstimate(_message.Message):
     @_builtins.property
     def instructions(self) -> _metric_pb2.Metric: ...
     @_builtins.property
-    def cycles(self) -> _metric_pb2.Metric: ...
+    def cycles(self) -> _metric_pb2.Metric:
+        """The core's own, without waiting for flash, and so is the latency: those of an Evaluation have the waits in them."""
+
     @_builtins.property
     def latency(self) -> _metric_pb2.Metric: ...
     def __init__(
@@ -446,7 +448,10 @@ class NetworkEstimate(_message.Message):
     fits: _builtins.bool
     peak_layer: _builtins.int
     has_gap: _builtins.bool
-    """The memory plan may not be the smallest: the arena is gap_bytes above the lower bound."""
+    """The memory plan may not be the smallest: the arena is gap_bytes above the lower bound. Without a gap no arena of
+    this schedule with these kernels is smaller. The compiled network's can be another where weights rule out a core's
+    kernel, make channels constant or are equal: docs/results/estimate.md.
+    """
     gap_bytes: _builtins.int
     schedule_reason: _builtins.str
     """Why this schedule was chosen."""
@@ -457,7 +462,11 @@ class NetworkEstimate(_message.Message):
     @_builtins.property
     def instructions(self) -> _metric_pb2.Metric: ...
     @_builtins.property
-    def cycles(self) -> _metric_pb2.Metric: ...
+    def cycles(self) -> _metric_pb2.Metric:
+        """The core's own, without waiting for flash, and so are latency and energy: those of an Evaluation have the waits in
+        them, so on a chip whose flash is slow they are larger.
+        """
+
     @_builtins.property
     def latency(self) -> _metric_pb2.Metric: ...
     @_builtins.property

@@ -17,6 +17,7 @@ from services.compiler.pipeline import Compiled
 from tinyfarm.v1 import compile_pb2, metric_pb2
 
 _REMEMBERED_LAYERS = 1 << 14
+_SOURCE, _WITHOUT_WAITS = "cost model of the compiler", "the core alone, without waiting for flash"
 
 
 def sram_to_proto(memory: MemoryBytes | ArenaSplit) -> metric_pb2.SramBytes:
@@ -176,7 +177,7 @@ def _modelled(name: str, value: float, unit: str, band: float) -> metric_pb2.Met
         unit=unit,
         provenance=metric_pb2.PROVENANCE_MODELLED,
         band=band,
-        source="cost model of the compiler",
+        source=_SOURCE if name == "instructions" else f"{_SOURCE}: {_WITHOUT_WAITS}",
     )
 
 

@@ -17,7 +17,7 @@ from services.compiler.codegen.program import Layer
 from services.compiler.cost.glue_counts import RING, WIDE_DIVISIONS, Glue, layer_glue, network_glue
 from services.compiler.cost.kernel_counts import layer_counts
 from services.compiler.cost.thumb2_counts import source_bytes
-from services.compiler.cost.turn_counts import Box, Widths, part_counts, patch_widths, turn_parts
+from services.compiler.cost.turn_counts import Box, Widths, counts_in_turns
 from services.compiler.ir.graph import Graph
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.kernels.source import KernelSource
@@ -124,10 +124,7 @@ def layer_work(
     if not layer.in_turns or not layer.calls:
         counts = layer_counts(graph, op, layer.calls)
     else:
-        counts = {}
-        for part, times in turn_parts(graph, op, layer.kind, boxes, buffer_widths or patch_widths(layer)).items():
-            for name, count in part_counts(graph, op, layer, part).items():
-                counts[name] = counts.get(name, 0.0) + times * count
+        counts = counts_in_turns(graph, op, layer, boxes, buffer_widths)
     return Work(_priced(table.instructions, counts), _priced(table.cycles, counts))
 
 

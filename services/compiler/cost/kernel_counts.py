@@ -3,34 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from services.compiler.codegen.program import KernelCall
 from services.compiler.cost.call_fields import numbers
 from services.compiler.cost.image_sums_counts import image_sums_counts
+from services.compiler.cost.movement_counts import movement_counts
 from services.compiler.cost.thumb1_counts import thumb1_counts
 from services.compiler.cost.thumb2_counts import thumb2_counts
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
     Add,
     AveragePool2D,
+    Concatenation,
     Conv2D,
     DepthwiseConv2D,
+    Dequantize,
     FullyConnected,
+    HardSwish,
+    LeakyRelu,
+    Logistic,
     Maximum,
     MaxPool2D,
     Mean,
     Minimum,
     Mul,
     Op,
+    Pad,
     PRelu,
+    Quantize,
+    Relu,
+    Reshape,
     ResizeBilinear,
     ResizeNearestNeighbor,
     RnnPool,
     Softmax,
+    Split,
+    StridedSlice,
     Sub,
     Sum,
+    Table,
+    Tanh,
+    Transpose,
 )
-from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PoolOfSums, TransposeImage
+from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PoolOfSums, PullRows, TransposeImage
 from services.compiler.ir.shapes import nhwc
 from services.compiler.kernels.thumb1.files import NEEDS as THUMB1_KERNELS
 from services.compiler.kernels.thumb2.files import NEEDS as THUMB2_KERNELS
@@ -84,8 +100,19 @@ def _call_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, 
             pixel = image.pixel_bytes
             yield "pixels", image.size_bytes // pixel
             yield ("bytes in registers" if pixel in (1, 3) else "bytes"), image.size_bytes
+        case Pad() | Concatenation() | StridedSlice() | Split() | Transpose():
+            yield from movement_counts(call, (call.region.rows,))
+        case Add() | Sub() | Mul() | Maximum() | Minimum() | PRelu():
+            same = len({graph.tensors[t].shape for t in (*op.inputs, op.output)}) == 1
+            yield from _element_counts(graph, op, with_runs=True, folded=same)
+        case ResizeNearestNeighbor() | ResizeBilinear() | Softmax():
+            yield from _element_counts(graph, op, with_runs=True)
+        case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu() | Table() | Quantize() | Dequantize():
+            yield from _element_counts(graph, op)
+        case Reshape() | PullRows():
+            raise AssertionError(f"{call.function} is no kernel of {type(op).__name__}")
         case _:
-            yield from _movement_counts(graph, op, call)
+            assert_never(op)
 
 
 def _conv_counts(graph: Graph, op: Conv2D) -> Iterator[tuple[str, float]]:
@@ -175,21 +202,13 @@ def _inside_and_border(graph: Graph, op: Conv2D | DepthwiseConv2D) -> tuple[int,
     return inside, out_h * out_w - inside
 
 
-def _movement_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, float]]:
-    """Element-wise kernels and copies: rows of runs of bytes. A copy's own box tells its runs."""
-    if call.function == "tf_copy_s8":
-        (n, h, w, c), in_stride, out_stride = (numbers(call, name) for name in ("size", "in_stride", "out_stride"))
-        dense = in_stride[3] == out_stride[3] == 1
-        aligned = dense and c % 4 == 0
-        yield "runs", n * h * w
-        yield ("aligned bytes" if aligned else "bytes" if dense else "strided bytes"), n * h * w * c
-        return
+def _element_counts(
+    graph: Graph, op: Op, *, with_runs: bool = False, folded: bool = False
+) -> Iterator[tuple[str, float]]:
+    """Yield rows, for some kernels runs of elements in them, of which `folded` rows have one, and elements."""
     tensor = graph.tensors[op.output]
-    n, h, w, c = nhwc(tensor.shape)
+    n, h, w, _ = nhwc(tensor.shape)
     yield "rows", n * h
-    broadcasting = isinstance(op, Add | Sub | Mul | Maximum | Minimum | PRelu)
-    if broadcasting or isinstance(op, ResizeNearestNeighbor | ResizeBilinear | Softmax):
-        same = len({graph.tensors[t].shape for t in (*op.inputs, op.output)}) == 1
-        folded = same and broadcasting
+    if with_runs:
         yield "runs", n * h * (1 if folded else w)
     yield "elements", tensor.elements

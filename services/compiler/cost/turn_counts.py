@@ -1,15 +1,19 @@
-"""The counts of layers that run in turns: each turn is a layer whose images are what it reads and writes."""
+"""The counts of layers that run in turns: each turn is a layer whose images are what it reads and writes.
+
+Kernels that only move bytes are cut by their own parameters, which tell which rows of a turn are a call's.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from services.compiler.codegen.program import ArenaRef, KernelCall, Layer
 from services.compiler.cost.kernel_counts import Counts, layer_counts
+from services.compiler.cost.movement_counts import movement_counts
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, Op
+from services.compiler.ir.ops import Concatenation, Conv2D, DepthwiseConv2D, Op, Pad, Split, StridedSlice
 from services.compiler.ir.tensor import Tensor
 from services.compiler.schedule.rows import Window, window
 from services.compiler.schedule.schedule import StageKind
@@ -28,6 +32,28 @@ class Part:
 
     rows: _Along
     columns: _Along | None = None
+
+
+def counts_in_turns(graph: Graph, op: Op, layer: Layer, boxes: Sequence[Box], widths: Widths | None) -> Counts:
+    """Return the counts of all turns of a layer, which compute these boxes.
+
+    `widths` are those of `turn_parts`, None where the layer's pointers tell.
+    """
+    if isinstance(op, Pad | Concatenation | StridedSlice | Split):
+        found = ((f"{call.function} {name}", n) for call in layer.calls for name, n in _moved(call, boxes))
+    else:
+        parts = turn_parts(graph, op, layer.kind, boxes, widths or patch_widths(layer)).items()
+        found = ((key, times * n) for part, times in parts for key, n in part_counts(graph, op, layer, part).items())
+    counts: Counts = {}
+    for name, count in found:
+        counts[name] = counts.get(name, 0.0) + count
+    return counts
+
+
+def _moved(call: KernelCall, boxes: Sequence[Box]) -> Iterator[tuple[str, float]]:
+    """Yield the counts of all turns of a call, which are of whole rows."""
+    yield "calls", len(boxes)
+    yield from movement_counts(call, [rows for rows, _ in boxes])
 
 
 def turn_parts(graph: Graph, op: Op, kind: StageKind, boxes: Iterable[Box], widths: Widths) -> Counter[Part]:
@@ -95,6 +121,7 @@ def _calls(layer: Layer, part: Part, first: int) -> Iterator[KernelCall]:
 
 
 def _cut(tensor: Tensor, part: Part, side: int) -> Tensor:
-    n, _, w, c = tensor.shape
+    n, h, w, c = tensor.shape
+    rows = 1 if h == 1 else part.rows[side]  # what is broadcast stays so
     columns = w if part.columns is None or w == 1 else part.columns[side]
-    return replace(tensor, shape=(n, part.rows[side], columns, c))
+    return replace(tensor, shape=(n, rows, columns, c))
