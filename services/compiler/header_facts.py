@@ -12,9 +12,9 @@ from services.compiler.library import IoTensor, LibraryManifest
 
 def header_facts(manifest: LibraryManifest) -> tuple[str, ...]:
     """Return the lines of the comment."""
-    memory = manifest.memory
+    memory, made_for = manifest.memory, f"{manifest.target} ({manifest.core})"
     return (
-        f"{manifest.model_name} compiled by tinyfarm {manifest.tool_version} for {manifest.target} ({manifest.core})",
+        *_wrapped((f"{manifest.model_name} compiled by tinyfarm {manifest.tool_version} for {made_for}",)),
         f"{manifest.schedule} schedule, {manifest.kernels} kernels, {manifest.interface} interface",
         *_wrapped((manifest.schedule_reason,)),
         f"arena {memory.arena} bytes at layer {manifest.peak_layer} = input {memory.input} + activations "

@@ -111,3 +111,10 @@ def test_names_of_inputs_stay_in_their_comments() -> None:
     files = read_library(compile_graph(graph, graph, CASES["portable"][1]).library_zip).files
     assert all(b"int x" not in re.sub(rb"/\*.*?\*/", b"", text, flags=re.DOTALL) for _, text in files)
     assert not {"README.txt", "main.c.example"} & {name for name, _ in files}, "they are never built"
+
+
+def test_long_name_leaves_the_rest_of_its_line() -> None:
+    m = GraphMaker(name=80 * "n" + " and more")
+    graph = m.build(m.dense(m.input(1, 5), 3))
+    texts = dict(read_library(compile_graph(graph, graph, CASES["portable"][1]).library_zip).files)
+    assert b"for nucleo-l4r5zi (cortex-m4)" in texts[f"{32 * 'n'}.h"].partition(b"*/")[0]

@@ -123,7 +123,7 @@ class Client:
         job: job_options_pb2.JobOptions | None = None,
         request_id: str = "",
     ) -> job_pb2.Job:
-        """Ask for the QDQ form of a float .onnx model; `calibration` is an .npz with samples in x."""
+        """Ask for the QDQ form of a float .onnx model; `calibration` an .npz with arrays of its inputs."""
         request = compiler_pb2.SubmitQuantizeRequest(
             project=self.project,
             request_id=request_id or uuid.uuid4().hex,

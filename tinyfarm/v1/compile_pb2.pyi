@@ -316,7 +316,7 @@ class QuantizeSpec(_message.Message):
 
     @_builtins.property
     def calibration(self) -> _artifact_pb2.Artifact:
-        """An .npz with samples in x."""
+        """An .npz with samples under each input's name, of an only input also under input, x or any other."""
 
     def __init__(
         self,
