@@ -190,6 +190,16 @@ def depthwise_chain(seed: int) -> Graph:
     return m.build(x)
 
 
+def convolution_chain(seed: int) -> Graph:
+    """Return convolutions with no memory to spare, whose pixels go in blocks of few pairs."""
+    m = GraphMaker(seed=seed, name=f"convolutions_{seed}")
+    channels = m.pick(3, 4, 5, 8)
+    x = m.input(1, *(int(n) for n in m.random.integers(24, 40, 2)), channels)
+    for kernel in (1, 3, 3, 5):
+        x = m.conv2d(x, channels, (kernel, kernel), activation=m.pick(Activation.NONE, Activation.RELU))
+    return m.build(x)
+
+
 def core_kernel_networks(kernels: KernelSet) -> Iterator[tuple[str, Graph]]:
     """Yield for every kernel of a core's own a network that uses it and no other; the last uses two."""
     own = kernels.value

@@ -26,6 +26,7 @@ from scipy.optimize import nnls
 
 from benchmarks.cost_measured import Measured, Subject, code_table, run, run_model
 from benchmarks.cost_networks import (
+    convolution_chain,
     depthwise_chain,
     moved_images,
     random_core_layers,
@@ -111,7 +112,7 @@ def seeded(subject: Subject, *, held_out: bool) -> list[Graph]:
     portable = subject.kernel_set is KernelSet.PORTABLE
     training, others = (TRAINING, HELD_OUT) if portable else (CORE_TRAINING, CORE_HELD_OUT)
     layers = random_layers, random_int4_layers, random_int16_layers, transposed_images, moved_images
-    makers = layers if portable else (random_core_layers, random_signals)
+    makers = layers if portable else (random_core_layers, random_signals, convolution_chain)
     seeds = others if held_out else training
     return [*(make(seed) for seed in seeds for make in makers), *map(depthwise_chain, seeds[:2])]
 
