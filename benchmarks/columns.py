@@ -23,8 +23,8 @@ from rich.table import Table
 
 from benchmarks.networks import mcunet_like, mobilenet_v2, plan_graph
 from benchmarks.schedules import BOARD, CORE, KERNELS
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation
 from services.compiler.options import CompileOptions, Interface
 from services.compiler.passes.optimize import optimize
 from services.compiler.pipeline import compile_choice

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from tests.compiler.graph_maker import GraphMaker

@@ -23,8 +23,8 @@ from benchmarks.cost_parts import image_sums, run_in_parts
 from benchmarks.cost_table import TABLES, fit, layer_rows, worst_and_rms
 from services.compiler.cost import cost_model
 from services.compiler.cost.kernel_counts import Counts
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation
 from services.compiler.ir.tensor import DType, QuantParams
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import Core, Kernels

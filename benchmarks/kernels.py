@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.peers import KERNEL_PEERS
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Conv2D, DepthwiseConv2D, Op
+from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, Op
 from services.compiler.ir.tensor import DType
 from services.compiler.options import CompileOptions, Core, Interface, Kernels, kernel_set
 from services.compiler.passes.optimize import optimize

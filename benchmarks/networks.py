@@ -15,8 +15,9 @@ import numpy as np
 
 from services.compiler.importers.padding import Window, output_hw
 from services.compiler.ir import ops
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, AveragePool2D, Conv2D, DepthwiseConv2D, MaxPool2D, Op, Padding
+from services.compiler.ir.ops import AveragePool2D, Conv2D, DepthwiseConv2D, MaxPool2D, Op, Padding
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
 from services.compiler.ir.verify import verify
 from services.search.space.plan import BlockPlan, ConvPlan, Plan

@@ -15,6 +15,7 @@ from services.compiler.cost.layer_cost import network_cost
 from services.compiler.errors import InvalidModelError
 from services.compiler.importers.supported import check_supported
 from services.compiler.ir import ops
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.same_objects import remembered_by_objects
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
@@ -149,7 +150,7 @@ def with_quantization(network: Graph) -> Graph:
 def _clamped_at_zero(network: Graph) -> set[TensorId]:
     """Return the outputs of fused ReLUs whose zero point no other tensor must share."""
     joined = {t for op in network.ops if isinstance(op, ops.Concatenation) for t in op.inputs}
-    relu = (ops.Activation.RELU, ops.Activation.RELU6)
+    relu = (Activation.RELU, Activation.RELU6)
     found = {op.output for op in network.ops if isinstance(op, _FUSING) and op.activation in relu}
     return found - joined
 

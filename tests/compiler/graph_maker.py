@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from services.compiler.importers.padding import Window, output_hw, same_padding
 from services.compiler.ir import ops, planned_ops
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Mean, Op, Padding, Sum
+from services.compiler.ir.ops import Mean, Op, Padding, Sum
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
 from services.compiler.ir.verify import verify
 

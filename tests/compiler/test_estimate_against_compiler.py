@@ -13,8 +13,8 @@ from services.compiler.convert.network import network_to_proto
 from services.compiler.cost import cost_model
 from services.compiler.cost.cost_model import load_cost_table
 from services.compiler.estimate import Estimate, estimate, estimate_every
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.options import CompileOptions, Core, Kernels, kernel_set

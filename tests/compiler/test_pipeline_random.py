@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from services.compiler.importers.rules.arithmetic import no_activation
 from services.compiler.importers.supported import RULES
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation
 from services.compiler.ir.tensor import DType, QuantParams, TensorId
 from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.passes.optimize import optimize

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from services.compiler import planned
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, DepthwiseConv2D, Padding
+from services.compiler.ir.ops import DepthwiseConv2D, Padding
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan, plan_arena

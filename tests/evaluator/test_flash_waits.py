@@ -10,7 +10,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from services.compiler.ir.ops import Activation
+from services.compiler.ir.activation import Activation
 from services.compiler.kernels.thumb2.assembly import CACHE_LINE_BYTES
 from services.compiler.options import CompileOptions, Core
 from services.compiler.pipeline import compile_graph, compile_model

@@ -18,9 +18,10 @@ from services.compiler.codegen.program import (
     Values,
 )
 from services.compiler.codegen.shapes import output_fields
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.node import Node
-from services.compiler.ir.ops import Activation, Add, Dequantize, Maximum, Minimum, Mul, PRelu, Quantize, Softmax, Sub
+from services.compiler.ir.ops import Add, Dequantize, Maximum, Minimum, Mul, PRelu, Quantize, Softmax, Sub
 from services.compiler.ir.planned_ops import PullRows
 from services.compiler.ir.shapes import Shape4, dense_strides, nhwc, row_stride
 from services.compiler.ir.tensor import DType, TensorId

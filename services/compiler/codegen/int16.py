@@ -22,9 +22,9 @@ from services.compiler.codegen.program import (
 from services.compiler.codegen.shapes import whole
 from services.compiler.codegen.weighted import weighted_output, window_fields
 from services.compiler.codegen.weights import filter_array, per_channel
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
-    Activation,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,

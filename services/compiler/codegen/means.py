@@ -8,8 +8,9 @@ from services.compiler.codegen.elementwise import activation_suffix
 from services.compiler.codegen.operands import Operands
 from services.compiler.codegen.program import Fields, KernelCall, RegionArg
 from services.compiler.codegen.shapes import output_fields, whole
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Mean, Sum
+from services.compiler.ir.ops import Mean, Sum
 from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PoolOfSums
 from services.compiler.ir.shapes import Shape4, dense_strides, nhwc, row_stride
 from services.compiler.ir.tensor import DType, TensorId, quoted

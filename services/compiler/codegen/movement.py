@@ -21,10 +21,10 @@ from services.compiler.codegen.program import (
     Section,
     Values,
 )
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.node import Node
 from services.compiler.ir.ops import (
-    Activation,
     Concatenation,
     Pad,
     Split,

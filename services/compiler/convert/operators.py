@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.compiler.ir import ops
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.planned_ops import PLANNED_ONLY
 from tinyfarm.v1 import network_pb2
 
 _ACTIVATIONS = {
-    network_pb2.ACTIVATION_UNSPECIFIED: ops.Activation.NONE,
-    network_pb2.ACTIVATION_RELU: ops.Activation.RELU,
-    network_pb2.ACTIVATION_RELU6: ops.Activation.RELU6,
-    network_pb2.ACTIVATION_RELU_N1_TO_1: ops.Activation.RELU_N1_TO_1,
+    network_pb2.ACTIVATION_UNSPECIFIED: Activation.NONE,
+    network_pb2.ACTIVATION_RELU: Activation.RELU,
+    network_pb2.ACTIVATION_RELU6: Activation.RELU6,
+    network_pb2.ACTIVATION_RELU_N1_TO_1: Activation.RELU_N1_TO_1,
 }
 _TO_ACTIVATION = {ours: theirs for theirs, ours in _ACTIVATIONS.items()}
 

@@ -27,8 +27,8 @@ from services.compiler.importers.tflite_slice import convert_strided_slice
 from services.compiler.importers.tflite_tables import absolute, elu, of_floats, table
 from services.compiler.importers.tflite_transpose_conv import transpose_conv
 from services.compiler.importers.tflite_windows import Converter, convolution, fully_connected, fused_activation, pool
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.ops import (
-    Activation,
     Add,
     AveragePool2D,
     Concatenation,

@@ -12,8 +12,8 @@ from services.compiler.importers.padding import Window, same_padding
 from services.compiler.importers.tflite_file import FileOperator
 from services.compiler.importers.tflite_graph_builder import GraphBuilder
 from services.compiler.importers.tflite_grouped import in_groups
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.ops import (
-    Activation,
     AveragePool2D,
     Conv2D,
     DepthwiseConv2D,

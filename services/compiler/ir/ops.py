@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from services.compiler.ir.activation import Activation as Activation  # noqa: PLC0414 - part of operators, exported
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.node import Node, WeightedNode
 from services.compiler.ir.planned_ops import ImageSums, MeanOfSums, PoolOfSums, PullRows, TransposeImage
 from services.compiler.ir.tensor import TensorId

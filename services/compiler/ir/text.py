@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Op, Padding
+from services.compiler.ir.ops import Op, Padding
 from services.compiler.ir.tensor import QuantParams, Tensor, TensorId
 
 

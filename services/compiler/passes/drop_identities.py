@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
-    Activation,
     Concatenation,
     Op,
     Pad,

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Conv2D, DepthwiseConv2D, FullyConnected, Padding
+from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Padding
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.quant.fixed_point import Int64s, wrap_int32
 from services.compiler.quant.requantize import (

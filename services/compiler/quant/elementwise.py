@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Add, Maximum, Minimum, Mul, PRelu, Sub
+from services.compiler.ir.ops import Add, Maximum, Minimum, Mul, PRelu, Sub
 from services.compiler.ir.tensor import DType
 from services.compiler.quant.convolution import clamp
 from services.compiler.quant.fixed_point import Int64s

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, HardSwish, LeakyRelu, Logistic, Quantize, Relu, Table, Tanh
+from services.compiler.ir.ops import HardSwish, LeakyRelu, Logistic, Quantize, Relu, Table, Tanh
 from services.compiler.quant.convolution import clamp
 from services.compiler.quant.fixed_point import Int64s, logistic, rounding_divide_by_pot, tanh
 from services.compiler.quant.folding import constant_data

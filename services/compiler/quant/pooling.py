@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, AveragePool2D, MaxPool2D, Mean, Sum
+from services.compiler.ir.ops import AveragePool2D, MaxPool2D, Mean, Sum
 from services.compiler.ir.planned_ops import MeanOfSums, PoolOfSums
 from services.compiler.quant.convolution import clamp
 from services.compiler.quant.fixed_point import Int64s, wrap_int32

@@ -12,7 +12,7 @@ from math import floor, frexp
 import numpy as np
 import numpy.typing as npt
 
-from services.compiler.ir.ops import Activation
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.tensor import DType, QuantParams
 from services.compiler.quant.fixed_point import (
     Int64s,

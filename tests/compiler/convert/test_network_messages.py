@@ -9,12 +9,13 @@ import pytest
 from services.common.errors import InvalidArgumentError
 from services.compiler.convert.network import network_from_proto, network_to_proto
 from services.compiler.ir import ops
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.planned_ops import PLANNED_ONLY
 from services.compiler.ir.tensor import DType, QuantParams, Tensor
 from tinyfarm.v1 import network_pb2
 
-RELU6, PADDING = ops.Activation.RELU6, ops.Padding(1, 2, 3, 4)
+RELU6, PADDING = Activation.RELU6, ops.Padding(1, 2, 3, 4)
 CASES: dict[str, ops.Op] = {
     op.kind: op
     for op in (
@@ -28,8 +29,8 @@ CASES: dict[str, ops.Op] = {
             activation=RELU6,
         ),
         ops.DepthwiseConv2D(name="a", inputs=(0, 1), outputs=(3,), stride_hw=(1, 2), padding=PADDING),
-        ops.FullyConnected(name="a", inputs=(0, 1, 2), outputs=(3,), activation=ops.Activation.RELU),
-        ops.Add(name="a", inputs=(0, 1), outputs=(3,), activation=ops.Activation.RELU_N1_TO_1),
+        ops.FullyConnected(name="a", inputs=(0, 1, 2), outputs=(3,), activation=Activation.RELU),
+        ops.Add(name="a", inputs=(0, 1), outputs=(3,), activation=Activation.RELU_N1_TO_1),
         ops.Sub(name="a", inputs=(0, 1), outputs=(3,), activation=RELU6),
         ops.Mul(name="a", inputs=(0, 1), outputs=(3,), activation=RELU6),
         ops.Maximum(name="a", inputs=(0, 1), outputs=(3,)),

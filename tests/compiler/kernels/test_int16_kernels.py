@@ -12,8 +12,9 @@ import pytest
 
 from services.compiler import pipeline, planned
 from services.compiler.codegen.program import KernelCall, Program, RegionArg
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Quantize
+from services.compiler.ir.ops import Quantize
 from services.compiler.ir.tensor import DType, QuantParams
 from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.planner import choose

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Padding
+from services.compiler.ir.ops import Padding
 from services.compiler.ir.tensor import DType, QuantParams
 from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.pipeline import Compiled, compile_graph

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from services.compiler import planned
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Padding
+from services.compiler.ir.ops import Padding
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.memory.arena import ArenaPlan

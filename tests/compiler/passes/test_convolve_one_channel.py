@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Conv2D, DepthwiseConv2D
+from services.compiler.ir.ops import Conv2D, DepthwiseConv2D
 from services.compiler.ir.tensor import DType
 from services.compiler.passes.convolve_one_channel import convolve_one_channel
 from services.compiler.quant.reference import run_graph

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Add, Relu, Softmax
+from services.compiler.ir.ops import Add, Relu, Softmax
 from services.compiler.ir.text import print_graph
 from services.compiler.passes.fuse_activation import fuse_activation
 from tests.compiler.passes.small_graphs import activation, graph, lines, rewritten

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation
 from services.compiler.ir.tensor import DType
 from services.compiler.ir.text import print_graph
 from services.compiler.passes.fuse_tables import fuse_tables

@@ -9,8 +9,9 @@ import pytest
 
 from services.compiler.importers.tflite import import_tflite
 from services.compiler.ir import ops
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Padding
+from services.compiler.ir.ops import Padding
 from services.compiler.ir.tensor import DType, QuantParams, Tensor
 from services.compiler.ir.text import print_graph
 from services.compiler.macs import graph_macs

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from services.compiler.ir import ops
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Padding
+from services.compiler.ir.ops import Padding
 from services.compiler.ir.tensor import DType, QuantParams, Tensor, TensorId
 from services.compiler.ir.text import print_graph
 from services.compiler.passes.zero_constant_filters import zero_constant_filters

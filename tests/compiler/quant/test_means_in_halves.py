@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.compiler.ir.ops import Activation
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.planned_ops import PoolOfSums
 from services.compiler.ir.tensor import DType, TensorId
 from services.compiler.quant.pooling import image_sums, pool_of_sums

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.compiler.ir.ops import Activation
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.tensor import DType, QuantParams
 from services.compiler.quant.requantize import (
     Multiplier,

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.node import WeightedNode
-from services.compiler.ir.ops import Activation
 from services.compiler.ir.tensor import DType
 from services.compiler.quant.reference import run_graph
 from services.compiler.quantize.layer_inputs import layer_inputs

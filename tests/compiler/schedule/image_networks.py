@@ -12,8 +12,9 @@ from typing import TypeVar
 import numpy as np
 
 from services.compiler.importers.supported import refusals
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Padding
+from services.compiler.ir.ops import Padding
 from services.compiler.ir.tensor import DType, TensorId
 from tests.compiler.graph_maker import GraphMaker, Pair
 from tests.cores.core_graphs import Strain

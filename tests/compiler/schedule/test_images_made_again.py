@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from services.compiler.estimate import estimate
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Padding
+from services.compiler.ir.ops import Padding
 from services.compiler.ir.planned_ops import ImageSums, PullRows
 from services.compiler.ir.tensor import DType
 from services.compiler.ir.verify import verify

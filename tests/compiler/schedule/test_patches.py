@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation
 from services.compiler.ir.tensor import DType
 from services.compiler.kernels.kernel_set import KernelSet
 from services.compiler.macs import graph_macs

@@ -14,7 +14,8 @@ from services.compiler.importers.onnx.quantization import QuantType
 from services.compiler.importers.onnx.refusals import invalid, unsupported
 from services.compiler.importers.onnx.target import Target, activation_for
 from services.compiler.importers.onnx.view import View, reshaped
-from services.compiler.ir.ops import Activation, Relu, Softmax
+from services.compiler.ir.activation import Activation
+from services.compiler.ir.ops import Relu, Softmax
 
 
 def lower_clamp(lowering: Lowering, node: Node) -> None:

@@ -8,7 +8,7 @@ from math import inf
 
 from services.compiler.importers.onnx.model import Array, Model, Node, scalar
 from services.compiler.importers.onnx.quantization import QuantType, read_type
-from services.compiler.ir.ops import Activation
+from services.compiler.ir.activation import Activation
 
 # Operators that change neither a value nor its type.
 SHAPE_OPS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout"})

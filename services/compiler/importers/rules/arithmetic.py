@@ -7,9 +7,9 @@ from math import isclose, prod
 
 import numpy as np
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
 from services.compiler.ir.ops import (
-    Activation,
     Add,
     Concatenation,
     Conv2D,

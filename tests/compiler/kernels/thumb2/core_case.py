@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Conv2D, DepthwiseConv2D, FullyConnected, Padding
+from services.compiler.ir.ops import Conv2D, DepthwiseConv2D, FullyConnected, Padding
 from services.compiler.ir.tensor import DType, QuantParams, TensorId
 from tests.compiler.graph_maker import GraphMaker
 

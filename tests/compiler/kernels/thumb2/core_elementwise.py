@@ -7,8 +7,9 @@ from itertools import product
 
 import numpy as np
 
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.graph import Graph
-from services.compiler.ir.ops import Activation, Padding
+from services.compiler.ir.ops import Padding
 from services.compiler.ir.tensor import DType, QuantParams
 from tests.compiler.graph_maker import GraphMaker
 from tests.compiler.kernels.thumb2.core_case import (

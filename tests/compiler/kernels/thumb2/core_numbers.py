@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import product
 
-from services.compiler.ir.ops import Activation, Padding
+from services.compiler.ir.activation import Activation
+from services.compiler.ir.ops import Padding
 from tests.compiler.kernels.thumb2.core_case import (
     NO_PADDING,
     RELU,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 
-from services.compiler.ir.ops import Activation, Padding
+from services.compiler.ir.activation import Activation
+from services.compiler.ir.ops import Padding
 from tests.compiler.kernels.thumb2.core_case import (
     NO_PADDING,
     RELU,

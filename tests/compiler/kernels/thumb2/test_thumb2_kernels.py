@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from services.compiler.estimate import estimate
-from services.compiler.ir.ops import Activation
+from services.compiler.ir.activation import Activation
 from services.compiler.ir.tensor import DType
 from services.compiler.options import CompileOptions, Core, Interface, Kernels
 from services.compiler.pipeline import compile_graph
