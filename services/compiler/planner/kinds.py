@@ -85,15 +85,24 @@ def _by_lines(pieces: Pieces, wanted: Wanted, line: str) -> Choice:
 
 
 def _fastest(pieces: Pieces, wanted: Wanted, line: str, room: int, found: Sequence[Trial]) -> Choice:
-    """Return the fastest plan of these, and of per-layer where that fits, with what scratch the room has left."""
-    plans = [
-        pieces.planner.plan(trial.streams, exact=wanted.exact, known=trial.placed, room_bytes=room) for trial in found
-    ]
-    if wanted.whole.plan.arena_bytes <= room and not wanted.options.pull_input:
-        plans.append(wanted.whole)
-    best = min(plans, key=lambda planned: network_cost(planned, wanted.options.core).instructions)
-    told = "per-layer" if best is wanted.whole else _told(best, line)
-    return Choice(best, f"{told}: fewest instructions in {room} bytes of arena")
+    """Return the fastest plan of these, and of per-layer where that fits, with what scratch the room has left.
+
+    Which it is is decided without the solver, so that estimates decide the same.
+    """
+
+    def plan(trial: Trial, exact: bool) -> Planned:
+        return pieces.planner.plan(trial.streams, exact=exact, known=trial.placed, room_bytes=room)
+
+    def instructions(planned: Planned) -> float:
+        return network_cost(planned, wanted.options.core).instructions
+
+    plans = [(plan(trial, False), trial) for trial in found]
+    best, trial = min(plans, key=lambda planned: instructions(planned[0]))
+    per_layer_fits = wanted.whole.plan.arena_bytes <= room and not wanted.options.pull_input
+    if per_layer_fits and instructions(wanted.whole) <= instructions(best):
+        return Choice(wanted.whole, f"per-layer: fewest instructions in {room} bytes of arena")
+    best = plan(trial, True) if wanted.exact else best
+    return Choice(best, f"{_told(best, line)}: fewest instructions in {room} bytes of arena")
 
 
 def _on_grids(pieces: Pieces, wanted: Wanted) -> Choice:
