@@ -171,8 +171,8 @@ class StreamPlanner:
         """Return the plan with these stages in patches and, behind them, others streamed, scratch grown; offsets are
         the known ones unless the solver is asked.
         """
-        if known is None or exact:
-            known = self.place_patches(found, streams, exact=exact)
+        if known is None or (exact and not room_bytes):
+            known = self.place_patches(found, streams, exact=exact and not room_bytes)
         return self._with_more_scratch(known, exact, room_bytes)
 
     def plan(
@@ -187,19 +187,25 @@ class StreamPlanner:
         """Return the plan in which these stages are streamed, scratch grown; offsets are the known ones where none
         better are found. Where these are the least that heuristics find, only the solver is asked for better ones.
         """
-        placed = known if known is not None and is_least and not exact else self.place(streams, exact=exact)
+        asks = exact and not room_bytes  # with a room the solver comes last
+        placed = known if known is not None and is_least and not asks else self.place(streams, exact=asks)
         if known is not None and known[2].arena_bytes < placed[2].arena_bytes:
             placed = known
         return self._with_more_scratch(placed, exact, room_bytes)
 
     def _with_more_scratch(self, placed: Placed, exact: bool, room_bytes: int) -> Planned:
-        """Return the plan whose scratch grew into what the room leaves, and into the arena's holes."""
-        placed = self._within_room(placed, exact, room_bytes) if self.kernels in _THUMB2 else placed
+        """Return the plan whose scratch grew into what the room leaves, and into the arena's holes.
+
+        How much the room leaves is what heuristics do: so estimates, which ask no solver, decide the same.
+        """
+        if room_bytes:
+            placed = self._within_room(placed, room_bytes) if self.kernels in _THUMB2 else placed
+            placed = min(placed, self._place(placed[0], exact=True), key=_arena_bytes) if exact else placed
         schedule, ranges, plan = placed
         schedule, plan = grow_scratch(self.graph, schedule, ranges, plan, self.kernels)
         return _lowered(self.graph, self.kernels, schedule, live_ranges(schedule), plan)
 
-    def _within_room(self, placed: Placed, exact: bool, room_bytes: int) -> Placed:
+    def _within_room(self, placed: Placed, room_bytes: int) -> Placed:
         """Return the plan with as much more scratch as lies within the room; less where it does not lie so closely."""
         schedule, ranges, plan = placed
         left = room_bytes - plan.arena_bytes
@@ -207,10 +213,14 @@ class StreamPlanner:
             larger = enlarge_scratch(self.graph, schedule, ranges, plan, plan.arena_bytes + int(share * left))
             if larger is schedule:
                 break
-            other = self._place(larger, exact, room_bytes)
-            if other[2].arena_bytes <= room_bytes:
+            other = self._place(larger, exact=False, enough_bytes=room_bytes)
+            if _arena_bytes(other) <= room_bytes:
                 return other
         return placed
+
+
+def _arena_bytes(placed: Placed) -> int:
+    return placed[2].arena_bytes
 
 
 def _lowered(
