@@ -150,18 +150,6 @@ class InternalError(FarmError):
     """A bug: details are in the logs of the process that hit it."""
 
 
-class ToolchainError(FailedPreconditionError):
-    """The C compiler or linker refused the sources."""
-
-    default_reason = "TOOLCHAIN_FAILED"
-
-
-class ToolchainMissingError(UnavailableError):
-    """The toolchain asked for is not installed."""
-
-    default_reason = "TOOLCHAIN_MISSING"
-
-
 _BY_CODE: dict[ErrorCode, type[FarmError]] = {
     kind.code: kind
     for kind in (

@@ -8,7 +8,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from services.common.errors import ToolchainError, ToolchainMissingError, UnavailableError
+from services.common.errors import FailedPreconditionError, UnavailableError
 
 # For the host as for the target: the same arithmetic, none of it reordered.
 COMMON_FLAGS = (
@@ -24,6 +24,18 @@ COMMON_FLAGS = (
 )
 _COMPILE_SECONDS = 300
 _MAX_ERROR_LINES = 20
+
+
+class ToolchainError(FailedPreconditionError):
+    """The C compiler or linker refused the sources."""
+
+    default_reason = "TOOLCHAIN_FAILED"
+
+
+class ToolchainMissingError(UnavailableError):
+    """The toolchain asked for is not installed."""
+
+    default_reason = "TOOLCHAIN_MISSING"
 
 
 def zig_command() -> tuple[str, ...]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, assert_never
 
-from services.common.errors import ToolchainMissingError
-from services.common.host_compiler import COMMON_FLAGS, run_compiler, zig_command
+from services.common.host_compiler import COMMON_FLAGS, ToolchainMissingError, run_compiler, zig_command
 from services.common.targets import Target
 
 ToolchainKind = Literal["zig", "gcc"]

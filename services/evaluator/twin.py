@@ -12,8 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from services.common.errors import ToolchainError
-from services.common.host_compiler import build_for_host
+from services.common.host_compiler import ToolchainError, build_for_host
 from services.evaluator.errors import BoardTimeoutError, ProgramFault
 from services.evaluator.image import write_sources
 from services.evaluator.library import CLibrary

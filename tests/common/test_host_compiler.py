@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.common.errors import ToolchainError, UnavailableError
-from services.common.host_compiler import build_cached_library
+from services.common.errors import UnavailableError
+from services.common.host_compiler import ToolchainError, build_cached_library
 
 
 def test_library_is_built_again_when_a_source_or_a_header_changes(tmp_path: Path, cache: Path) -> None:

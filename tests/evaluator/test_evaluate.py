@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from services.common.boards import BoardUnknownError
-from services.common.errors import ToolchainError, ToolchainMissingError
+from services.common.host_compiler import ToolchainError, ToolchainMissingError
 from services.common.npz import ArraysError
 from services.evaluator.errors import EndlessLoopFault
 from services.evaluator.evaluate import Request, Workplace, evaluate

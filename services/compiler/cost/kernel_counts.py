@@ -107,9 +107,11 @@ def _call_counts(graph: Graph, op: Op, call: KernelCall) -> Iterator[tuple[str, 
             yield from _element_counts(graph, op, with_runs=True, folded=same)
         case ResizeNearestNeighbor() | ResizeBilinear() | Softmax():
             yield from _element_counts(graph, op, with_runs=True)
-        case Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu() | Table() | Quantize() | Dequantize():
+        case (
+            Logistic() | Tanh() | HardSwish() | Relu() | LeakyRelu() | Table() | Quantize() | Dequantize() | PullRows()
+        ):
             yield from _element_counts(graph, op)
-        case Reshape() | PullRows():
+        case Reshape():
             raise AssertionError(f"{call.function} is no kernel of {type(op).__name__}")
         case _:
             assert_never(op)

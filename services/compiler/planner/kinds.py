@@ -87,11 +87,13 @@ def _by_lines(pieces: Pieces, wanted: Wanted, line: str) -> Choice:
 def _fastest(pieces: Pieces, wanted: Wanted, line: str, room: int, found: Sequence[Trial]) -> Choice:
     """Return the fastest plan of these, and of per-layer where that fits, with what scratch the room has left.
 
-    Which it is is decided without the solver, so that estimates decide the same.
+    Which it is is decided without the solver, so that estimates decide the same. Scratch makes no plan larger than
+    per-layer.
     """
+    for_scratch = min(room, wanted.whole.plan.arena_bytes)
 
     def plan(trial: Trial, exact: bool) -> Planned:
-        return pieces.planner.plan(trial.streams, exact=exact, known=trial.placed, room_bytes=room)
+        return pieces.planner.plan(trial.streams, exact=exact, known=trial.placed, room_bytes=for_scratch)
 
     def instructions(planned: Planned) -> float:
         return network_cost(planned, wanted.options.core).instructions
@@ -112,7 +114,11 @@ def _on_grids(pieces: Pieces, wanted: Wanted) -> Choice:
         grid = "" if named is None else f"{named[0]}x{named[1]} "
         return Choice(whole, f"per-layer: the first operators cannot be cut into {grid}patches: {_uncut(pieces.graph)}")
     planned = pieces.planner.plan_patches(
-        best.patches, best.streams, exact=wanted.exact, known=best.placed, room_bytes=room or 0
+        best.patches,
+        best.streams,
+        exact=wanted.exact,
+        known=best.placed,
+        room_bytes=min(room or 0, whole.plan.arena_bytes),
     )
     if named is None and planned.plan.arena_bytes >= whole.plan.arena_bytes and not wanted.options.pull_input:
         return Choice(whole, "per-layer: patches save no memory")

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from services.common.errors import ToolchainMissingError
+from services.common.host_compiler import ToolchainMissingError
 from services.evaluator.boards.board import Region, Run, Write, exchange
 from services.evaluator.errors import BoardError, BoardTimeoutError
 from services.evaluator.image import Image
