@@ -52,6 +52,8 @@ def _chosen(whole: Planned, options: CompileOptions, *, exact: bool) -> Choice:
         if limit is not None and not pulled and whole.plan.arena_bytes + RESERVED_BYTES <= limit:
             return Choice(whole, f"per-layer: it fits in {limit} bytes")
     room = None if limit is None else max(0, limit - RESERVED_BYTES)
+    if room is not None and pulled:  # in order to need less
+        room = min(room, whole.plan.arena_bytes)
     pieces, wanted = Pieces(whole, options.core), Wanted(whole, options, room, exact)
     kinds = (in_patches, in_lines) if options.schedule.startswith("patch") else (in_lines, in_patches)
     choice = kinds[0](pieces, wanted)
