@@ -172,7 +172,9 @@ def test_ctrl_c_cancels_the_job_that_was_waited_for(client, stack, tmp_path):
         time.sleep(0.1)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    assert process.wait(120) == 130 and process.stderr.read() == "interrupted\n"
+    assert process.wait(120) == 130
+    # gRPC's own poller may log beside it that it was interrupted
+    assert "interrupted" in process.stderr.read().splitlines()
     assert client.get(started[0]).state == JOB_STATE_CANCELLED
 
 
